@@ -1,0 +1,155 @@
+"""params.yaml, read, typed and checked as a whole before any stage does anything.
+
+`python -m stages.params` is the first stage of the DAG: it refuses a bad file before DVC removes or runs anything.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from wavefoundry.config import (
+    AngleDelay,
+    DistilWiFo,
+    EvaluatePrediction,
+    PretrainLWMTemporal,
+    Register,
+    Scenario,
+    Section,
+    TeachWiFo,
+)
+from wavefoundry.errors import InputError
+
+PATH = Path("params.yaml")
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Pretrain(Section):
+    lwm_temporal: PretrainLWMTemporal
+
+
+class Teach(Section):
+    wifo: TeachWiFo
+
+
+class Evaluate(Section):
+    prediction: EvaluatePrediction
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0)]
+    scenarios: Annotated[dict[Name, Scenario], Field(min_length=1)]
+    angle_delay: AngleDelay
+    pretrain: Pretrain
+    teach: Teach
+    distill: dict[Name, DistilWiFo]
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._check_wifo_grids()
+        self._check_angle_delay_grids()
+        self._check_students()
+        return self
+
+    def _check_wifo_grids(self) -> None:
+        patch = self.teach.wifo.architecture.patch_size
+        for name, scenario in self.scenarios.items():
+            for axis, size, step in zip(("slots", "antennas", "subcarriers"), scenario.shape, patch, strict=True):
+                if size % step:
+                    raise ValueError(
+                        f"teach.wifo.architecture.patch_size {patch}: {step} does not divide the {size} {axis} "
+                        f"of scenarios.{name}"
+                    )
+            known = scenario.shape[0] * self.evaluate.prediction.history_fraction
+            if known % patch[0]:
+                raise ValueError(
+                    f"evaluate.prediction.history_fraction {self.evaluate.prediction.history_fraction} leaves {known:g} "
+                    f"known slots in scenarios.{name}; it must be a multiple of the patch of {patch[0]} slots"
+                )
+            known = scenario.shape[2] * self.evaluate.prediction.band_fraction
+            if known % patch[2]:
+                raise ValueError(
+                    f"evaluate.prediction.band_fraction {self.evaluate.prediction.band_fraction} leaves {known:g} known "
+                    f"subcarriers in scenarios.{name}; it must be a multiple of the patch of {patch[2]} subcarriers"
+                )
+
+    def _check_angle_delay_grids(self) -> None:
+        architecture = self.pretrain.lwm_temporal.architecture
+        for name, scenario in self.scenarios.items():
+            slots, antennas, subcarriers = scenario.shape
+            if scenario.array.rows != 1:
+                raise ValueError(
+                    f"scenarios.{name}: LWM-Temporal reads uniform linear arrays, rows is {scenario.array.rows}, not 1"
+                )
+            kept = self.angle_delay.kept_bins(subcarriers)
+            for axis, size, step in zip(("angle", "delay"), (antennas, kept), architecture.patch_size, strict=True):
+                if size % step:
+                    raise ValueError(
+                        f"pretrain.lwm_temporal.architecture.patch_size {architecture.patch_size}: {step} does not "
+                        f"divide the {size} {axis} bins of scenarios.{name}"
+                    )
+            rows, columns = antennas // architecture.patch_size[0], kept // architecture.patch_size[1]
+            if slots * rows * columns > architecture.max_seq_len:
+                raise ValueError(
+                    f"pretrain.lwm_temporal.architecture.max_seq_len {architecture.max_seq_len} is less than the "
+                    f"{slots * rows * columns} tokens of scenarios.{name}"
+                )
+
+    def _check_students(self) -> None:
+        teacher = self.teach.wifo.architecture
+        for name, student in self.distill.items():
+            if student.teacher not in Teach.model_fields:
+                raise ValueError(
+                    f"distill.{name}.teacher is {student.teacher!r}, allowed: {', '.join(Teach.model_fields)}"
+                )
+            if student.hidden_size % teacher.heads or student.hidden_size > teacher.hidden_size:
+                raise ValueError(
+                    f"distill.{name}.hidden_size {student.hidden_size} must be a multiple of the teacher's "
+                    f"{teacher.heads} heads and at most its hidden_size {teacher.hidden_size}"
+                )
+
+
+def read(path: Path = PATH) -> Params:
+    """Read and check the whole parameter file.
+
+    Raises:
+        InputError: the file is missing, is no YAML mapping, or a key is unknown, missing, of a wrong type or out of
+            range; one line per fault with the key, the value and what is allowed.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run from the project's top folder")
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text()))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    except ValidationError as error:
+        raise InputError("\n".join(_describe(path, fault) for fault in error.errors())) from None
+
+
+def _describe(path: Path, fault) -> str:
+    key = ".".join(str(part) for part in fault["loc"] if part not in ("ray_traced", "tr38901"))
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: {key}: unknown key"
+    if fault["type"] == "missing":
+        return f"{path}: {key}: missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    if isinstance(fault["input"], dict):
+        return f"{path}: {key}: {message}" if key else f"{path}: {message}"
+    return f"{path}: {key}: found {fault['input']!r}, {message[0].lower()}{message[1:]}"
+
+
+def main() -> None:
+    try:
+        read()
+    except InputError as error:
+        sys.exit(str(error))
+    Path("data").mkdir(exist_ok=True)
+    Path("data/params.checked").write_text("params.yaml is valid\n")
+
+
+if __name__ == "__main__":
+    main()
