@@ -273,7 +273,6 @@ class LWMTemporalArchitecture(Section):
     topk_per_head: bool
     routing_topk_fraction: Fraction
     routing_topk_max: Count
-    class_token: bool
     max_seq_len: Count
 
     @model_validator(mode="after")

@@ -1,0 +1,317 @@
+"""LWM-Temporal: a transformer with sparse spatio-temporal attention on angle-delay-time CSI.
+
+Source: LWM-Temporal model card (spec: lwm-temporal). `LWMTemporal` is the backbone with its reconstruction head, for
+masked channel modelling; `LWMTemporalPredictor` is the same network fine-tuned for channel prediction.
+"""
+
+import math
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
+from wavefoundry.csi.masks import draw_mask
+from wavefoundry.csi.noise import add_noise
+from wavefoundry.csi.normalisation import rms_scale
+from wavefoundry.errors import InputError
+from wavefoundry.models.ssta import Routing, Windows, sparse_attention
+
+ENERGY_FLOOR = 1e-3  # relative to the mean energy of a token: what a masked token counts as in the routing
+
+
+class LWMTemporalConfig(PreTrainedConfig):
+    """Shape of the network (names of the model card), of its masking and of its input."""
+
+    model_type = "lwm_temporal"
+
+    def __init__(
+        self,
+        patch_size=(1, 1),
+        embed_dim: int = 32,
+        depth: int = 12,
+        num_heads: int = 8,
+        mlp_ratio: float = 4.0,
+        same_frame_window: int = 2,
+        temporal_offsets=(-4, -3, -2, -1, 1, 2, 3),
+        temporal_spatial_window: int = 2,
+        temporal_drift_h: int = 1,
+        temporal_drift_w: int = 1,
+        routing_topk_enable: bool = True,
+        topk_per_head: bool = True,
+        routing_topk_fraction: float = 0.2,
+        routing_topk_max: int = 32,
+        max_seq_len: int = 5120,
+        keep_percentage: float = 0.25,
+        mask_strategies=("rect", "tube", "comb", "random"),
+        snr_db=(20.0, 20.0),
+        known_fraction: float = 0.5,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.patch_size = list(patch_size)
+        self.embed_dim = embed_dim
+        self.depth = depth
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.same_frame_window = same_frame_window
+        self.temporal_offsets = list(temporal_offsets)
+        self.temporal_spatial_window = temporal_spatial_window
+        self.temporal_drift_h = temporal_drift_h
+        self.temporal_drift_w = temporal_drift_w
+        self.routing_topk_enable = routing_topk_enable
+        self.topk_per_head = topk_per_head
+        self.routing_topk_fraction = routing_topk_fraction
+        self.routing_topk_max = routing_topk_max
+        self.max_seq_len = max_seq_len
+        self.keep_percentage = keep_percentage
+        self.mask_strategies = list(mask_strategies)
+        self.snr_db = list(snr_db)
+        self.known_fraction = known_fraction
+
+    @property
+    def windows(self) -> Windows:
+        return Windows(
+            self.same_frame_window,
+            tuple(self.temporal_offsets),
+            self.temporal_spatial_window,
+            self.temporal_drift_h,
+            self.temporal_drift_w,
+        )
+
+    @property
+    def routing(self) -> Routing | None:
+        if not self.routing_topk_enable:
+            return None
+        return Routing(self.routing_topk_fraction, self.routing_topk_max, self.topk_per_head)
+
+
+class Patches(nn.Module):
+    """Angle-delay maps to tokens of real features and back."""
+
+    def __init__(self, patch_size: list[int]):
+        super().__init__()
+        self.patch_size = tuple(patch_size)
+
+    def grid(self, shape: torch.Size) -> tuple[int, int, int]:
+        """(time, angle, delay) tokens of maps of `shape` (batch, time, angle, delay)."""
+        for axis, size, step in zip(("angle", "delay"), shape[-2:], self.patch_size, strict=True):
+            if size % step:
+                raise InputError(f"patch_size {list(self.patch_size)}: {step} does not divide the {size} {axis} bins")
+        return shape[1], shape[2] // self.patch_size[0], shape[3] // self.patch_size[1]
+
+    def split(self, maps: torch.Tensor) -> torch.Tensor:
+        """complex (batch, time, angle, delay) -> real (batch, token, feature), real parts first."""
+        _, rows, columns = self.grid(maps.shape)
+        patches = maps.unflatten(3, (columns, -1)).unflatten(2, (rows, -1)).permute(0, 1, 2, 4, 3, 5)
+        patches = patches.flatten(4).flatten(1, 3)
+        return torch.cat([patches.real, patches.imag], dim=-1)
+
+    def join(self, tokens: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
+        """Inverse of `split`."""
+        real, imaginary = tokens.float().chunk(2, dim=-1)
+        patches = torch.complex(real, imaginary).unflatten(1, grid).unflatten(-1, self.patch_size)
+        return patches.permute(0, 1, 2, 4, 3, 5).flatten(4, 5).flatten(2, 3)
+
+
+def rotary_angles(grid: tuple[int, int, int], pairs: int, device: torch.device) -> torch.Tensor:
+    """Rotation of each token and feature pair, (token, pair): the pairs take turns between time, angle and delay.
+
+    Angle frequencies are whole turns around the ring of angle bins, so that the position wraps as the angle does.
+    """
+    axes = torch.arange(pairs, device=device) % 3
+    order = torch.arange(pairs, device=device) // 3
+    geometric = 100.0 ** (-order / math.ceil(pairs / 3))
+    ring = 2 * math.pi * (order + 1) / grid[1]
+    frequency = torch.where(axes == 1, ring, geometric)
+    positions = torch.meshgrid(*(torch.arange(size, device=device) for size in grid), indexing="ij")
+    positions = torch.stack([axis.flatten() for axis in positions], dim=-1)
+    return positions[:, axes] * frequency
+
+
+def rotate(features: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Rotate consecutive feature pairs: features (batch, token, width), angles (token, width / 2)."""
+    even, odd = features.unflatten(-1, (-1, 2)).unbind(-1)
+    cosine, sine = angles.cos().to(features.dtype), angles.sin().to(features.dtype)
+    return torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], dim=-1).flatten(-2)
+
+
+class Attention(nn.Module):
+    """Multi-head SSTA with rotary positions and a learnt gain of the key's log energy for each head."""
+
+    def __init__(self, config: LWMTemporalConfig):
+        super().__init__()
+        self.heads = config.num_heads
+        self.windows = config.windows
+        self.routing = config.routing
+        self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim)
+        self.energy_gain = nn.Parameter(torch.full((config.num_heads,), 0.1))
+        self.out = nn.Linear(config.embed_dim, config.embed_dim)
+
+    def forward(self, tokens, log_energy, angles, grid):
+        query, key, value = self.qkv(tokens).chunk(3, dim=-1)
+        heads = (rotate(query, angles), rotate(key, angles), value)
+        heads = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in heads]
+        bias = self.energy_gain[:, None] * log_energy[:, None, :]
+        mixed = sparse_attention(*heads, bias.to(heads[0].dtype), grid, self.windows, self.routing)
+        return self.out(mixed.transpose(1, 2).flatten(-2))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, config: LWMTemporalConfig):
+        super().__init__()
+        hidden = round(config.embed_dim * config.mlp_ratio)
+        self.attention_norm = nn.LayerNorm(config.embed_dim)
+        self.attention = Attention(config)
+        self.mlp_norm = nn.LayerNorm(config.embed_dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.embed_dim, hidden), nn.GELU(), nn.Linear(hidden, config.embed_dim)
+        )
+
+    def forward(self, tokens, log_energy, angles, grid):
+        tokens = tokens + self.attention(self.attention_norm(tokens), log_energy, angles, grid)
+        return tokens + self.mlp(self.mlp_norm(tokens))
+
+
+class LWMTemporalPreTrainedModel(PreTrainedModel):
+    """The network itself: tokens in, embeddings and reconstructed tokens out."""
+
+    config_class = LWMTemporalConfig
+    base_model_prefix = ""
+
+    def __init__(self, config: LWMTemporalConfig):
+        super().__init__(config)
+        features = 2 * math.prod(config.patch_size)
+        self.patches = Patches(config.patch_size)
+        self.embed = nn.Linear(features, config.embed_dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.embed_dim)
+        self.reconstruct = nn.Linear(config.embed_dim, features)
+        self.post_init()
+
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+
+    def embeddings(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
+        """Embeddings (batch, token, embed_dim) of tokens (batch, token, feature); where mask is True they count as 0.
+
+        Raises:
+            InputError: more tokens than max_seq_len.
+        """
+        if tokens.shape[1] > self.config.max_seq_len:
+            raise InputError(f"{tokens.shape[1]} tokens, allowed: max_seq_len {self.config.max_seq_len}")
+        tokens = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
+        energy = tokens.square().mean(dim=-1)
+        log_energy = (energy / energy.mean(dim=1, keepdim=True).clamp_min(ENERGY_FLOOR) + ENERGY_FLOOR).log()
+        angles = rotary_angles(grid, self.config.embed_dim // 2, tokens.device)
+        hidden = self.embed(tokens)
+        for block in self.blocks:
+            hidden = block(hidden, log_energy, angles, grid)
+        return self.norm(hidden)
+
+    def reconstruction(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
+        """Reconstructed tokens (batch, token, feature)."""
+        return self.reconstruct(self.embeddings(tokens, mask, grid))
+
+
+def masked_nmse(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over samples of sum |x_hat - x|^2 / sum |x|^2 over the masked tokens; tokens (batch, token, feature)."""
+    hidden = mask.unsqueeze(-1)
+    error = ((predicted - target).square() * hidden).sum(dim=(1, 2))
+    return (error / (target.square() * hidden).sum(dim=(1, 2)).clamp_min(1e-6)).mean()
+
+
+class LWMTemporal(LWMTemporalPreTrainedModel):
+    """Masked channel modelling: reconstruct hidden angle-delay tokens."""
+
+    # Share of hidden tokens; the curriculum raises it from epoch to epoch.
+    mask_ratio = 0.6
+
+    def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Loss of one batch.
+
+        Args:
+            csi: complex (batch, time, angle, delay), unit RMS.
+            generator: draws strategy and mask of each sample.
+
+        Returns:
+            loss: NMSE on the hidden tokens.
+        """
+        grid = self.patches.grid(csi.shape)
+        tokens = self.patches.split(csi)
+        strategies = self.config.mask_strategies
+        drawn = torch.randint(len(strategies), (len(csi),), generator=generator).tolist()
+        masks = [draw_mask(strategies[index], grid, self.mask_ratio, generator).flatten() for index in drawn]
+        mask = torch.stack(masks).to(csi.device)
+        return {"loss": masked_nmse(self.reconstruction(tokens, mask, grid), tokens, mask)}
+
+
+class LWMTemporalPredictor(LWMTemporalPreTrainedModel):
+    """Channel prediction: future frames are hidden tokens; a missing upper band is a blur along delay to be undone."""
+
+    def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Loss of one batch, in the time or the frequency domain, drawn per batch.
+
+        Args:
+            csi: complex (batch, time, angle, delay), the target.
+            generator: draws the domain, the SNR of each sample and the noise.
+
+        Returns:
+            loss: NMSE of the predicted frames, or of all frames where the band is completed.
+        """
+        subcarriers = round(csi.shape[-1] / self.config.keep_percentage)
+        array = (1, csi.shape[-2])
+        clean = to_csi(csi, array, subcarriers)
+        low, high = self.config.snr_db
+        axis = "time" if torch.rand(1, generator=generator) < 0.5 else "frequency"
+        snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
+        known = add_noise(self._known(clean, axis), snr_db, generator)
+        scale = rms_scale(known)
+        horizon = clean.shape[1] - known.shape[1] if axis == "time" else clean.shape[3] - known.shape[3]
+        tokens, mask, grid = self._tokens(known / scale, axis, horizon, csi.shape[-1])
+        target = self.patches.split(csi / scale)
+        wanted = mask if axis == "time" else torch.ones_like(mask)
+        loss = masked_nmse(self.reconstruction(tokens, mask, grid), target, wanted)
+        return {"loss": loss}
+
+    def _known(self, csi: torch.Tensor, axis: str) -> torch.Tensor:
+        if axis == "time":
+            return csi[:, : round(csi.shape[1] * self.config.known_fraction)]
+        return csi[..., : round(csi.shape[3] * self.config.known_fraction)]
+
+    def _tokens(self, known: torch.Tensor, axis: str, horizon: int, kept: int):
+        """Tokens, mask and grid of the known CSI (batch, time, antenna, subcarrier) with its unknown part."""
+        padding = (0, 0, 0, 0, 0, horizon) if axis == "time" else (0, horizon)
+        full = nn.functional.pad(known, padding)
+        maps = to_angle_delay(full, (1, known.shape[2]), kept)
+        grid = self.patches.grid(maps.shape)
+        frames = torch.arange(maps.shape[1], device=known.device) >= known.shape[1]
+        mask = frames.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
+        return self.patches.split(maps), mask, grid
+
+    @torch.no_grad()
+    def predict(self, known: torch.Tensor, axis: str, horizon: int) -> torch.Tensor:
+        """Predict the CSI that follows.
+
+        Args:
+            known: complex (batch, time, antenna, subcarrier), a uniform linear array.
+            axis: "time": the next slots; "frequency": the next subcarriers.
+            horizon: how many.
+
+        Returns:
+            complex (batch, horizon, antenna, subcarrier) or (batch, time, antenna, horizon).
+
+        Raises:
+            InputError: patches do not divide the grid, or there are more tokens than max_seq_len.
+        """
+        subcarriers = known.shape[3] + (horizon if axis == "frequency" else 0)
+        kept = max(1, round(subcarriers * self.config.keep_percentage))
+        scale = rms_scale(known)
+        tokens, mask, grid = self._tokens(known / scale, axis, horizon, kept)
+        maps = self.patches.join(self.reconstruction(tokens, mask, grid), grid)
+        csi = to_csi(maps, (1, known.shape[2]), subcarriers) * scale
+        return csi[:, -horizon:] if axis == "time" else csi[..., -horizon:]

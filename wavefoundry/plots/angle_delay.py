@@ -1,0 +1,59 @@
+"""Pictures of angle-delay maps: an animation over time and the strongest bins as curves."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, title: str, path: Path) -> None:
+    """Animated map of one user (GIF), with the three strongest bins followed over time.
+
+    Args:
+        angle_delay: complex (time, angle, delay).
+        times: (time,) [s].
+        delays: (delay,) centre of each delay bin [s].
+        title: headline.
+        path: file to write, ending in .gif.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    level = 20 * np.log10(np.maximum(np.abs(angle_delay), 1e-12))
+    top = float(level.max())
+    # Zero angle in the middle: bins beyond N/2 are negative spatial frequencies.
+    level = np.fft.fftshift(level, axes=1)
+    angles = np.fft.fftshift(np.fft.fftfreq(level.shape[1]))
+    half_angle, half_delay = 0.5 / level.shape[1], (delays[1] - delays[0]) / 2 if len(delays) > 1 else 0.5
+    extent = (
+        (delays[0] - half_delay) * 1e6,
+        (delays[-1] + half_delay) * 1e6,
+        angles[0] - half_angle,
+        angles[-1] + half_angle,
+    )
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(1, 1.2))
+    image = left.imshow(level[0], origin="lower", aspect="auto", extent=extent, vmin=top - 40, vmax=top, cmap="viridis")
+    left.set(xlabel="delay [µs]", ylabel="spatial frequency [cycles/element]")
+    figure.colorbar(image, ax=left, label="magnitude [dB]")
+    strongest = np.argsort(np.mean(np.abs(angle_delay) ** 2, axis=0), axis=None)[::-1][:3]
+    for flat in strongest:
+        angle, delay = np.unravel_index(flat, angle_delay.shape[1:])
+        curve = 20 * np.log10(np.maximum(np.abs(angle_delay[:, angle, delay]), 1e-12))
+        right.plot(times * 1e3, curve, marker=".", label=f"angle bin {angle}, delay bin {delay}")
+    right.set(xlabel="time [ms]", ylabel="magnitude [dB]", title="strongest bins")
+    right.grid(alpha=0.3)
+    right.legend(fontsize="small")
+    now = right.axvline(times[0] * 1e3, color="black", linewidth=1)
+    figure.suptitle(title)
+
+    def draw(step: int):
+        image.set_data(level[step])
+        left.set_title(f"t = {times[step] * 1e3:.1f} ms")
+        now.set_xdata([times[step] * 1e3] * 2)
+        return image, now
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FuncAnimation(figure, draw, frames=len(times)).save(path, writer=PillowWriter(fps=6), dpi=80)
+    pyplot.close(figure)
