@@ -1,0 +1,159 @@
+"""A stage leaves complete outputs and a record, or a clear message and nothing."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from stages import stage as module
+from stages.stage import clear_errors, flatten, stage
+from storage.digests import digest
+from storage.errors import StorageError
+from wavefoundry.errors import InputError
+
+
+class FakeRun:
+    """Stands in for MLflow, which takes seconds."""
+
+    def __init__(self, name, parameters, tags):
+        self.name, self.parameters, self.tags, self.status = name, parameters, tags, None
+        FakeRun.last = self
+
+    def set_tags(self, tags):
+        self.tags |= tags
+
+    def end(self, status):
+        self.status = status
+
+
+class Training(BaseModel):
+    epochs: int
+    rates: list[float]
+
+
+class Teach(BaseModel):
+    training: Training
+    mcakd: dict | None
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "Run", FakeRun)
+    monkeypatch.chdir(tmp_path)
+    Path("input.txt").write_text("input")
+    FakeRun.last = None
+    return tmp_path
+
+
+def run(body, dependencies=("input.txt",), outputs=("out.zarr", "picture.png")):
+    with stage(
+        "csi@munich", section=None, dependencies=list(map(Path, dependencies)), outputs=list(map(Path, outputs))
+    ):
+        body()
+
+
+def write_outputs():
+    Path("out.zarr").mkdir()
+    Path("out.zarr/zarr.json").write_text("{}")
+    Path("picture.png").write_bytes(b"png")
+
+
+def test_success_is_recorded_with_digests():
+    run(write_outputs)
+    assert FakeRun.last.status == "FINISHED"
+    assert FakeRun.last.tags == {
+        "dvc.stage": "csi@munich",
+        "git.commit": "unknown",
+        "dependency input.txt": digest(Path("input.txt")),
+        "output out.zarr": digest(Path("out.zarr")),
+        "output picture.png": digest(Path("picture.png")),
+    }
+
+
+def test_sections_are_flattened():
+    section = Teach(training=Training(epochs=3, rates=[0.5]), mcakd=None)
+    assert flatten(section) == {"training.epochs": 3, "training.rates": [0.5], "mcakd": None}
+    assert flatten({"teach": section, "seed": 0})["teach.training.epochs"] == 3
+    assert flatten(None) == {}
+
+
+def test_missing_dependency_names_it_and_opens_no_run(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        run(write_outputs, dependencies=["data/scenario/munich/paths.zarr"])
+    assert str(exit_.value) == (
+        "csi@munich: dependency data/scenario/munich/paths.zarr does not exist; run the stages before it (dvc repro)"
+    )
+    assert FakeRun.last is None
+
+
+@pytest.mark.parametrize("error", [InputError("bad patch"), StorageError("bad store")])
+def test_users_fault_is_one_line_and_no_output(error):
+    def body():
+        write_outputs()
+        Path(".out.zarr.partial").mkdir()
+        raise error
+
+    with pytest.raises(SystemExit) as exit_:
+        run(body)
+    assert exit_.value.code == str(error)
+    assert FakeRun.last.status == "FAILED"
+    assert [path.name for path in Path().iterdir()] == ["input.txt"]
+
+
+def test_validation_error_is_one_line():
+    with pytest.raises(SystemExit) as exit_:
+        run(lambda: Training(epochs="many", rates=3))
+    assert exit_.value.code.count("\n") == 0
+    assert "epochs: Input should be a valid integer" in exit_.value.code
+    assert "rates: Input should be a valid list" in exit_.value.code
+
+
+@pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_other_errors_pass_through_and_leave_no_output(error, status):
+    def body():
+        write_outputs()
+        raise error
+
+    with pytest.raises(error):
+        run(body)
+    assert FakeRun.last.status == status
+    assert [path.name for path in Path().iterdir()] == ["input.txt"]
+
+
+def test_output_that_was_not_written_fails_the_stage():
+    with pytest.raises(SystemExit, match=r"output picture\.png does not exist"):
+        run(lambda: Path("out.zarr").mkdir())
+    assert not Path("out.zarr").exists()
+
+
+def test_clear_errors_covers_what_lies_before_the_stage():
+    @clear_errors()
+    def main():
+        raise InputError("params.yaml: no such file")
+
+    with pytest.raises(SystemExit, match=r"params\.yaml: no such file"):
+        main()
+
+
+def test_cheap_stage_imports_nothing_heavy(tmp_path, monkeypatch):
+    """The frame itself loads no torch, no xarray and no part of the pipeline's tools but MLflow."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    top = Path(module.__file__).parents[1]
+    code = f"""
+        import sys, json
+        sys.path.insert(0, {str(top)!r})
+        from pathlib import Path
+        from stages.stage import stage
+        with stage("a", section=None, dependencies=[], outputs=[]):
+            pass
+        print(json.dumps([name for name in ("torch", "xarray", "dvc", "prefect", "matplotlib", "transformers")
+                          if name in sys.modules]))
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(result.stdout) == []

@@ -1,0 +1,90 @@
+"""Runs are recorded completely, and a server that is down costs a warning, never a result."""
+
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storage import tracking
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with an MLflow database of its own; creating one takes seconds."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(folder)
+        yield folder
+
+
+def test_run_is_recorded(project, tmp_path):
+    picture = tmp_path / "scene.png"
+    picture.write_bytes(b"picture")
+    model = tmp_path / "seed_0"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    parameters = {f"section.key_{index}": index for index in range(250)} | {"nothing": None}
+
+    run = tracking.Run("teach@wifo", parameters, {"dvc.stage": "teach@wifo"})
+    for epoch in range(3):
+        run.log_metrics({"train/loss": 1.0 / (epoch + 1), "validation/nmse_db": math.nan}, step=epoch)
+    run.log_figure(picture)
+    run.log_folder(model, "model")
+    run.set_tags({"output models/wifo": "abc.dir"})
+    run.end("FINISHED")
+
+    client = tracking.client()
+    found = client.get_run(run.id)
+    assert found.info.run_name == "teach@wifo"
+    assert found.info.status == "FINISHED"
+    assert len(found.data.params) == 251
+    assert found.data.params["section.key_249"] == "249"
+    assert found.data.params["nothing"] == "None"
+    assert found.data.tags["dvc.stage"] == "teach@wifo"
+    assert found.data.tags["output models/wifo"] == "abc.dir"
+    history = client.get_metric_history(run.id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
+    assert client.get_experiment(found.info.experiment_id).name == tracking.EXPERIMENT
+    assert (project / ".mlflow/mlflow.db").exists()
+    artifacts = project / ".mlflow/artifacts" / run.id / "artifacts"
+    assert (artifacts / "figures/scene.png").read_bytes() == b"picture"
+    assert (artifacts / "model/config.json").exists()
+
+
+def test_server_that_is_down_costs_one_warning(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    run = tracking.Run("csi@munich", {"a": 1}, {})
+    run.log_metrics({"x": 1.0})
+    run.log_figure(tmp_path / "missing.png")
+    run.set_tags({"a": "b"})
+    run.end("FINISHED")
+    warning = capsys.readouterr().err
+    assert warning.count("\n") == 1
+    assert warning.startswith("warning: MLflow (http://127.0.0.1:9) does not record this stage: ")
+
+
+def test_missing_figure_does_not_raise(project, capsys, tmp_path):
+    run = tracking.Run("csi@munich", {}, {})
+    run.log_figure(tmp_path / "missing.png")
+    assert "does not record this stage" in capsys.readouterr().err
+
+
+def test_first_runs_at_once_share_one_database(tmp_path, monkeypatch):
+    top = str(tracking.__file__).removesuffix("/storage/tracking.py")
+    code = f"import sys; sys.path.insert(0, {top!r}); from storage.tracking import Run; Run('a', {{}}, {{}}).end('FINISHED')"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.communicate()[1] for process in processes] == ["", ""]
+
+
+def test_database_of_another_folder_is_not_written_to(project, capsys, tmp_path, monkeypatch):
+    shutil.copytree(project / ".mlflow", tmp_path / ".mlflow")
+    monkeypatch.chdir(tmp_path)
+    tracking.Run("csi@munich", {}, {})
+    assert "move the project back or delete .mlflow" in capsys.readouterr().err
