@@ -74,8 +74,9 @@ def test_missing_figure_does_not_raise(project, capsys, tmp_path):
 
 
 def test_first_runs_at_once_share_one_database(tmp_path, monkeypatch):
-    top = str(tracking.__file__).removesuffix("/storage/tracking.py")
-    code = f"import sys; sys.path.insert(0, {top!r}); from storage.tracking import Run; Run('a', {{}}, {{}}).end('FINISHED')"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(Path(tracking.__file__).parents[1]))
+    code = "from storage.tracking import Run; Run('a', {}, {}).end('FINISHED')"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
