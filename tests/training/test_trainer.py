@@ -1,0 +1,143 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from tests.training.toy import CONFIG, Batches, Denoiser
+from wavefoundry.errors import InputError
+from wavefoundry.training.trainer import COMPLETE, remove_checkpoints, train
+
+STEPS_PER_EPOCH = 5
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(TrainerCallback):
+    """Ends the training at a step, as a kill would: no clean-up runs in between."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **context):
+        if state.global_step == self.step:
+            raise KilledError
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    model, history = train(
+        Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=tmp_path_factory.mktemp("unbroken")
+    )
+    return model.state_dict(), history
+
+
+def assert_same(state, expected):
+    assert state.keys() == expected.keys()
+    for name in state:
+        assert torch.equal(state[name], expected[name]), name
+
+
+def script(checkpoints, result, seconds_per_step=0.0):
+    command = [sys.executable, "-m", "tests.training.toy", str(checkpoints), str(result), str(seconds_per_step)]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+
+
+def test_sigkill_in_mid_training_leaves_no_trace_in_weights_and_history(tmp_path, unbroken):
+    process = script(tmp_path / "checkpoints", tmp_path / "killed.safetensors", 0.05)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "checkpoints").glob(f"*/{COMPLETE}")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed.safetensors").exists()
+
+    assert script(tmp_path / "checkpoints", tmp_path / "resumed.safetensors").wait() == 0
+    state, history = unbroken
+    assert_same(load_file(tmp_path / "resumed.safetensors"), state)
+    assert json.loads((tmp_path / "resumed.json").read_text()) == history
+
+
+# After a checkpoint, between two, in the first epoch, and after the last step.
+@pytest.mark.parametrize("step", [1, 2 * STEPS_PER_EPOCH + 1, 3 * STEPS_PER_EPOCH + 2, 6 * STEPS_PER_EPOCH])
+def test_resume_from_any_step_equals_the_unbroken_run(tmp_path, unbroken, step):
+    with pytest.raises(KilledError):
+        train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=tmp_path, callbacks=[KillAt(step)])
+    model, history = train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=tmp_path)
+    assert_same(model.state_dict(), unbroken[0])
+    assert history == unbroken[1]
+
+
+def test_a_checkpoint_killed_while_being_written_is_ignored(tmp_path, unbroken):
+    with pytest.raises(KilledError):
+        train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=tmp_path, callbacks=[KillAt(22)])
+    (newest,) = tmp_path.glob("checkpoint-*")
+    assert newest.name == f"checkpoint-{4 * STEPS_PER_EPOCH}"
+    partial = tmp_path / f"checkpoint-{5 * STEPS_PER_EPOCH}"
+    partial.mkdir()
+    (partial / "model.safetensors").write_bytes((newest / "model.safetensors").read_bytes()[:100])
+
+    model, history = train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=tmp_path)
+    assert_same(model.state_dict(), unbroken[0])
+    assert history == unbroken[1]
+
+
+def test_a_finished_training_is_not_repeated_and_its_checkpoints_can_be_removed(tmp_path, unbroken):
+    checkpoints = tmp_path / "checkpoints"
+    train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=checkpoints)
+    forbidden = Denoiser()
+    forbidden.forward = lambda inputs, generator: pytest.fail("a step was taken")
+    model, history = train(forbidden, Batches(), config=CONFIG, seed=3, checkpoints=checkpoints)
+    assert_same(model.state_dict(), unbroken[0])
+    assert history == unbroken[1]
+    remove_checkpoints(checkpoints)
+    assert not checkpoints.exists()
+
+
+def test_on_epoch_sees_every_row_once_more_after_a_resume(tmp_path, unbroken):
+    rows = []
+    with pytest.raises(KilledError):
+        train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=tmp_path, callbacks=[KillAt(12)])
+    train(
+        Denoiser(),
+        Batches(),
+        config=CONFIG,
+        seed=3,
+        checkpoints=tmp_path,
+        on_epoch=lambda row, step: rows.append((dict(row), step)),
+    )
+    assert rows == [(row, row["epoch"] * STEPS_PER_EPOCH) for row in unbroken[1]]
+
+
+def test_history_holds_the_schedule_and_only_reproducible_columns(unbroken):
+    history = unbroken[1]
+    assert [row["epoch"] for row in history] == list(range(1, CONFIG.epochs + 1))
+    assert all(row.keys() == {"epoch", "loss", "noise", "learning_rate"} for row in history)
+    # Cosine after 3 of 30 steps of warm-up.
+    for row in history:
+        progress = (row["epoch"] * STEPS_PER_EPOCH - 3) / 27
+        assert row["learning_rate"] == pytest.approx(CONFIG.learning_rate * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def test_another_seed_gives_other_weights(tmp_path, unbroken):
+    model, _ = train(Denoiser(), Batches(), config=CONFIG, seed=4, checkpoints=tmp_path)
+    assert not torch.equal(model.state_dict()["layers.0.weight"], unbroken[0]["layers.0.weight"])
+
+
+def test_a_diverged_loss_is_an_error_that_names_the_learning_rate(tmp_path):
+    model = Denoiser()
+    torch.nn.init.constant_(model.layers[0].weight, math.nan)
+    with pytest.raises(InputError, match=r"loss of epoch 1 is nan.*learning_rate is 0.01"):
+        train(model, Batches(), config=CONFIG, seed=3, checkpoints=tmp_path)

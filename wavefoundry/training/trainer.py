@@ -1,0 +1,213 @@
+"""Training on transformers' Trainer: AdamW, warm-up and cosine, checkpoints, and a resume that leaves no trace.
+
+A training that was killed and started again ends in the same weights and the same history, to the bit: batches are a
+function of (seed, epoch), what a model draws is a function of (seed, step), and weights, optimiser, schedule, random
+states and history come back from the last complete checkpoint.
+"""
+
+import math
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from wavefoundry.config import Training
+from wavefoundry.errors import InputError
+
+# Written last into a checkpoint: a folder without it was left by a training killed while saving.
+COMPLETE = "complete"
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    config: Training,
+    seed: int,
+    checkpoints: Path,
+    on_epoch: Callable[[dict, int], None] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> tuple[nn.Module, list[dict]]:
+    """Train `model` in place, or finish a training that was interrupted.
+
+    Args:
+        model: called as `model(**batch, generator=torch.Generator)`, returns a dict of scalar tensors with "loss"; the
+            generator (CPU) is the only source of randomness that survives an interruption by construction, being
+            seeded from (seed, step).
+        dataset: map-style; `__getitems__` returns a dict batch and `batch_sampler(batch_size, seed)` a batch sampler
+            with `set_epoch`.
+        seed: of batches and draws. The initial weights are the caller's.
+        checkpoints: folder of this training alone; the caller keys it by inputs and parameters and removes it once
+            the trained model is saved.
+        on_epoch: called with each row of the history and the number of steps taken; after a resume first with the
+            rows of the epochs that were trained before.
+        callbacks: transformers callbacks. They may read the rows of the past epochs in `state.log_history`, and add
+            columns to the last one in `on_epoch_end`. State of their own would be lost in a resume: decide from rows.
+
+    Returns:
+        The model (on the CPU, in evaluation mode) and the history: one row per epoch with "epoch" (from 1), the mean
+        over its batches of every scalar the model returned (of "loss" always; of others over the batches that have
+        them), and "learning_rate" after its last step. Nothing in it depends on time or host.
+
+    Raises:
+        InputError: the loss became NaN or infinite.
+    """
+    checkpoints = Path(checkpoints)
+    last = _last_complete(checkpoints)
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        optim="adamw_torch",
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        lr_scheduler_type="cosine",
+        warmup_steps=config.warmup_fraction,  # transformers reads a value below 1 as a share of the steps
+        bf16=torch.cuda.is_available(),
+        seed=seed,
+        logging_strategy="no",
+        save_strategy="no",  # _Checkpoints asks for them
+        report_to="none",
+        remove_unused_columns=False,
+        disable_tqdm=not sys.stderr.isatty(),
+    )
+    history = _History()
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        history=history,
+        callbacks=[_Epochs(), history, *callbacks, _Report(on_epoch), _Checkpoints(checkpoints, config)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # bf16 wraps forward in autocast; the caller gets the plain model back.
+    model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    return model.cpu().eval(), list(trainer.state.log_history)
+
+
+class _Trainer(Trainer):
+    def __init__(self, *, history: "_History", **options):
+        super().__init__(**options)
+        self._history = history
+
+    def get_train_dataloader(self) -> DataLoader:
+        sampler = self.train_dataset.batch_sampler(self.args.per_device_train_batch_size, self.args.seed)
+        return DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=_as_read)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        words = np.random.SeedSequence([self.args.seed, self.state.global_step]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(words[0]))
+        outputs = model(**inputs, generator=generator)
+        self._history.add(outputs)
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def log(self, logs, start_time=None) -> None:
+        # The rows of _History are the whole log: the summary that Trainer would add holds wall-clock times.
+        pass
+
+
+class _Epochs(TrainerCallback):
+    """Tells the batch sampler which epoch it shuffles."""
+
+    def on_epoch_begin(self, args, state, control, *, train_dataloader, **context):
+        train_dataloader.batch_sampler.set_epoch(round(state.epoch or 0))
+
+
+class _History(TrainerCallback):
+    """Averages what the model returns into one row per epoch, kept in the Trainer's state and so in checkpoints."""
+
+    def on_epoch_begin(self, args, state, control, **context):
+        self._sums: dict[str, torch.Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, outputs: dict[str, torch.Tensor]) -> None:
+        for name, value in outputs.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach().double()
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def on_epoch_end(self, args, state, control, *, lr_scheduler, **context):
+        row = {"epoch": round(state.epoch)}
+        row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
+        if not math.isfinite(row["loss"]):
+            raise InputError(
+                f"training diverged: the loss of epoch {row['epoch']} is {row['loss']}; "
+                f"learning_rate is {args.learning_rate:g}, a smaller one is needed"
+            )
+        row["learning_rate"] = lr_scheduler.get_last_lr()[0]
+        state.log_history.append(row)
+
+
+class _Report(TrainerCallback):
+    """Hands the rows to `on_epoch`, and prints them where there is no progress bar."""
+
+    def __init__(self, on_epoch: Callable[[dict, int], None] | None):
+        self._on_epoch = on_epoch
+
+    def on_train_begin(self, args, state, control, **context):
+        for row in state.log_history:
+            self._report(row, round(row["epoch"] / args.num_train_epochs * state.max_steps))
+
+    def on_epoch_end(self, args, state, control, **context):
+        self._report(state.log_history[-1], state.global_step)
+        if args.disable_tqdm:
+            row = state.log_history[-1]
+            print(f"epoch {row['epoch']} of {args.num_train_epochs}: loss {row['loss']:.4g}", file=sys.stderr)
+
+    def _report(self, row: dict, step: int) -> None:
+        if self._on_epoch:
+            self._on_epoch(row, step)
+
+
+class _Checkpoints(TrainerCallback):
+    """Asks for a checkpoint at epoch ends, marks it when complete and only then drops the one before."""
+
+    def __init__(self, folder: Path, config: Training):
+        self._folder = folder
+        self._config = config
+
+    def on_epoch_end(self, args, state, control, **context):
+        epoch = round(state.epoch)
+        control.should_save = epoch % self._config.epochs_per_checkpoint == 0 or epoch == self._config.epochs
+
+    def on_save(self, args, state, control, **context):
+        newest = self._folder / f"checkpoint-{state.global_step}"
+        (newest / COMPLETE).touch()
+        for folder in self._folder.glob("checkpoint-*"):
+            if folder != newest:
+                _remove(folder)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a training whose model is saved; a half-removed one never counts as complete."""
+    for checkpoint in Path(folder).glob("checkpoint-*"):
+        _remove(checkpoint)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(checkpoint: Path) -> None:
+    (checkpoint / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint)
+
+
+def _last_complete(folder: Path) -> Path | None:
+    """The newest complete checkpoint; incomplete ones are removed."""
+    complete = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / COMPLETE).exists():
+            complete.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(complete, key=lambda checkpoint: int(checkpoint.name.rpartition("-")[2]), default=None)
+
+
+def _as_read(batch: dict) -> dict:
+    return batch
