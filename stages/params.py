@@ -48,6 +48,12 @@ class Params(Section):
     evaluate: Evaluate
     register_: Register = Field(alias="register")
 
+    @property
+    def predictors(self) -> dict[str, list[int]]:
+        """Seeds of every trained predictor, in the order of the DAG; seed S of NAME lies in models/NAME/seed_S."""
+        trained = {**dict(self.pretrain), **dict(self.teach), **self.distill}
+        return {name: section.seeds for name, section in trained.items()}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         self._check_wifo_grids()
@@ -67,14 +73,14 @@ class Params(Section):
             known = scenario.shape[0] * self.evaluate.prediction.history_fraction
             if known % patch[0]:
                 raise ValueError(
-                    f"evaluate.prediction.history_fraction {self.evaluate.prediction.history_fraction} leaves {known:g} "
-                    f"known slots in scenarios.{name}; it must be a multiple of the patch of {patch[0]} slots"
+                    f"evaluate.prediction.history_fraction {self.evaluate.prediction.history_fraction} leaves "
+                    f"{known:g} known slots in scenarios.{name}; it must be a multiple of the patch of {patch[0]} slots"
                 )
             known = scenario.shape[2] * self.evaluate.prediction.band_fraction
             if known % patch[2]:
                 raise ValueError(
-                    f"evaluate.prediction.band_fraction {self.evaluate.prediction.band_fraction} leaves {known:g} known "
-                    f"subcarriers in scenarios.{name}; it must be a multiple of the patch of {patch[2]} subcarriers"
+                    f"evaluate.prediction.band_fraction {self.evaluate.prediction.band_fraction} leaves {known:g} "
+                    f"known subcarriers in scenarios.{name}; it must be a multiple of the patch of {patch[2]} subcarriers"
                 )
 
     def _check_angle_delay_grids(self) -> None:
@@ -122,24 +128,33 @@ def read(path: Path = PATH) -> Params:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; run from the project's top folder")
+    return parse(path.read_text(), str(path))
+
+
+def parse(text: str, source: str) -> Params:
+    """Check the text of a parameter file; `source` names it in messages.
+
+    Raises:
+        InputError: as `read`.
+    """
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text()))
+        return Params.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
+        raise InputError(f"{source}: not valid YAML: {error}") from None
     except ValidationError as error:
-        raise InputError("\n".join(_describe(path, fault) for fault in error.errors())) from None
+        raise InputError("\n".join(_describe(source, fault) for fault in error.errors())) from None
 
 
-def _describe(path: Path, fault) -> str:
+def _describe(source: str, fault) -> str:
     key = ".".join(str(part) for part in fault["loc"] if part not in ("ray_traced", "tr38901"))
     if fault["type"] == "extra_forbidden":
-        return f"{path}: {key}: unknown key"
+        return f"{source}: {key}: unknown key"
     if fault["type"] == "missing":
-        return f"{path}: {key}: missing"
+        return f"{source}: {key}: missing"
     message = fault["msg"].removeprefix("Value error, ")
     if isinstance(fault["input"], dict):
-        return f"{path}: {key}: {message}" if key else f"{path}: {message}"
-    return f"{path}: {key}: found {fault['input']!r}, {message[0].lower()}{message[1:]}"
+        return f"{source}: {key}: {message}" if key else f"{source}: {message}"
+    return f"{source}: {key}: found {fault['input']!r}, {message[0].lower()}{message[1:]}"
 
 
 def main() -> None:

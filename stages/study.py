@@ -1,0 +1,85 @@
+"""Lay a study over params.yaml: `python -m stages.study studies/paper.yaml`.
+
+A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists and
+single values are replaced, comments stay. The whole result is checked before anything is written.
+Back to the committed parameters: `git checkout params.yaml`.
+"""
+
+import argparse
+import copy
+import io
+import os
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from stages.params import PATH, parse
+from stages.stage import clear_errors
+from wavefoundry.errors import InputError
+
+
+def merge(base: CommentedMap, overlay: CommentedMap) -> None:
+    """Merge `overlay` into `base` in place, recursively where both hold mappings."""
+    for key, value in overlay.items():
+        if isinstance(base.get(key), CommentedMap) and isinstance(value, CommentedMap):
+            if base[key].anchor.value is not None:
+                # A mapping that other keys share by an alias must not change for them too.
+                base[key] = copy.deepcopy(base[key])
+                base[key].anchor.value = None
+            merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def apply(study: Path, params: Path = PATH) -> None:
+    """Merge the file `study` into the file `params`, all of it or nothing.
+
+    Raises:
+        InputError: a file is missing or no YAML mapping, or the result is no valid parameter file.
+    """
+    yaml = _yaml()
+    merged = _load(yaml, params)
+    merge(merged, _load(yaml, study))
+    text = io.StringIO()
+    yaml.dump(merged, text)
+    parse(text.getvalue(), f"{params} with {study}")
+    partial = params.with_name(f".{params.name}.partial")
+    partial.write_text(text.getvalue())
+    os.replace(partial, params)
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = 120
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def _load(yaml: YAML, path: Path) -> CommentedMap:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        content = yaml.load(path)
+    except YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(content, CommentedMap):
+        raise InputError(f"{path}: found no mapping at the top; a study names keys of {PATH}")
+    return content
+
+
+@clear_errors()
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.study", description=__doc__.splitlines()[0])
+    parser.add_argument("study", type=Path, help="overlay, such as studies/paper.yaml")
+    arguments = parser.parse_args()
+    apply(arguments.study)
+    print(f"{PATH} now holds the study {arguments.study}; back to the committed parameters: git checkout {PATH}")
+
+
+if __name__ == "__main__":
+    main()

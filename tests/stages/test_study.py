@@ -1,0 +1,88 @@
+"""A study changes the keys that it names and nothing else, or nothing at all."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.params import read
+from stages.study import apply
+from wavefoundry.errors import InputError
+
+TOP = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def params(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text((TOP / "params.yaml").read_text())
+    return path
+
+
+def write(tmp_path, text):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def deep_merge(base, overlay):
+    merged = copy.deepcopy(base)
+    for key, value in overlay.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = deep_merge(merged[key], value) if both else value
+    return merged
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "studies").glob("*.yaml")))
+def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
+    study = TOP / "studies" / name
+    expected = deep_merge(yaml.safe_load(params.read_text()), yaml.safe_load(study.read_text()))
+    apply(study, params)
+    first = params.read_text()
+    assert yaml.safe_load(first) == expected
+    read(params)
+    apply(study, params)
+    assert params.read_text() == first
+
+
+def test_one_key_changes_one_line_and_comments_stay(params, tmp_path):
+    before = params.read_text().splitlines()
+    apply(write(tmp_path, "teach: {wifo: {training: {epochs: 7}}}"), params)
+    after = params.read_text().splitlines()
+    assert len(before) == len(after)
+    assert [new for old, new in zip(before, after, strict=True) if old != new] == ["      epochs: 7"]
+
+
+def test_mapping_shared_by_an_alias_changes_in_one_place_only(params, tmp_path):
+    before = yaml.safe_load(params.read_text())
+    apply(write(tmp_path, "distill: {tiny_wifo: {training: {epochs: 99}}}"), params)
+    after = yaml.safe_load(params.read_text())
+    assert after["distill"]["tiny_wifo"]["training"]["epochs"] == 99
+    assert after["distill"]["tiny_wifo_no_kd"] == before["distill"]["tiny_wifo_no_kd"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("teach: {wifo: {training: {epochz: 7}}}", r"teach\.wifo\.training\.epochz: unknown key"),
+        ("teach: {wifo: {training: {epochs: 0}}}", r"teach\.wifo\.training\.epochs: found 0"),
+        ("teach: {wifo: {training: {epochs: many}}}", r"teach\.wifo\.training\.epochs: found 'many'"),
+        ("colour: green", "colour: unknown key"),
+        ("- 1", "found no mapping"),
+        ("", "found no mapping"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, message):
+    before = params.read_bytes()
+    with pytest.raises(InputError, match=message) as error:
+        apply(write(tmp_path, text), params)
+    assert "study.yaml" in str(error.value)
+    assert params.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "study.yaml"]
+
+
+def test_missing_study_is_named(params, tmp_path):
+    with pytest.raises(InputError, match=r"large\.yaml: no such file"):
+        apply(tmp_path / "large.yaml", params)
