@@ -80,7 +80,8 @@ class Params(Section):
             if known % patch[2]:
                 raise ValueError(
                     f"evaluate.prediction.band_fraction {self.evaluate.prediction.band_fraction} leaves {known:g} "
-                    f"known subcarriers in scenarios.{name}; it must be a multiple of the patch of {patch[2]} subcarriers"
+                    f"known subcarriers in scenarios.{name}; it must be a multiple of the patch of {patch[2]} "
+                    "subcarriers"
                 )
 
     def _check_angle_delay_grids(self) -> None:
