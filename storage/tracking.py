@@ -24,10 +24,13 @@ DEFAULTS = {
 
 
 class Run:
-    """One MLflow run. Its methods never raise: after the first failure they warn once and do nothing more."""
+    """One MLflow run. Its methods never raise: after the first failure they warn once and do nothing more.
+
+    `id` is the id of the run, "" where none could be opened.
+    """
 
     def __init__(self, name: str, parameters: dict, tags: dict[str, str]):
-        self._client = None
+        self._client, self.id = None, ""
         try:
             self._client = client()
             experiment = experiment_id(self._client)

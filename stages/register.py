@@ -1,0 +1,230 @@
+"""Stage register: predictors into the MLflow registry; alias "champion" only for what is better on held-out data.
+
+One version of each predictor: the seed with the median NMSE on the validation split, never chosen by the test split.
+A version becomes champion when none stands, or when its test NMSE in dB, averaged over the time and the frequency
+domain, is lower than the standing champion's by more than `register.margin_db`. Both are judged on the same data: when
+the held-out data or the task have changed since, the standing champion is scored anew, by the code registered with it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from statistics import mean
+
+import wavefoundry
+from stages import params
+from stages.evaluate import load_split, tasks, write_json
+from stages.stage import clear_errors, git_commit, stage
+from storage.digests import digest
+from storage.errors import StorageError
+
+METRICS = Path("metrics/prediction.json")
+DECISIONS = Path("measurements/registry.json")
+SERVED = Path(__file__).with_name("served_predictor.py")
+PACKAGE = Path(wavefoundry.__file__).parent
+# What a registered model imports.
+REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The model of one predictor that is offered to the registry; NMSE by axis, over all scenarios."""
+
+    name: str
+    seed: str
+    test_nmse_db: dict[str, float]
+    validation_nmse_db: dict[str, float]
+
+    @property
+    def folder(self) -> Path:
+        return Path("models") / self.name / self.seed
+
+    @property
+    def score_db(self) -> float:
+        return mean(self.test_nmse_db.values())
+
+
+def choose(name: str, scores: dict) -> Candidate:
+    """The seed with the median validation NMSE; the better one of the middle two.
+
+    Args:
+        name: the predictor.
+        scores: its part of metrics/prediction.json.
+    """
+    candidates = [
+        Candidate(
+            name,
+            seed,
+            {axis: scenarios["all"]["nmse_db"][seed] for axis, scenarios in scores.items()},
+            {axis: scenarios["all"]["validation_nmse_db"][seed] for axis, scenarios in scores.items()},
+        )
+        for seed in next(iter(scores.values()))["all"]["nmse_db"]
+    ]
+    candidates.sort(key=lambda candidate: (mean(candidate.validation_nmse_db.values()), candidate.seed))
+    return candidates[(len(candidates) - 1) // 2]
+
+
+def is_better(candidate_db: float, champion_db: float | None, margin_db: float) -> bool:
+    """Whether a candidate takes the place of the champion; None: none stands."""
+    return champion_db is None or candidate_db < champion_db - margin_db
+
+
+class HeldOut:
+    """The test data and tasks that models are compared on."""
+
+    def __init__(self, parameters: params.Params):
+        self.section = parameters.evaluate.prediction
+        self.stores = {name: digest(Path(f"data/csi/{name}.zarr")) for name in parameters.scenarios}
+
+    @property
+    def md5(self) -> str:
+        """Equal for two comparisons that give the same model the same score."""
+        task = self.section.model_dump(include={"snr_db", "history_fraction", "band_fraction", "noise_seed"})
+        return hashlib.md5(json.dumps([task, self.stores], sort_keys=True).encode()).hexdigest()
+
+    def example(self):
+        """Input of one prediction and its parameters, as a registered model takes them."""
+        name = next(iter(self.stores))
+        known, target = tasks(self.section)[0].split(load_split([name], "test")[name][:1])
+        return _two_channels(known), {"axis": "time", "horizon": target.shape[1]}
+
+    def score_db(self, version) -> float:
+        """Test NMSE in dB of a registered version, averaged over the axes: what stage evaluate computes for a model."""
+        from storage.registry import predict_isolated
+        from wavefoundry.evaluation.metrics import nmse, to_db
+
+        work = [
+            (task, *task.split(csi)) for task in tasks(self.section) for csi in load_split(self.stores, "test").values()
+        ]
+        inputs = [
+            (_two_channels(known), {"axis": task.axis, "horizon": target.shape[1 if task.axis == "time" else 3]})
+            for task, known, target in work
+        ]
+        errors = {}
+        for (task, _, target), output in zip(
+            work, predict_isolated(version, inputs, self.section.batch_size), strict=True
+        ):
+            errors.setdefault(task.axis, []).append(nmse(_complex(output), target).mean().item())
+        return mean(to_db(mean(scenarios)) for scenarios in errors.values())
+
+
+def offer(registry, candidate: Candidate, held_out: HeldOut, margin_db: float, run_id: str) -> dict:
+    """Register a candidate unless it is registered, and give it the alias that it earns.
+
+    Returns:
+        What was decided and why.
+    """
+    from storage.registry import CHALLENGER, CHAMPION, MODEL_TAG
+
+    model_md5 = digest(candidate.folder)
+    champion = registry.champion(candidate.name)
+    version = registry.find(candidate.name, model_md5)
+    tags = {MODEL_TAG: model_md5, "git.commit": git_commit()} if version is None else {}
+    tags |= _tags(candidate, held_out)
+    if version is None:
+        version = registry.register(candidate.name, _log(candidate, held_out, run_id), run_id, tags)
+    else:
+        registry.tag(version, tags)
+    champion_db = None
+    if champion and champion.number == version.number:
+        alias, reason = CHAMPION, "is the standing champion"
+    else:
+        if champion:
+            champion_db = _champion_score(registry, champion, held_out)
+        better = is_better(candidate.score_db, champion_db, margin_db)
+        alias, reason = (CHAMPION if better else CHALLENGER), _reason(champion, better, margin_db)
+        registry.set_alias(version, alias)
+    return {
+        "version": version.number,
+        "alias": alias,
+        "reason": reason,
+        "seed": candidate.seed,
+        "nmse_db": round(candidate.score_db, 4),
+        "champion_before": champion.number if champion else None,
+        "champion_before_nmse_db": None if champion_db is None else round(champion_db, 4),
+    }
+
+
+def _champion_score(registry, champion, held_out: HeldOut) -> float:
+    if champion.tags.get("held_out.md5") == held_out.md5:
+        return float(champion.tags["nmse_db"])
+    score = held_out.score_db(champion)
+    registry.tag(champion, {"nmse_db": str(score), "held_out.md5": held_out.md5})
+    return score
+
+
+def _reason(champion, better: bool, margin_db: float) -> str:
+    if champion is None:
+        return "no champion stood"
+    return f"{'better' if better else 'not better'} than version {champion.number} by more than {margin_db} dB"
+
+
+def _tags(candidate: Candidate, held_out: HeldOut) -> dict[str, str]:
+    tags = {"seed": candidate.seed, "nmse_db": str(candidate.score_db), "held_out.md5": held_out.md5}
+    tags |= {f"data.{name}.md5": md5 for name, md5 in held_out.stores.items()}
+    for axis, value in candidate.test_nmse_db.items():
+        tags[f"test_nmse_db.{axis}"] = str(value)
+        tags[f"validation_nmse_db.{axis}"] = str(candidate.validation_nmse_db[axis])
+    return tags
+
+
+def _log(candidate: Candidate, held_out: HeldOut, run_id: str) -> str:
+    from storage.registry import log_predictor
+
+    return log_predictor(
+        candidate.name,
+        candidate.folder,
+        run_id=run_id,
+        python_file=SERVED,
+        package=PACKAGE,
+        # A build for one kind of machine ("+cpu") is no requirement.
+        requirements=[f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIREMENTS],
+        example=held_out.example(),
+    )
+
+
+def _two_channels(csi):
+    """complex (batch, ...) -> float32 numpy (batch, 2, ...)."""
+    import numpy as np
+
+    return np.stack([csi.real.numpy(), csi.imag.numpy()], axis=1)
+
+
+def _complex(channels):
+    import torch
+
+    real, imaginary = torch.from_numpy(channels).unbind(dim=1)
+    return torch.complex(real, imaginary)
+
+
+@clear_errors()
+def main() -> None:
+    parameters = params.read()
+    stores = [Path(f"data/csi/{name}.zarr") for name in parameters.scenarios]
+    folders = [Path(f"models/{name}/seed_{seed}") for name, seeds in parameters.predictors.items() for seed in seeds]
+    with stage(
+        "register", section=parameters.register_, dependencies=[*stores, *folders, METRICS], outputs=[DECISIONS]
+    ) as run:
+        from storage.registry import Registry, clear_failures
+
+        scores = json.loads(METRICS.read_text())
+        missing = [name for name in parameters.predictors if name not in scores]
+        if missing:
+            raise StorageError(f"{METRICS}: no scores of {', '.join(missing)}; run stage evaluate@prediction")
+        held_out = HeldOut(parameters)
+        with clear_failures():
+            registry = Registry()
+            decisions = {
+                name: offer(registry, choose(name, scores[name]), held_out, parameters.register_.margin_db, run.id)
+                for name in parameters.predictors
+            }
+        write_json(DECISIONS, decisions)
+        run.log_folder(DECISIONS, "registry")
+    for name, decision in decisions.items():
+        print(f"{name} version {decision['version']}: {decision['alias']} ({decision['reason']})")
+
+
+if __name__ == "__main__":
+    main()

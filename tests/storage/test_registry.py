@@ -1,0 +1,120 @@
+"""A registered predictor works in a process that has never seen the project; aliases and tags say what it is."""
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage import tracking
+from storage.errors import StorageError
+from storage.registry import CHALLENGER, CHAMPION, MODEL_TAG, Registry, clear_failures, log_predictor, predict_isolated
+
+PACKAGE = {
+    "toy_science/__init__.py": "",
+    "toy_science/gain.py": "GAIN = 3.0\n",
+}
+SERVED = """
+    import mlflow, numpy as np, pathlib
+
+    class Served(mlflow.pyfunc.PythonModel):
+        def load_context(self, context):
+            from toy_science.gain import GAIN
+            self.gain = GAIN * float(pathlib.Path(context.artifacts["model"], "weight.txt").read_text())
+
+        def predict(self, context, model_input, params=None):
+            return model_input[:, :, -params["horizon"]:] * np.float32(self.gain)
+
+    mlflow.models.set_model(Served())
+"""
+KNOWN = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    for name, text in PACKAGE.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "served.py").write_text(textwrap.dedent(SERVED))
+    (folder / "model").mkdir()
+    (folder / "model/weight.txt").write_text("2.0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        yield folder
+
+
+def log(name):
+    run = tracking.Run("register", {}, {})
+    model_id = log_predictor(
+        name,
+        Path("model"),
+        run_id=run.id,
+        python_file=Path("served.py"),
+        package=Path("toy_science"),
+        requirements=["numpy"],
+        example=(KNOWN, {"axis": "time", "horizon": 2}),
+    )
+    return model_id, run.id
+
+
+def test_champion_predicts_elsewhere_with_the_code_it_was_registered_with(project):
+    registry = Registry()
+    model_id, run_id = log("toy")
+    version = registry.register("toy", model_id, run_id, {MODEL_TAG: "abc"})
+    assert registry.champion("toy") is None
+    registry.set_alias(version, CHAMPION)
+    assert registry.champion("toy").number == version.number == 1
+    assert registry.find("toy", "abc").tags == {MODEL_TAG: "abc"}
+    assert registry.find("toy", "xyz") is None
+
+    (project / "toy_science/gain.py").write_text("GAIN = 1000.0\n")
+    batch = np.concatenate([KNOWN, 2 * KNOWN, -KNOWN])
+    first, second = predict_isolated(
+        version, [(batch, {"axis": "time", "horizon": 2}), (KNOWN, {"axis": "frequency", "horizon": 1})], batch_size=2
+    )
+    np.testing.assert_array_equal(first, 6 * batch[:, :, -2:])
+    np.testing.assert_array_equal(second, 6 * KNOWN[:, :, -1:])
+    (project / "toy_science/gain.py").write_text("GAIN = 3.0\n")
+
+
+def test_version_is_never_champion_and_challenger_at_once(project):
+    registry = Registry()
+    model_id, run_id = log("rivals")
+    first, second = (registry.register("rivals", model_id, run_id, {MODEL_TAG: md5}) for md5 in "ab")
+    registry.set_alias(first, CHAMPION)
+    registry.set_alias(second, CHALLENGER)
+    assert registry.champion("rivals").number == 1
+    registry.set_alias(second, CHAMPION)
+    assert registry.champion("rivals").number == 2
+    assert "challenger" not in tracking.client().search_registered_models("name = 'rivals'")[0].aliases
+    registry.tag(second, {"nmse_db": "-12.5"})
+    assert registry.champion("rivals").tags["nmse_db"] == "-12.5"
+
+
+def test_model_is_described_and_holds_no_pickle(project):
+    import mlflow
+
+    model_id, _ = log("described")
+    info = mlflow.models.get_model_info(f"models:/{model_id}")
+    assert info.signature.inputs.inputs[0].shape == (-1, 2, -1, -1, -1)
+    assert {spec.name: spec.default for spec in info.signature.params} == {"axis": "time", "horizon": 2}
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}"))
+    assert not [path.name for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".bin", ".pt", ".pyc")]
+    assert (folder / "code/toy_science/gain.py").exists()
+
+
+def test_failing_version_is_a_clear_error(project):
+    registry = Registry()
+    model_id, run_id = log("failing")
+    version = registry.register("failing", model_id, run_id, {})
+    with pytest.raises(StorageError, match="models:/failing/1 cannot predict: "):
+        predict_isolated(version, [(KNOWN[0], {"axis": "time", "horizon": 1})], batch_size=1)
+
+
+def test_registry_out_of_reach_is_a_clear_error(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(StorageError, match=r"MLflow registry \(http://127\.0\.0\.1:9\): "), clear_failures():
+        Registry().champion("toy")
