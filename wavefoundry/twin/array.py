@@ -1,0 +1,30 @@
+"""Geometry of the base-station array."""
+
+import numpy as np
+
+from wavefoundry.config import Array
+
+
+def element_positions(array: Array) -> np.ndarray:
+    """Positions (antenna, xyz) [wavelengths] of the elements, centred, in the y-z plane of the base station.
+
+    Order: row by row from the top (largest z), each row by rising y.
+    """
+    y = (np.arange(array.columns) - (array.columns - 1) / 2) * array.spacing
+    z = ((array.rows - 1) / 2 - np.arange(array.rows)) * array.spacing
+    z, y = np.meshgrid(z, y, indexing="ij")
+    return np.stack([np.zeros_like(y), y, z], axis=-1).reshape(-1, 3)
+
+
+def from_sionna_order(array: Array) -> np.ndarray:
+    """Indices that bring antennas from sionna's order (column by column) into that of `element_positions`."""
+    return np.arange(array.rows * array.columns).reshape(array.columns, array.rows).T.ravel()
+
+
+def rotation_matrix(orientation: list[float]) -> np.ndarray:
+    """Rotation (3, 3) from the base station's frame to the scene's: R_z(a) R_y(b) R_x(c), TR 38.901 eq. 7.1-4."""
+    (sin_a, sin_b, sin_c), (cos_a, cos_b, cos_c) = np.sin(orientation), np.cos(orientation)
+    around_z = np.array([[cos_a, -sin_a, 0], [sin_a, cos_a, 0], [0, 0, 1]])
+    around_y = np.array([[cos_b, 0, sin_b], [0, 1, 0], [-sin_b, 0, cos_b]])
+    around_x = np.array([[1, 0, 0], [0, cos_c, -sin_c], [0, sin_c, cos_c]])
+    return around_z @ around_y @ around_x
