@@ -55,7 +55,7 @@ class Traffic(Section):
     pedestrians: Annotated[int, Field(ge=0)]
     vehicle_speed: NonNegativeRange = Field(description="[m/s]")
     pedestrian_speed: NonNegativeRange = Field(description="[m/s]")
-    turn_probability: Probability = Field(description="chance of turning where a vehicle can turn")
+    turn_probability: Probability = Field(description="chance of turning on 8 m of way where another street is open")
     user_height: Positive = Field(description="antenna height over the ground [m]")
     radius: Positive = Field(description="users stay within this horizontal distance of the base station [m]")
     cell_size: Positive = Field(description="resolution of the map of open ground [m]")
@@ -63,8 +63,9 @@ class Traffic(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.vehicles + self.pedestrians == 0:
-            raise ValueError("vehicles + pedestrians is 0, at least 1 user is needed")
+        users = self.vehicles + self.pedestrians
+        if users < 3:
+            raise ValueError(f"vehicles + pedestrians is {users}; the three splits need at least 3 users")
         _require_ordered("vehicle_speed", self.vehicle_speed)
         _require_ordered("pedestrian_speed", self.pedestrian_speed)
         return self
@@ -123,13 +124,21 @@ class RayTracedTwin(Section):
     split: Split
 
 
+# Where the path loss models of TR 38.901 hold (Table 7.4.1-1): horizontal distance and height of the user [m].
+TR38901_LIMITS = {
+    "umi": {"distance": (10.0, 5000.0), "user_height": (1.5, 22.5)},
+    "uma": {"distance": (10.0, 5000.0), "user_height": (1.5, 22.5)},
+    "rma": {"distance": (10.0, 10000.0), "user_height": (1.0, 10.0)},
+}
+
+
 class StatisticalTwin(Section):
     """TR 38.901 drops: each user is one trajectory of constant velocity with one window."""
 
     kind: Literal["tr38901"]
     model: Literal["umi", "uma", "rma"]
     line_of_sight: bool
-    carrier_frequency: Positive = Field(description="[Hz]")
+    carrier_frequency: Annotated[float, Field(ge=0.5e9, le=100e9)] = Field(description="[Hz]")
     array: Array
     base_station_height: Positive = Field(description="[m]")
     user_height: Positive = Field(description="[m]")
@@ -138,13 +147,20 @@ class StatisticalTwin(Section):
     speed: NonNegativeRange = Field(description="[m/s]")
     slots: Annotated[int, Field(ge=2)]
     slot_duration: Positive = Field(description="[s]")
-    users_per_call: Count = Field(description="users drawn together; part of the result, because the generator is batched")
+    users_per_call: Count = Field(
+        description="users drawn together; part of the result, because the generator is batched"
+    )
     split: Split
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _require_ordered("distance", self.distance)
         _require_ordered("speed", self.speed)
+        limits = TR38901_LIMITS[self.model]
+        for name, found in (("distance", self.distance), ("user_height", [self.user_height])):
+            low, high = limits[name]
+            if min(found) < low or max(found) > high:
+                raise ValueError(f"{name} {found} m: TR 38.901 {self.model} holds from {low:g} to {high:g} m")
         return self
 
 
