@@ -42,10 +42,7 @@ class LWMTemporalConfig(PreTrainedConfig):
         routing_topk_fraction: float = 0.2,
         routing_topk_max: int = 32,
         max_seq_len: int = 5120,
-        keep_percentage: float = 0.25,
         mask_strategies=("rect", "tube", "comb", "random"),
-        snr_db=(20.0, 20.0),
-        known_fraction: float = 0.5,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -64,10 +61,7 @@ class LWMTemporalConfig(PreTrainedConfig):
         self.routing_topk_fraction = routing_topk_fraction
         self.routing_topk_max = routing_topk_max
         self.max_seq_len = max_seq_len
-        self.keep_percentage = keep_percentage
         self.mask_strategies = list(mask_strategies)
-        self.snr_db = list(snr_db)
-        self.known_fraction = known_fraction
 
     @property
     def windows(self) -> Windows:
@@ -84,6 +78,18 @@ class LWMTemporalConfig(PreTrainedConfig):
         if not self.routing_topk_enable:
             return None
         return Routing(self.routing_topk_fraction, self.routing_topk_max, self.topk_per_head)
+
+
+class LWMTemporalPredictorConfig(LWMTemporalConfig):
+    """The same network with what it needs to know to predict CSI, and how its input looked in fine-tuning."""
+
+    model_type = "lwm_temporal_predictor"
+
+    def __init__(self, keep_percentage: float = 0.25, snr_db=(20.0, 20.0), known_fraction: float = 0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.keep_percentage = keep_percentage
+        self.snr_db = list(snr_db)
+        self.known_fraction = known_fraction
 
 
 class Patches(nn.Module):
@@ -175,7 +181,7 @@ class Block(nn.Module):
         return tokens + self.mlp(self.mlp_norm(tokens))
 
 
-class LWMTemporalPreTrainedModel(PreTrainedModel):
+class LWMTemporalNetwork(PreTrainedModel):
     """The network itself: tokens in, embeddings and reconstructed tokens out."""
 
     config_class = LWMTemporalConfig
@@ -185,7 +191,7 @@ class LWMTemporalPreTrainedModel(PreTrainedModel):
         super().__init__(config)
         features = 2 * math.prod(config.patch_size)
         self.patches = Patches(config.patch_size)
-        self.embed = nn.Linear(features, config.embed_dim)
+        self.embed = nn.Linear(features + 1, config.embed_dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.embed_dim)
         self.reconstruct = nn.Linear(config.embed_dim, features)
@@ -193,7 +199,7 @@ class LWMTemporalPreTrainedModel(PreTrainedModel):
 
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
 
     def embeddings(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
@@ -202,20 +208,41 @@ class LWMTemporalPreTrainedModel(PreTrainedModel):
         Raises:
             InputError: more tokens than max_seq_len.
         """
+        return self._embed(tokens, mask, grid)[0]
+
+    def reconstruction(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
+        """Reconstructed tokens (batch, token, feature)."""
+        hidden, amplitude = self._embed(tokens, mask, grid)
+        return self.reconstruct(hidden) * amplitude
+
+    def _embed(self, tokens, mask, grid):
+        """Embeddings, and the amplitude (batch, token, 1) of the angle-delay position that each token belongs to."""
         if tokens.shape[1] > self.config.max_seq_len:
             raise InputError(f"{tokens.shape[1]} tokens, allowed: max_seq_len {self.config.max_seq_len}")
         tokens = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
         energy = tokens.square().mean(dim=-1)
-        log_energy = (energy / energy.mean(dim=1, keepdim=True).clamp_min(ENERGY_FLOOR) + ENERGY_FLOOR).log()
+        mean_energy = energy.sum(dim=1, keepdim=True) / (~mask).sum(dim=1, keepdim=True).clamp_min(1)
+        log_energy = (energy / mean_energy + ENERGY_FLOOR).log()
+        amplitude = self._amplitude(energy, mask, mean_energy, grid)
+        features = torch.cat([tokens / amplitude, (amplitude.square() / mean_energy.unsqueeze(-1)).log()], dim=-1)
         angles = rotary_angles(grid, self.config.embed_dim // 2, tokens.device)
-        hidden = self.embed(tokens)
+        hidden = self.embed(features)
         for block in self.blocks:
             hidden = block(hidden, log_energy, angles, grid)
-        return self.norm(hidden)
+        return self.norm(hidden), amplitude
 
-    def reconstruction(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
-        """Reconstructed tokens (batch, token, feature)."""
-        return self.reconstruct(self.embeddings(tokens, mask, grid))
+    @staticmethod
+    def _amplitude(energy, mask, mean_energy, grid):
+        """RMS of each angle-delay position over its visible frames.
+
+        Layer normalisation forgets how strong a token is; with every position scaled to one, a path looks the same to
+        the network at any strength, and its prediction is scaled back.
+        """
+        frames = grid[0]
+        visible = (~mask).unflatten(1, (frames, -1))
+        total = energy.unflatten(1, (frames, -1)).sum(dim=1) + ENERGY_FLOOR * mean_energy
+        power = torch.where(visible.any(dim=1), total / visible.sum(dim=1).clamp_min(1), mean_energy)
+        return power.sqrt().repeat(1, frames).unsqueeze(-1)
 
 
 def masked_nmse(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -225,7 +252,7 @@ def masked_nmse(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tenso
     return (error / (target.square() * hidden).sum(dim=(1, 2)).clamp_min(1e-6)).mean()
 
 
-class LWMTemporal(LWMTemporalPreTrainedModel):
+class LWMTemporal(LWMTemporalNetwork):
     """Masked channel modelling: reconstruct hidden angle-delay tokens."""
 
     # Share of hidden tokens; the curriculum raises it from epoch to epoch.
@@ -250,8 +277,23 @@ class LWMTemporal(LWMTemporalPreTrainedModel):
         return {"loss": masked_nmse(self.reconstruction(tokens, mask, grid), tokens, mask)}
 
 
-class LWMTemporalPredictor(LWMTemporalPreTrainedModel):
-    """Channel prediction: future frames are hidden tokens; a missing upper band is a blur along delay to be undone."""
+class LWMTemporalPredictor(LWMTemporalNetwork):
+    """Channel prediction: future frames are hidden tokens; a missing upper band is a blur along delay to be undone.
+
+    The head gives the change from the last known frame (from the blurred map), so that an untrained predictor holds
+    the channel and every step of the fine-tuning goes beyond that.
+    """
+
+    config_class = LWMTemporalPredictorConfig
+
+    def __init__(self, config: LWMTemporalPredictorConfig):
+        super().__init__(config)
+        nn.init.zeros_(self.reconstruct.weight)
+
+    def load_backbone(self, backbone: LWMTemporal) -> None:
+        """Take over all weights of a pretrained backbone but its head."""
+        weights = {name: value for name, value in backbone.state_dict().items() if not name.startswith("reconstruct.")}
+        self.load_state_dict(weights, strict=False)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Loss of one batch, in the time or the frequency domain, drawn per batch.
@@ -272,26 +314,26 @@ class LWMTemporalPredictor(LWMTemporalPreTrainedModel):
         known = add_noise(self._known(clean, axis), snr_db, generator)
         scale = rms_scale(known)
         horizon = clean.shape[1] - known.shape[1] if axis == "time" else clean.shape[3] - known.shape[3]
-        tokens, mask, grid = self._tokens(known / scale, axis, horizon, csi.shape[-1])
-        target = self.patches.split(csi / scale)
-        wanted = mask if axis == "time" else torch.ones_like(mask)
-        loss = masked_nmse(self.reconstruction(tokens, mask, grid), target, wanted)
-        return {"loss": loss}
+        predicted, wanted, _ = self._predict_tokens(known / scale, axis, horizon, csi.shape[-1])
+        loss = masked_nmse(predicted, self.patches.split(csi / scale), wanted)
+        return {"loss": loss, f"loss_{axis}": loss.detach()}
 
     def _known(self, csi: torch.Tensor, axis: str) -> torch.Tensor:
         if axis == "time":
             return csi[:, : round(csi.shape[1] * self.config.known_fraction)]
         return csi[..., : round(csi.shape[3] * self.config.known_fraction)]
 
-    def _tokens(self, known: torch.Tensor, axis: str, horizon: int, kept: int):
-        """Tokens, mask and grid of the known CSI (batch, time, antenna, subcarrier) with its unknown part."""
+    def _predict_tokens(self, known: torch.Tensor, axis: str, horizon: int, kept: int):
+        """Tokens of all frames, which of them were asked for, and their grid; known (batch, time, antenna, subcarrier)."""
         padding = (0, 0, 0, 0, 0, horizon) if axis == "time" else (0, horizon)
-        full = nn.functional.pad(known, padding)
-        maps = to_angle_delay(full, (1, known.shape[2]), kept)
+        maps = to_angle_delay(nn.functional.pad(known, padding), (1, known.shape[2]), kept)
         grid = self.patches.grid(maps.shape)
-        frames = torch.arange(maps.shape[1], device=known.device) >= known.shape[1]
-        mask = frames.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
-        return self.patches.split(maps), mask, grid
+        future = torch.arange(grid[0], device=known.device) >= known.shape[1]
+        mask = future.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
+        tokens = self.patches.split(maps)
+        held = self.patches.split(torch.where(future[:, None, None], maps[:, known.shape[1] - 1, None], maps))
+        predicted = held + self.reconstruction(tokens, mask, grid)
+        return predicted, mask if axis == "time" else torch.ones_like(mask), grid
 
     @torch.no_grad()
     def predict(self, known: torch.Tensor, axis: str, horizon: int) -> torch.Tensor:
@@ -311,7 +353,7 @@ class LWMTemporalPredictor(LWMTemporalPreTrainedModel):
         subcarriers = known.shape[3] + (horizon if axis == "frequency" else 0)
         kept = max(1, round(subcarriers * self.config.keep_percentage))
         scale = rms_scale(known)
-        tokens, mask, grid = self._tokens(known / scale, axis, horizon, kept)
-        maps = self.patches.join(self.reconstruction(tokens, mask, grid), grid)
+        tokens, _, grid = self._predict_tokens(known / scale, axis, horizon, kept)
+        maps = self.patches.join(tokens, grid)
         csi = to_csi(maps, (1, known.shape[2]), subcarriers) * scale
         return csi[:, -horizon:] if axis == "time" else csi[..., -horizon:]

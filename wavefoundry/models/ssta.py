@@ -190,10 +190,8 @@ def sparse_attention(
     width = query.shape[-1]
     tiled_query = query[:, :, tables.query] * width**-0.5
     scores = tiled_query @ key[:, :, tables.key].transpose(-1, -2) + key_bias[:, :, tables.key].unsqueeze(-2)
-    attended = tables.visible
-    scores = scores.masked_fill(~attended, -torch.inf)
+    scores = scores.masked_fill(~tables.visible, -torch.inf)
     if routing is not None:
-        attended = route(scores, attended, tables.budget, routing)
-        scores = scores.masked_fill(~attended, -torch.inf)
+        scores = scores.masked_fill(~route(scores, tables.visible, tables.budget, routing), -torch.inf)
     tiled = scores.softmax(dim=-1) @ value[:, :, tables.key]
     return tiled.flatten(2, 3)[:, :, tables.position]

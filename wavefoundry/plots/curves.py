@@ -1,0 +1,74 @@
+"""Charts of a study: learning curves and NMSE by scenario."""
+
+from pathlib import Path
+
+import pandas
+
+
+def draw_learning_curves(histories: dict[str, pandas.DataFrame], path: Path) -> None:
+    """Loss over epochs, one panel per model, one line per seed; epochs with a teacher are shaded.
+
+    Args:
+        histories: by model; columns epoch, loss, seed, and where they apply stage (a run of epochs of its own) and
+            phase ("passive": the teacher was asked).
+        path: PNG file to write.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(histories))
+    rows = -(-len(histories) // columns)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for panel in panels[len(histories) :]:
+        panel.axis("off")
+    for panel, (name, history) in zip(panels, histories.items(), strict=False):
+        keys = [key for key in ("stage", "seed") if key in history]
+        for values, curve in history.groupby(keys, sort=False):
+            label = ", ".join(f"{key} {value}" for key, value in zip(keys, values, strict=True))
+            panel.plot(curve["epoch"], curve["loss"], marker=".", label=label)
+        if "phase" in history:
+            first = history[history["seed"] == history["seed"].iloc[0]]
+            for epoch in first.loc[first["phase"] == "passive", "epoch"]:
+                panel.axvspan(epoch - 0.5, epoch + 0.5, color="tab:orange", alpha=0.15, linewidth=0)
+        panel.set(title=name.replace("_", " "), xlabel="epoch", ylabel="loss", yscale="log")
+        panel.grid(alpha=0.3, which="both")
+        panel.legend(fontsize="small")
+    _save(figure, path)
+
+
+def draw_nmse(scores: dict, axis: str, path: Path) -> None:
+    """Test NMSE of every predictor in every scenario, with the spread over seeds.
+
+    Args:
+        scores: {predictor: {axis: {scenario: {"nmse_db": {seed: dB}}}}}.
+        axis: "time" or "frequency".
+        path: PNG file to write.
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    scenarios = list(next(iter(scores.values()))[axis])
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panel = figure.subplots()
+    width = 0.8 / len(scores)
+    for position, (name, by_axis) in enumerate(scores.items()):
+        values = [list(by_axis[axis][scenario]["nmse_db"].values()) for scenario in scenarios]
+        panel.bar(
+            np.arange(len(scenarios)) + (position - (len(scores) - 1) / 2) * width,
+            [np.mean(seeds) for seeds in values],
+            width,
+            yerr=[np.std(seeds, ddof=1) if len(seeds) > 1 else 0.0 for seeds in values],
+            capsize=2,
+            label=name.replace("_", " "),
+        )
+    panel.axhline(0, color="black", linewidth=0.8)
+    panel.set_xticks(range(len(scenarios)), [scenario.replace("_", " ") for scenario in scenarios])
+    panel.set(ylabel="NMSE [dB], lower is better", title=f"{axis}-domain prediction on held-out trajectories")
+    panel.grid(axis="y", alpha=0.3)
+    panel.legend(fontsize="small", ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _save(figure, path)
+
+
+def _save(figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
