@@ -1,0 +1,176 @@
+"""The flow runs what DVC would run, in DVC's order, and says what happened."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import TaskRunSort
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import pipeline as module
+from flows.pipeline import UnknownTargetError, is_up_to_date, metrics_table, pipeline, plan, readable_lines
+
+# make@a and make@b read src.txt; join reads both; late reads join's folder; side reads b only.
+DAG = """
+stages:
+  late:
+    cmd: cat joined/c.txt > late.txt
+    deps: [joined]
+    outs: [late.txt]
+  join:
+    cmd: mkdir -p joined && cat a.txt b.txt > joined/c.txt && echo '{"x":{"y":1,"z":{"w":2}},"n":3}' > m.json
+    deps: [a.txt, b.txt]
+    outs: [joined/c.txt]
+    metrics: [m.json: {cache: false}]
+  make:
+    foreach: {a: 1, b: 2}
+    do:
+      cmd: python -c "print('making ${key}'); open('${key}.txt', 'w').write('${item}')"
+      deps: [src.txt]
+      outs: ["${key}.txt"]
+  side:
+    cmd: cat b.txt > side.txt
+    deps: [b.txt]
+    outs: [side.txt]
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One temporary Prefect server for all tests: starting it takes seconds."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Repo.init(no_scm=True).close()
+    Path("dvc.yaml").write_text(DAG)
+    Path("src.txt").write_text("0")
+    return tmp_path
+
+
+def run(*targets):
+    """The flow's state, and the names of its tasks' states on the server, in the order of their time."""
+    state = pipeline(targets, return_state=True)
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    deadline = time.monotonic() + 20
+    with get_client(sync_client=True) as client:
+        while True:
+            found = client.read_task_runs(flow_run_filter=wanted, sort=TaskRunSort.NAME_ASC, limit=50)
+            settled = [task for task in found if task.state.is_final() or task.state.name == "NotReady"]
+            if len(settled) == len(plan(targets)):
+                return state, {task.name: task.state.name for task in sorted(settled, key=lambda t: t.state.timestamp)}
+            # The server takes up the states of tasks a moment later.
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+
+
+def test_plan_is_dvcs_graph_in_topological_order(project):
+    nodes = {node.name: set(node.dependencies) for node in plan()}
+    assert nodes == {
+        "make@a": set(),
+        "make@b": set(),
+        "join": {"make@a", "make@b"},
+        "late": {"join"},
+        "side": {"make@b"},
+    }
+    seen = set()
+    for node in plan():
+        assert set(node.dependencies) <= seen
+        seen.add(node.name)
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (["side"], ["make@b", "side"]),
+        (["make"], ["make@a", "make@b"]),
+        (["join"], ["make@a", "make@b", "join"]),
+        (["side", "make@a"], ["make@a", "make@b", "side"]),
+    ],
+)
+def test_targets_bring_their_ancestors_only(project, targets, expected):
+    assert sorted(node.name for node in plan(targets)) == sorted(expected)
+
+
+def test_unknown_target_is_named(project):
+    with pytest.raises(UnknownTargetError, match="nonsense"):
+        plan(["nonsense"])
+
+
+def test_bad_dag_is_a_clear_error(project):
+    Path("dvc.yaml").write_text("stages: {a: {outs: [x]}}")
+    with pytest.raises(UnknownTargetError, match=r"dvc\.yaml"):
+        plan()
+
+
+def test_first_run_then_cached_then_only_what_changed(server, project, monkeypatch):
+    state, tasks = run("join")
+    assert state.is_completed()
+    assert tasks == {"make@a": "Completed", "make@b": "Completed", "join": "Completed"}
+    assert list(tasks)[-1] == "join"
+    assert Path("joined/c.txt").read_text() == "12"
+    assert is_up_to_date("join")
+    assert not is_up_to_date("side")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.subprocess, "Popen", None)  # up to date: no process is started
+        assert set(run("join")[1].values()) == {"Cached"}
+
+    Path("dvc.yaml").write_text(DAG.replace("b: 2}", "b: 5}"))
+    _, tasks = run()
+    assert tasks == {
+        "make@a": "Cached",
+        "make@b": "Completed",
+        "join": "Completed",
+        "late": "Completed",
+        "side": "Completed",
+    }
+    assert Path("late.txt").read_text() == "15"
+    with Repo(".") as repo:
+        assert not repo.status()
+
+
+def test_failure_quotes_the_stage_and_stops_its_dependants_only(server, project):
+    Path("fail.py").write_text("print('on the way'); raise SystemExit('out of cheese')")
+    Path("dvc.yaml").write_text(DAG.replace("mkdir -p joined", "python fail.py && mkdir -p joined"))
+    state, tasks = run()
+    assert state.is_failed()
+    assert "stage join failed" in state.message
+    assert "out of cheese" in state.message
+    assert tasks == {
+        "make@a": "Completed",
+        "make@b": "Completed",
+        "join": "Failed",
+        "late": "NotReady",
+        "side": "Completed",
+    }
+    assert not Path("late.txt").exists()
+
+
+def test_metrics_become_a_table(project):
+    Path("m.json").write_text(json.dumps({"x": {"y": 1, "z": {"w": 2}}, "n": 3}))
+    assert metrics_table().splitlines() == [
+        "| m.json | y | z.w | value |",
+        "|---|---|---|---|",
+        "| x | 1 | 2 |  |",
+        "| n |  |  | 3 |",
+    ]
+
+
+def test_progress_bars_do_not_flood_the_log(monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock) * 1.0)
+    bar = "".join(f"epoch {step}\r" for step in range(40))
+    stream = io.StringIO(f"start\n{bar}\nnext\nend", newline="")
+    lines = list(readable_lines(stream))
+    assert lines[0] == "start"
+    assert lines[-2:] == ["next", "end"]
+    assert 1 <= len(lines) - 3 <= 8
