@@ -1,0 +1,92 @@
+"""Stage pretrain@lwm_temporal: masked channel modelling on the angle-delay stores, then fine-tuning for prediction."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from stages import params
+from stages.stage import clear_errors, stage
+from stages.training import history_file, train_seeds
+from wavefoundry.errors import InputError
+
+
+def backbone_folder(name: str, seed: int) -> Path:
+    """Where the pretrained network lies, before its fine-tuning."""
+    return Path("models") / name / f"backbone_seed_{seed}"
+
+
+def pretrain_lwm_temporal(
+    stores: list[Path], parameters: params.Params, *, seed: int, checkpoints: Path, on_epoch: Callable
+):
+    """One predictor, and the history of both of its trainings."""
+    from storage.batches import CSIBatches
+    from storage.checkpoints import save_model
+    from wavefoundry.models.lwm_temporal import (
+        LWMTemporal,
+        LWMTemporalConfig,
+        LWMTemporalPredictor,
+        LWMTemporalPredictorConfig,
+    )
+    from wavefoundry.training.curriculum import MaskRatioCurriculum
+    from wavefoundry.training.trainer import train
+
+    section = parameters.pretrain.lwm_temporal
+    dataset = CSIBatches(stores, "angle_delay", "train")
+    architecture = section.architecture.model_dump() | {"mask_strategies": section.masking.strategies}
+    backbone, pretraining = train(
+        LWMTemporal(LWMTemporalConfig(**architecture)),
+        dataset,
+        config=section.training,
+        seed=seed,
+        checkpoints=checkpoints / "pretraining",
+        on_epoch=on_epoch,
+        callbacks=[MaskRatioCurriculum(section.masking)],
+    )
+    save_model(backbone, backbone_folder("lwm_temporal", seed))
+
+    config = LWMTemporalPredictorConfig(
+        **architecture | {"temporal_offsets": section.prediction.temporal_offsets},
+        keep_percentage=parameters.angle_delay.keep_percentage,
+        snr_db=section.prediction.snr_db,
+        known_fraction=parameters.evaluate.prediction.history_fraction,
+    )
+    predictor = LWMTemporalPredictor(config)
+    predictor.load_backbone(backbone)
+    # Epochs count on, so that both trainings lie on one axis.
+    done = section.training.epochs
+    predictor, fine_tuning = train(
+        predictor,
+        dataset,
+        config=section.prediction.training,
+        seed=seed,
+        checkpoints=checkpoints / "prediction",
+        on_epoch=lambda row, step: on_epoch(row | {"epoch": row["epoch"] + done}, step),
+    )
+    history = [{"stage": "pretraining"} | row for row in pretraining]
+    history += [{"stage": "prediction"} | row | {"epoch": row["epoch"] + done} for row in fine_tuning]
+    return predictor, history
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="entry of params.yaml: pretrain")
+    name = parser.parse_args().name
+    with clear_errors():
+        parameters = params.read()
+        section = getattr(parameters.pretrain, name, None)
+        if section is None:
+            raise InputError(f"pretrain: no entry {name!r}, there are: {', '.join(params.Pretrain.model_fields)}")
+    stores = [Path(f"data/angle_delay/{scenario}.zarr") for scenario in parameters.scenarios]
+    outputs = [Path("models") / name, history_file(name)]
+    with stage(f"pretrain@{name}", section=section, dependencies=stores, outputs=outputs) as run:
+        train_seeds(
+            run,
+            f"pretrain@{name}",
+            section,
+            stores,
+            lambda **options: pretrain_lwm_temporal(stores, parameters, **options),
+        )
+
+
+if __name__ == "__main__":
+    main()
