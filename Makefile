@@ -1,0 +1,73 @@
+# make run: the whole pipeline. make test: all checks. Each sets up its environment first, where that is needed.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := run
+
+PYTHON ?= python3.11
+PREFECT_PORT ?= 4200
+MLFLOW_PORT ?= 5000
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Threads that wait for work must not keep a core busy that another stage needs.
+export OMP_WAIT_POLICY ?= PASSIVE
+export DO_NOT_TRACK ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
+
+# The environment is complete when this file exists: it is written last, and its name tells lock file and folder
+# (an environment cannot be moved). Anything else is an installation that broke off or is out of date, and is redone.
+COMPLETE := .venv/complete-$(shell { pwd; cat requirements.lock; } | cksum | cut -d ' ' -f 1)
+
+.PHONY: run test ui environment lock clean-environment
+
+run: environment
+	dvc repro
+	python -m stages.summary
+
+test: environment
+	ruff check .
+	python -m pytest
+
+# Prefect and MLflow on this machine only, with their databases in this folder; one Ctrl-C ends both.
+ui: environment
+	@mkdir -p .prefect && python -c "from storage.tracking import client; client()"
+	@echo "Prefect: http://127.0.0.1:$(PREFECT_PORT)   (runs: PREFECT_API_URL=http://127.0.0.1:$(PREFECT_PORT)/api .venv/bin/python -m flows.pipeline)"
+	@echo "MLflow:  http://127.0.0.1:$(MLFLOW_PORT)"
+	@echo "Ctrl-C ends both."
+	@trap 'trap - INT TERM; kill $$prefect $$mlflow 2>/dev/null || true; wait; exit 0' INT TERM; \
+	prefect server start --host 127.0.0.1 --port $(PREFECT_PORT) >.prefect/server.log 2>&1 & prefect=$$!; \
+	mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
+	  --backend-store-uri "sqlite:///$(CURDIR)/.mlflow/mlflow.db" \
+	  --artifacts-destination "$(CURDIR)/.mlflow/artifacts" >.mlflow/server.log 2>&1 & mlflow=$$!; \
+	wait -n || true; kill $$prefect $$mlflow 2>/dev/null || true; wait; \
+	echo "a server ended; its last lines:"; tail -n 5 .prefect/server.log .mlflow/server.log; exit 1
+
+environment: $(COMPLETE)
+	@test -e .git || dvc config --local core.no_scm true
+
+$(COMPLETE):
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name it: make PYTHON=..."; exit 1; }
+	@echo "Setting up .venv, some minutes, once."
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	python -m pip install "$$(grep '^torch==' requirements.lock)"
+	python -m pip install --no-deps -r requirements.lock
+	python -m pip check
+	touch $@
+
+# requirements.lock anew, from what pyproject.toml asks for and the newest versions that fit. What torch needs on one kind
+# of machine only ("+cpu", CUDA libraries) is left out: installing torch first brings it.
+lock:
+	rm -rf .venv.partial
+	$(PYTHON) -m venv .venv.partial
+	$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' >.venv.partial/wanted.txt
+	.venv.partial/bin/python -m pip install "$$(grep '^torch==' .venv.partial/wanted.txt)"
+	.venv.partial/bin/python -m pip install -r .venv.partial/wanted.txt
+	.venv.partial/bin/python -m pip check
+	.venv.partial/bin/python -m pip freeze | sed 's/+[a-z0-9.]*$$//' | grep -v -i -E '^(nvidia|cuda|triton)[-_=]' >requirements.lock
+	rm -rf .venv.partial
+
+clean-environment:
+	rm -rf .venv .venv.partial
