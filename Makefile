@@ -16,7 +16,9 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 
 # The environment is complete when this file exists: it is written last, and its name tells lock file and folder
-# (an environment cannot be moved). Anything else is an installation that broke off or is out of date, and is redone.
+# (an environment cannot be moved). Otherwise an installation broke off or is out of date, and is redone; a .venv that
+# somebody made by other means is left alone.
+OURS := .venv/made-by-make
 COMPLETE := .venv/complete-$(shell { pwd; cat requirements.lock; } | cksum | cut -d ' ' -f 1)
 
 .PHONY: run test ui environment lock clean-environment
@@ -48,8 +50,10 @@ environment: $(COMPLETE)
 
 $(COMPLETE):
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name it: make PYTHON=..."; exit 1; }
+	@test ! -e .venv -o -e $(OURS) || { echo ".venv was not made by make: move it away, then run make again"; exit 1; }
 	@echo "Setting up .venv, some minutes, once."
 	rm -rf .venv
+	mkdir .venv && touch $(OURS)
 	$(PYTHON) -m venv .venv
 	python -m pip install "$$(grep '^torch==' requirements.lock)"
 	python -m pip install --no-deps -r requirements.lock
