@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import zarr
 
-from storage.csi_store import open_store, split_indices
+from storage.csi_store import clear_damage, open_store, require_read, split_indices
 from storage.errors import StorageError
 
 # Stores that take no more than this together are read once and held: a random batch costs a millisecond a sample.

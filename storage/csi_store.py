@@ -7,6 +7,8 @@ is complete.
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +93,24 @@ def read_array(path: Path, dataset: xr.Dataset, name: str) -> np.ndarray:
     Raises:
         StorageError: a shard is cut short or damaged (its checksum disagrees).
     """
+    with clear_damage(path, name):
+        return require_read(dataset[name].values)
+
+
+@contextmanager
+def clear_damage(path: Path, name: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a variable is read into a StorageError that names it."""
     try:
-        return dataset[name].values
+        yield
     except Exception as error:
         raise StorageError(f"{path}: variable {name!r} is damaged or cut short: {error}") from error
+
+
+def require_read(values: np.ndarray) -> np.ndarray:
+    """`values`, unless chunks of it were missing: zarr fills them without a word."""
+    if values.dtype.kind in "fc" and np.isnan(values.reshape(len(values), -1)[:, 0]).any():
+        raise ValueError("chunks are missing")
+    return values
 
 
 def split_indices(dataset: xr.Dataset, split: str) -> np.ndarray:
@@ -159,6 +175,9 @@ def _encoding(dataset: xr.Dataset) -> dict:
     for name, variable in dataset.variables.items():
         chunks = tuple(max(1, size) for size in variable.shape)
         entry = {"compressors": [Crc32cCodec()], "chunks": chunks, "shards": None}
+        if variable.dtype.kind in "fc":
+            # What is missing when it is read becomes NaN, which no store holds, and not a plausible zero.
+            entry["fill_value"] = variable.dtype.type(np.nan)
         if variable.dims[:1] == ("sample",) and variable.ndim > 2:
             # A chunk is one sample, the unit that training reads; a shard is as many samples as SHARD_BYTES hold.
             sample_bytes = variable.dtype.itemsize * math.prod(variable.shape[1:])

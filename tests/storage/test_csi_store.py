@@ -120,6 +120,15 @@ def test_a_damaged_shard_is_an_error_and_never_data(tmp_path, damage):
         read_array(path, open_store(path, "csi"), "csi")
 
 
+def test_a_shard_that_vanishes_after_opening_is_an_error_and_never_zeros(tmp_path):
+    path = tmp_path / "a.zarr"
+    write_store(path, make_dataset(), "csi")
+    opened = open_store(path, "csi")
+    shutil.rmtree(path / "csi" / "c")
+    with pytest.raises(StorageError, match="'csi' is damaged or cut short: chunks are missing"):
+        read_array(path, opened, "csi")
+
+
 def test_splits_are_disjoint_cover_all_and_follow_the_shares(tmp_path):
     write_store(tmp_path / "a.zarr", make_dataset(samples=300), "csi")
     opened = open_store(tmp_path / "a.zarr", "csi")

@@ -15,11 +15,9 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
         title: headline.
         path: file to write, ending in .gif.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.animation import PillowWriter
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     level = 20 * np.log10(np.maximum(np.abs(angle_delay), 1e-12))
     top = float(level.max())
@@ -33,7 +31,9 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
         angles[0] - half_angle,
         angles[-1] + half_angle,
     )
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(1, 1.2))
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
     image = left.imshow(level[0], origin="lower", aspect="auto", extent=extent, vmin=top - 40, vmax=top, cmap="viridis")
     left.set(xlabel="delay [µs]", ylabel="spatial frequency [cycles/element]")
     figure.colorbar(image, ax=left, label="magnitude [dB]")
@@ -48,12 +48,15 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
     now = right.axvline(times[0] * 1e3, color="black", linewidth=1)
     figure.suptitle(title)
 
-    def draw(step: int):
-        image.set_data(level[step])
-        left.set_title(f"t = {times[step] * 1e3:.1f} ms")
-        now.set_xdata([times[step] * 1e3] * 2)
-        return image, now
-
+    left.set_title("t = 0.0 ms")
+    figure.draw_without_rendering()
+    # The layout of the first frame serves all: working it out takes longer than drawing.
+    figure.set_layout_engine("none")
     path.parent.mkdir(parents=True, exist_ok=True)
-    FuncAnimation(figure, draw, frames=len(times)).save(path, writer=PillowWriter(fps=6), dpi=80)
-    pyplot.close(figure)
+    writer = PillowWriter(fps=6)
+    with writer.saving(figure, path, dpi=80):
+        for step, moment in enumerate(times):
+            image.set_data(level[step])
+            left.set_title(f"t = {moment * 1e3:.1f} ms")
+            now.set_xdata([moment * 1e3] * 2)
+            writer.grab_frame()
