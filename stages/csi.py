@@ -17,14 +17,11 @@ COORDINATES = ("time", "antenna", "element_position")
 def synthesise(source: Path, target: Path, scenario: Scenario) -> dict:
     """Write the CSI store; returns figures about it."""
     import numpy as np
-    import torch
     import xarray as xr
 
     from storage.csi_store import SAMPLE_VARIABLES, open_store, read_array, write_store
     from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
 
-    # The rounding of sums depends on the number of threads.
-    torch.set_num_threads(1)
     ofdm = scenario.ofdm
     store = open_store(source, "paths")
     paths = store.assign({name: store[name].copy(data=read_array(source, store, name)) for name in store.data_vars})

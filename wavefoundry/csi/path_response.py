@@ -7,7 +7,6 @@ Clusters of TR 38.901 bring a coefficient for each antenna and time, which stand
 """
 
 import numpy as np
-import torch
 import xarray as xr
 
 from wavefoundry.config import OFDM
@@ -33,23 +32,22 @@ def frequency_response(paths: xr.Dataset, ofdm: OFDM) -> np.ndarray:
     """
     shape = (paths.sizes["sample"], paths.sizes["time"], paths.sizes["antenna"], ofdm.subcarriers)
     csi = np.empty(shape, np.complex64)
-    offsets = torch.from_numpy(subcarrier_offsets(ofdm))
-    respond = _ray_response if "amplitude" in paths else _cluster_response
+    offsets = subcarrier_offsets(ofdm)
     for first in range(0, shape[0], ofdm.links_per_call):
         links = slice(first, first + ofdm.links_per_call)
-        csi[links] = respond(paths.isel(sample=links), offsets, ofdm.timing_advance).numpy()
+        csi[links] = _respond(paths.isel(sample=links), offsets, ofdm.timing_advance)
     return csi
 
 
 def path_response(
-    amplitude: torch.Tensor,
-    doppler: torch.Tensor,
-    direction: torch.Tensor,
-    delay: torch.Tensor,
-    times: torch.Tensor,
-    elements: torch.Tensor,
-    offsets: torch.Tensor,
-) -> torch.Tensor:
+    amplitude: np.ndarray,
+    doppler: np.ndarray,
+    direction: np.ndarray,
+    delay: np.ndarray,
+    times: np.ndarray,
+    elements: np.ndarray,
+    offsets: np.ndarray,
+) -> np.ndarray:
     """CSI of ray-traced paths. An entry that is no path has amplitude 0.
 
     Args:
@@ -64,14 +62,13 @@ def path_response(
     Returns:
         complex64 (link, time, antenna, subcarrier).
     """
-    # (link, 1 or time or antenna, path); phases in float64: delays times frequencies are thousands of turns.
-    time_factor = _rotation(doppler[:, None] * times[:, None])
-    array_factor = _rotation((direction @ elements.T).transpose(1, 2))
-    left = amplitude[:, None, None].to(torch.complex64) * time_factor[:, :, None] * array_factor[:, None]
+    time_factor = _rotation(doppler[:, None].astype(float) * times[:, None])
+    array_factor = _rotation((direction @ elements.T).swapaxes(1, 2))
+    left = (amplitude[:, None] * time_factor)[:, :, None] * array_factor[:, None]
     return _sum_paths(left, delay, offsets)
 
 
-def cluster_response(coefficient: torch.Tensor, delay: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+def cluster_response(coefficient: np.ndarray, delay: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """CSI of clusters.
 
     Args:
@@ -82,46 +79,38 @@ def cluster_response(coefficient: torch.Tensor, delay: torch.Tensor, offsets: to
     Returns:
         complex64 (link, time, antenna, subcarrier).
     """
-    return _sum_paths(coefficient.to(torch.complex64).permute(0, 3, 2, 1), delay, offsets)
+    return _sum_paths(coefficient.transpose(0, 3, 2, 1), delay, offsets)
 
 
-def _sum_paths(left: torch.Tensor, delay: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+def _sum_paths(left: np.ndarray, delay: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """(link, time, antenna, path) times the frequency factor (link, path, subcarrier)."""
-    frequency_factor = _rotation(-delay[:, :, None] * offsets)
-    return (left.flatten(1, 2) @ frequency_factor).unflatten(1, left.shape[1:3])
+    links, times, antennas, paths = left.shape
+    frequency_factor = _rotation(-delay[:, :, None].astype(float) * offsets)
+    product = left.astype(np.complex64).reshape(links, times * antennas, paths) @ frequency_factor
+    return product.reshape(links, times, antennas, len(offsets))
 
 
-def _rotation(turns: torch.Tensor) -> torch.Tensor:
-    """exp(j 2 pi turns), complex64 from float64 turns."""
-    angle = 2 * torch.pi * torch.remainder(turns.double(), 1.0)
-    return torch.complex(angle.cos(), angle.sin()).to(torch.complex64)
+def _rotation(turns: np.ndarray) -> np.ndarray:
+    """exp(j 2 pi turns) as complex64. Turns are float64: a delay times a frequency can be many of them."""
+    angle = 2 * np.pi * np.remainder(turns, 1.0)
+    rotation = np.empty(angle.shape, np.complex64)
+    rotation.real, rotation.imag = np.cos(angle), np.sin(angle)
+    return rotation
 
 
-def _ray_response(paths: xr.Dataset, offsets: torch.Tensor, timing_advance: float) -> torch.Tensor:
-    zenith, azimuth = _read(paths, "zenith").double(), _read(paths, "azimuth").double()
-    direction = torch.stack([zenith.sin() * azimuth.cos(), zenith.sin() * azimuth.sin(), zenith.cos()], dim=-1)
-    return path_response(
-        _read(paths, "amplitude"),
-        _read(paths, "doppler").double(),
-        direction,
-        _synchronised(paths, timing_advance),
-        _read(paths, "time"),
-        _read(paths, "element_position"),
-        offsets,
+def _respond(paths: xr.Dataset, offsets: np.ndarray, timing_advance: float) -> np.ndarray:
+    delay = _synchronised(paths["delay"].values, paths["valid"].values, timing_advance)
+    if "coefficient" in paths:
+        return cluster_response(paths["coefficient"].values, delay, offsets)
+    zenith, azimuth = (paths[name].values.astype(float) for name in ("zenith", "azimuth"))
+    direction = np.stack([np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)], axis=-1)
+    amplitude, doppler, times, elements = (
+        paths[name].values for name in ("amplitude", "doppler", "time", "element_position")
     )
+    return path_response(amplitude, doppler, direction, delay, times, elements, offsets)
 
 
-def _cluster_response(paths: xr.Dataset, offsets: torch.Tensor, timing_advance: float) -> torch.Tensor:
-    return cluster_response(_read(paths, "coefficient"), _synchronised(paths, timing_advance), offsets)
-
-
-def _synchronised(paths: xr.Dataset, timing_advance: float) -> torch.Tensor:
+def _synchronised(delay: np.ndarray, valid: np.ndarray, timing_advance: float) -> np.ndarray:
     """Delays (sample, path) [s] after the shift that puts the first path at `timing_advance`."""
-    delay, valid = _read(paths, "delay").double(), _read(paths, "valid")
-    first = delay.masked_fill(~valid, torch.inf).amin(dim=1, keepdim=True)
-    return (delay - first + timing_advance).masked_fill(~valid, 0.0)
-
-
-def _read(paths: xr.Dataset, name: str) -> torch.Tensor:
-    # A copy: what xarray hands out may be read-only, which torch does not support.
-    return torch.tensor(paths[name].values)
+    first = np.where(valid, delay.astype(float), np.inf).min(axis=1, keepdims=True)
+    return np.where(valid, delay - first + timing_advance, 0.0)

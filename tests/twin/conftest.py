@@ -1,0 +1,82 @@
+import pytest
+
+from wavefoundry.config import RayTracedTwin, StatisticalTwin
+
+SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
+
+
+@pytest.fixture
+def canyon():
+    """A small ray-traced twin whose array and orientation are not symmetric in anything."""
+
+    def make(**changes) -> RayTracedTwin:
+        values = {
+            "kind": "ray_traced",
+            "scene": "simple_street_canyon",
+            "carrier_frequency": 3.5e9,
+            "base_station": {
+                "position": [-33.0, 0.0, 20.0],
+                "orientation": [0.4, 0.1, -0.2],
+                "array": {"rows": 2, "columns": 3, "spacing": 0.6, "pattern": "tr38901"},
+            },
+            "traffic": {
+                "vehicles": 5,
+                "pedestrians": 3,
+                "vehicle_speed": [5.0, 15.0],
+                "pedestrian_speed": [0.5, 2.0],
+                "turn_probability": 0.3,
+                "user_height": 1.5,
+                "radius": 80.0,
+                "cell_size": 1.0,
+                "clearance": 2.0,
+            },
+            "sampling": {"windows": 3, "window_interval": 0.5, "slots": 6, "slot_duration": 1e-3},
+            "tracing": {
+                "max_depth": 2,
+                "samples_per_source": 20000,
+                "diffuse_reflection": False,
+                "diffraction": True,
+                "max_paths": 200,
+                "users_per_call": 10,
+            },
+            "split": SPLIT,
+        }
+        return RayTracedTwin.model_validate(_changed(values, changes))
+
+    return make
+
+
+@pytest.fixture
+def drop_twin():
+    """A small TR 38.901 twin."""
+
+    def make(**changes) -> StatisticalTwin:
+        values = {
+            "kind": "tr38901",
+            "model": "uma",
+            "line_of_sight": False,
+            "carrier_frequency": 2.4e9,
+            "array": {"rows": 2, "columns": 3, "spacing": 0.5, "pattern": "iso"},
+            "base_station_height": 25.0,
+            "user_height": 1.5,
+            "users": 25,
+            "distance": [50.0, 250.0],
+            "speed": [2.0, 14.0],
+            "slots": 4,
+            "slot_duration": 5e-4,
+            "users_per_call": 10,
+            "split": SPLIT,
+        }
+        return StatisticalTwin.model_validate(_changed(values, changes))
+
+    return make
+
+
+def _changed(values: dict, changes: dict) -> dict:
+    for key, value in changes.items():
+        *sections, last = key.split("__")
+        section = values
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    return values
