@@ -86,7 +86,9 @@ def _sum_paths(left: np.ndarray, delay: np.ndarray, offsets: np.ndarray) -> np.n
     """(link, time, antenna, path) times the frequency factor (link, path, subcarrier)."""
     links, times, antennas, paths = left.shape
     frequency_factor = _rotation(-delay[:, :, None].astype(float) * offsets)
-    product = left.astype(np.complex64).reshape(links, times * antennas, paths) @ frequency_factor
+    left = left.astype(np.complex64).reshape(links, times * antennas, paths)
+    # Not `@`: the rounding of a BLAS depends on its number of threads.
+    product = np.einsum("lrp,lpk->lrk", left, frequency_factor)
     return product.reshape(links, times, antennas, len(offsets))
 
 
