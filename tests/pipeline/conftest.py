@@ -1,0 +1,94 @@
+"""A complete study of seconds in a folder of its own: the project's files, tiny parameters, DVC without git."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+COPIED = ("stages", "storage", "wavefoundry", "flows", "dvc.yaml", ".dvcignore")
+
+
+def tiny_parameters() -> dict:
+    """The default study with two scenarios, few users, small networks and short trainings."""
+    content = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    scenarios = {name: content["scenarios"][name] for name in ("street_canyon", "uma_nlos")}
+    traced, drawn = scenarios["street_canyon"]["twin"], scenarios["uma_nlos"]["twin"]
+    traced["traffic"] |= {"vehicles": 4, "pedestrians": 2}
+    traced["sampling"] |= {"windows": 2}
+    traced["tracing"] |= {"samples_per_source": 10000, "max_depth": 2}
+    drawn |= {"users": 10, "users_per_call": 5}
+    training = {"epochs": 2, "batch_size": 4}
+    lwm = content["pretrain"]["lwm_temporal"]
+    lwm["architecture"] |= {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": [4, 4]}
+    lwm["training"] |= training
+    lwm["prediction"]["training"] |= training
+    teacher = content["teach"]["wifo"]
+    teacher["architecture"] |= {"hidden_size": 32, "encoder_depth": 1, "decoder_depth": 1, "heads": 2}
+    teacher["training"] |= training
+    for student in content["distill"].values():
+        student["hidden_size"] = 16
+        student["training"] = student["training"] | training
+        student["seeds"] = [0]
+    content["evaluate"]["prediction"]["latency_repetitions"] = 2
+    return content | {"scenarios": scenarios}
+
+
+class Study:
+    """A folder with the project's DAG in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in COPIED:
+            source = PROJECT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*.partial"))
+            else:
+                shutil.copy(source, folder / name)
+        self.write_parameters(tiny_parameters())
+        self.dvc("init", "--no-scm", "-q")
+        self.dvc("config", "core.analytics", "false")
+
+    def write_parameters(self, content: dict) -> None:
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(content))
+
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        return os.environ | {"PATH": path, "OMP_WAIT_POLICY": "PASSIVE"}
+
+    def start(self, *command: str, **options) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, *command], cwd=self.folder, env=self.environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options,
+        )  # fmt: skip
+
+    def run(self, *command: str) -> subprocess.CompletedProcess:
+        with self.start(*command) as process:
+            output = process.communicate()[0]
+        return subprocess.CompletedProcess(command, process.returncode, output)
+
+    def dvc(self, *arguments: str) -> subprocess.CompletedProcess:
+        return self.run("-m", "dvc", *arguments)
+
+    def repro(self, *targets: str) -> list[str]:
+        """Reproduce; the names of the stages that ran."""
+        result = self.dvc("repro", *targets)
+        assert result.returncode == 0, result.stdout[-4000:]
+        return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage '")]
+
+    def digests(self) -> dict[str, str]:
+        """md5 of every output in dvc.lock."""
+        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
+        return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory) -> Study:
+    """The tiny study, reproduced once for all tests; a test that changes it puts it back."""
+    study = Study(tmp_path_factory.mktemp("study"))
+    study.first_run = study.repro()
+    return study

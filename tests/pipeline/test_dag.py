@@ -1,0 +1,148 @@
+"""The whole DAG on tiny parameters: what runs when, the same bytes again, and the registry's model in a fresh process."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from tests.pipeline.conftest import tiny_parameters
+
+DATA_STAGES = {f"{stage}@{name}" for stage in ("scenario", "csi", "angle_delay") for name in ("street_canyon", "uma_nlos")}
+# What differs from run to run by nature: latencies, version numbers of the registry, and the page that quotes them.
+MEASURED = {"measurements/prediction.json", "measurements/registry.json", "report"}
+
+
+def test_every_stage_runs_once_and_then_nothing(study):
+    assert DATA_STAGES < set(study.first_run)
+    assert len(study.first_run) == len(set(study.first_run)) == len(study.digests()) - _extra_outputs(study)
+    assert study.repro() == []
+
+
+def _extra_outputs(study):
+    lock = yaml.safe_load((study.folder / "dvc.lock").read_text())
+    return sum(len(stage.get("outs", ())) - 1 for stage in lock["stages"].values())
+
+
+def test_everything_deleted_and_run_again_gives_the_same_bytes(study):
+    before = study.digests()
+    for name in ("data", "models", "history", "metrics", "measurements", "figures", "report", ".dvc/cache", ".mlflow"):
+        shutil.rmtree(study.folder / name)
+    (study.folder / "dvc.lock").unlink()
+    study.repro()
+    after = study.digests()
+    assert {path: md5 for path, md5 in after.items() if path not in MEASURED} == {
+        path: md5 for path, md5 in before.items() if path not in MEASURED
+    }
+
+
+def test_a_changed_number_runs_its_branch_and_no_other(study):
+    content = tiny_parameters()
+    content["scenarios"]["uma_nlos"]["twin"]["speed"] = [2.0, 13.0]
+    study.write_parameters(content)
+    ran = study.repro("angle_delay@street_canyon", "angle_delay@uma_nlos")
+    assert set(ran) == {"params", "scenario@uma_nlos", "csi@uma_nlos", "angle_delay@uma_nlos"}
+    content["scenarios"]["uma_nlos"]["ofdm"]["timing_advance"] = 3.0e-7
+    study.write_parameters(content)
+    assert set(study.repro("angle_delay@uma_nlos")) == {"params", "csi@uma_nlos", "angle_delay@uma_nlos"}
+    assert {"teach@wifo", "pretrain@lwm_temporal"} <= set(_changed(study))
+    study.write_parameters(tiny_parameters())
+    # Back to what was run before: everything comes from the cache.
+    study.repro()
+
+
+def _changed(study):
+    return json.loads(study.dvc("status", "--json").stdout.splitlines()[-1])
+
+
+def test_a_new_entry_adds_one_branch(study):
+    content = tiny_parameters()
+    content["scenarios"]["uma_los"] = content["scenarios"]["uma_nlos"] | {
+        "twin": content["scenarios"]["uma_nlos"]["twin"] | {"line_of_sight": True}
+    }
+    study.write_parameters(content)
+    ran = study.repro("angle_delay")
+    assert set(ran) == {"params", "scenario@uma_los", "csi@uma_los", "angle_delay@uma_los"}
+    study.write_parameters(tiny_parameters())
+    for path in ("data/scenario/uma_los", "data/csi/uma_los.zarr", "data/angle_delay/uma_los.zarr"):
+        shutil.rmtree(study.folder / path)
+    (study.folder / "figures/scenario/uma_los.png").unlink()
+    (study.folder / "figures/angle_delay/uma_los.gif").unlink()
+    study.repro()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"angle_delay": {"keep_percentage": 0.0}}, "angle_delay.keep_percentage: found 0.0"),
+        ({"sede": 1}, "sede: unknown key"),
+    ],
+)
+def test_bad_parameters_are_refused_before_anything_is_removed(study, change, message):
+    before = study.digests()
+    study.write_parameters(tiny_parameters() | change)
+    result = study.dvc("repro")
+    study.write_parameters(tiny_parameters())
+    assert result.returncode != 0 and message in result.stdout
+    assert all((study.folder / path).exists() for path in before)
+    assert study.repro() in ([], ["params"])
+
+
+def test_a_stage_without_its_input_says_so_and_leaves_nothing(study):
+    aside = study.folder / "aside.zarr"
+    source, target = study.folder / "data/csi/uma_nlos.zarr", study.folder / "data/angle_delay/uma_nlos.zarr"
+    source.rename(aside)
+    result = study.run("-m", "stages.angle_delay", "uma_nlos")
+    aside.rename(source)
+    assert result.returncode == 1
+    assert "dependency data/csi/uma_nlos.zarr does not exist" in result.stdout and "Traceback" not in result.stdout
+    study.dvc("checkout")
+    assert target.exists()
+
+
+def test_a_store_cut_short_is_one_error_and_no_output(study):
+    shard = next(path for path in (study.folder / "data/csi/uma_nlos.zarr/csi/c").rglob("*") if path.is_file())
+    whole = shard.read_bytes()
+    shard.unlink()  # may be a link into the cache
+    shard.write_bytes(whole[: len(whole) // 2])
+    result = study.run("-m", "stages.angle_delay", "uma_nlos")
+    shard.write_bytes(whole)
+    assert result.returncode == 1 and "'csi' is damaged or cut short" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (study.folder / "data/angle_delay/uma_nlos.zarr").exists()
+    assert study.dvc("checkout").returncode == 0
+
+
+def test_champion_predicts_in_a_fresh_process_as_it_was_evaluated(study):
+    code = """
+import json, mlflow, numpy as np, torch
+from pathlib import Path
+from stages import params
+from stages.evaluate import load_split, tasks
+from wavefoundry.evaluation.metrics import nmse, to_db
+parameters = params.read()
+model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
+errors = []
+for csi in load_split(list(parameters.scenarios), "test").values():
+    known, target = tasks(parameters.evaluate.prediction)[0].split(csi)
+    two = torch.stack([known.real, known.imag], dim=1).numpy()
+    real, imaginary = model.predict(two, params={"axis": "time", "horizon": target.shape[1]}).swapaxes(0, 1)
+    errors.append(nmse(torch.from_numpy(real + 1j * imaginary), target).mean().item())
+print(json.dumps(to_db(float(np.mean(errors)))))
+"""
+    process = study.start(
+        "-c", f"import os; os.environ['MLFLOW_TRACKING_URI'] = 'sqlite:///{study.folder}/.mlflow/mlflow.db'\n{code}"
+    )
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    evaluated = json.loads((study.folder / "metrics/prediction.json").read_text())
+    expected = evaluated["tiny_wifo"]["time"]["all"]["nmse_db"]["seed_0"]
+    assert json.loads(output.splitlines()[-1]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_report_is_complete_and_self_contained(study):
+    page = (study.folder / "report/report.html").read_text()
+    for name in ("sample_and_hold", "autoregression", "lwm_temporal", "wifo", "tiny_wifo", "tiny_wifo_no_kd"):
+        assert f"<td>{name}</td>" in page
+    assert 'src="figures' not in page and "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("data:image/png;base64") >= 7 and page.count("data:image/gif;base64") == 2
