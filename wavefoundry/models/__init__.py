@@ -1,0 +1,19 @@
+"""Registers the models with transformers' Auto classes, so that a folder is loaded by what its config.json says."""
+
+from transformers import AutoConfig, AutoModel
+
+from wavefoundry.models.lwm_temporal import (
+    LWMTemporal,
+    LWMTemporalConfig,
+    LWMTemporalPredictor,
+    LWMTemporalPredictorConfig,
+)
+from wavefoundry.models.wifo import WiFo, WiFoConfig
+
+for config, model in (
+    (LWMTemporalConfig, LWMTemporal),
+    (LWMTemporalPredictorConfig, LWMTemporalPredictor),
+    (WiFoConfig, WiFo),
+):
+    AutoConfig.register(config.model_type, config, exist_ok=True)
+    AutoModel.register(config, model, exist_ok=True)

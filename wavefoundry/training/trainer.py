@@ -186,13 +186,6 @@ class _Checkpoints(TrainerCallback):
                 _remove(folder)
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a training whose model is saved; a half-removed one never counts as complete."""
-    for checkpoint in Path(folder).glob("checkpoint-*"):
-        _remove(checkpoint)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _remove(checkpoint: Path) -> None:
     (checkpoint / COMPLETE).unlink(missing_ok=True)
     shutil.rmtree(checkpoint)

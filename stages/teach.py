@@ -1,0 +1,41 @@
+"""Stage teach@MODEL: train a teacher by masked reconstruction of the CSI of all scenarios."""
+
+import argparse
+from pathlib import Path
+
+from stages import params
+from stages.stage import clear_errors, stage
+from stages.training import history_file, train_seeds
+from wavefoundry.config import TeachWiFo
+from wavefoundry.errors import InputError
+
+
+def teach_wifo(stores: list[Path], section: TeachWiFo, **options):
+    """One WiFo and its history."""
+    from storage.batches import CSIBatches
+    from wavefoundry.models.wifo import WiFo, WiFoConfig
+    from wavefoundry.training.trainer import train
+
+    config = WiFoConfig(
+        **section.architecture.model_dump(), masking=section.masking.model_dump(), snr_db=section.snr_db
+    )
+    return train(WiFo(config), CSIBatches(stores, "csi", "train"), config=section.training, **options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="entry of params.yaml: teach")
+    name = parser.parse_args().name
+    with clear_errors():
+        parameters = params.read()
+        section = getattr(parameters.teach, name, None)
+        if section is None:
+            raise InputError(f"teach: no entry {name!r}, there are: {', '.join(params.Teach.model_fields)}")
+    stores = [Path(f"data/csi/{scenario}.zarr") for scenario in parameters.scenarios]
+    outputs = [Path("models") / name, history_file(name)]
+    with stage(f"teach@{name}", section=section, dependencies=stores, outputs=outputs) as run:
+        train_seeds(run, f"teach@{name}", section, stores, lambda **options: teach_wifo(stores, section, **options))
+
+
+if __name__ == "__main__":
+    main()
