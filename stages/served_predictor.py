@@ -16,13 +16,15 @@ import numpy as np
 class ServedPredictor(mlflow.pyfunc.PythonModel):
     def load_context(self, context) -> None:
         from transformers import AutoModel
+        from transformers.utils.logging import disable_progress_bar
 
         import wavefoundry.models  # noqa: F401  (registers the architectures)
 
+        disable_progress_bar()
         folder = context.artifacts["model"]
         self.model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
 
-    def predict(self, context, model_input, params=None) -> np.ndarray:
+    def predict(self, context, model_input: np.ndarray, params=None) -> np.ndarray:
         import torch
 
         real, imaginary = torch.from_numpy(np.ascontiguousarray(model_input)).unbind(dim=1)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,9 +126,7 @@ def log_predictor(
     )
     tracking.configure()
     mlflow.set_tracking_uri(tracking.tracking_uri())
-    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
-        # The signature says what type hints could not: shapes.
-        warnings.filterwarnings("ignore", ".*Add type hints")
+    with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(python_file),

@@ -22,7 +22,7 @@ SERVED = """
             from toy_science.gain import GAIN
             self.gain = GAIN * float(pathlib.Path(context.artifacts["model"], "weight.txt").read_text())
 
-        def predict(self, context, model_input, params=None):
+        def predict(self, context, model_input: np.ndarray, params=None):
             return model_input[:, :, -params["horizon"]:] * np.float32(self.gain)
 
     mlflow.models.set_model(Served())
