@@ -117,6 +117,10 @@ def test_first_run_then_cached_then_only_what_changed(server, project, monkeypat
     assert tasks == {"make@a": "Completed", "make@b": "Completed", "join": "Completed"}
     assert list(tasks)[-1] == "join"
     assert Path("joined/c.txt").read_text() == "12"
+    with get_client(sync_client=True) as client:
+        (artifact,) = client.request("POST", "/artifacts/filter", json={}).json()
+    assert artifact["key"] == "metrics"
+    assert "| x | 1 | 2 |" in artifact["data"]
     assert is_up_to_date("join")
     assert not is_up_to_date("side")
 
