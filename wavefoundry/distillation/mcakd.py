@@ -59,7 +59,7 @@ class KnowledgeSelection(nn.Module):
         importance = self.importance(student, teacher)
         chosen = importance.topk(student.shape[-1]).indices
         share = importance.softmax(0)[chosen]
-        return teacher[..., chosen] * (1 + share - share.detach())
+        return teacher[..., chosen] * (1 + (share - share.detach()))
 
     def importance(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """(teacher_size,); the mean over batch and tokens, because a sum would saturate the softmax."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
+from wavefoundry.csi.augmentation import random_symmetry
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
@@ -184,7 +185,12 @@ class WiFo(PreTrainedModel):
         return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
 
     def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Puzzle:
-        """Draw a masking strategy for the batch, masked positions, and noise on the visible part."""
+        """Draw a masking strategy for the batch, masked positions, and noise on the visible part.
+
+        In training mode the CSI is varied first by its symmetries.
+        """
+        if self.training:
+            csi = random_symmetry(csi, generator)
         grid = self._grid(csi.shape[1:])
         possible = [name for name in STRATEGIES if _can_mask(name, grid)]
         if not possible:
