@@ -28,7 +28,7 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def mean_and_spread(values: list[float]) -> str:
-    """"-7.12 ± 0.10" over seeds, or "-7.12" where there is one."""
+    """ "-7.12 ± 0.10" over seeds, or "-7.12" where there is one."""
     mean = f"{statistics.mean(values):.2f}"
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 

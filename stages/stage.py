@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.tracking import Run
 from wavefoundry.errors import InputError
 
-USER_FAULTS = (InputError, StorageError, ValidationError)
+USER_FAULTS = (InputError, StorageError)
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except USER_FAULTS as error:
-        sys.exit(_message(error))
+        sys.exit(str(error))
 
 
 @contextmanager
@@ -51,8 +51,8 @@ def stage(
         outputs: files and folders that the body writes.
 
     Raises:
-        SystemExit: code 1 after one message on stderr, on a missing dependency or output, and on InputError,
-            StorageError or ValidationError in the body. Other errors pass through.
+        SystemExit: code 1 after one message on stderr, on a missing dependency or output, and on InputError or
+            StorageError in the body. Other errors pass through.
     """
     with clear_errors():
         _require(dependencies, f"{name}: dependency", "run the stages before it (dvc repro)")
@@ -107,9 +107,3 @@ def _remove(paths: Sequence[Path]) -> None:
                 shutil.rmtree(victim, ignore_errors=True)
             else:
                 victim.unlink(missing_ok=True)
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-    return str(error)

@@ -6,7 +6,7 @@ Units stand in the field descriptions; a value outside the stated range is refus
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -20,6 +20,16 @@ NonNegativeRange = Annotated[list[NonNegative], Field(min_length=2, max_length=2
 Scene = Literal[
     "munich", "etoile", "florence", "san_francisco", "simple_street_canyon", "simple_street_canyon_with_cars"
 ]
+
+
+def _require_distinct(values: list[int]) -> list[int]:
+    if len(set(values)) < len(values):
+        raise ValueError("values must be distinct")
+    return values
+
+
+# One model is trained per seed.
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_require_distinct)]
 
 
 class Section(BaseModel):
@@ -240,7 +250,7 @@ class TeachWiFo(Section):
     masking: SpaceTimeFrequencyMasking
     snr_db: NonNegativeRange = Field(description="SNR of the visible input, drawn uniformly per sample [dB]")
     training: Training
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Seeds
 
 
 class AutonomousPassive(Section):
@@ -269,7 +279,7 @@ class DistilWiFo(Section):
     hidden_size: Count
     mcakd: MCAKD | None = Field(description="null trains the same student without a teacher")
     training: Training
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Seeds
 
 
 class LWMTemporalArchitecture(Section):
@@ -337,7 +347,7 @@ class PretrainLWMTemporal(Section):
     masking: MaskedChannelModelling
     training: Training
     prediction: LWMTemporalPrediction
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Seeds
 
 
 class Autoregression(Section):

@@ -1,5 +1,7 @@
 """Share and structure of the masks of masked channel modelling."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -33,7 +35,7 @@ def test_ratio_is_met_exactly(strategy, grid, ratio, seed):
 @given(st.integers(0, 999))
 def test_tube_follows_one_motion(seed):
     mask = draw_mask("tube", (6, 8, 8), 0.4, torch.Generator().manual_seed(seed))
-    for before, after in zip(mask[:-1], mask[1:], strict=True):
+    for before, after in pairwise(mask):
         shifts = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
         assert any(torch.equal(before.roll(shift, dims=(0, 1)), after) for shift in shifts)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from wavefoundry.csi.noise import add_noise
-from wavefoundry.evaluation.classical import SampleAndHold
 from wavefoundry.evaluation.claims import check_claims
+from wavefoundry.evaluation.classical import SampleAndHold
 from wavefoundry.evaluation.prediction import Task, score
 
 
@@ -53,5 +53,5 @@ def test_claims_follow_the_numbers():
     }
     parameters = {"sample_and_hold": 0, "wifo": 100, "tiny_wifo": 25, "tiny_wifo_no_kd": 25}
     verdicts = [claim.holds for claim in check_claims(summary, parameters)]
-    # Three models beat sample-and-hold; the teacher is not kept; the gain in time is within the spread, in frequency not.
+    # Three models beat sample-and-hold; the teacher is not kept; in time the gain is within the spread.
     assert verdicts == [True, True, True, False, False, True]

@@ -51,6 +51,7 @@ def test_the_default_study_is_valid():
         ("distill.tiny_wifo.hidden_size", 4096, "at most its hidden_size"),
         ("evaluate.prediction.history_fraction", 0.3, "must be a multiple of the patch of"),
         ("scenarios", {}, "at least 1 item"),
+        ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
     ],
 )  # fmt: skip
 def test_faults_are_named(tmp_path, key, value, message):

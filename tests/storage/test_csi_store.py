@@ -136,7 +136,9 @@ def test_splits_are_disjoint_cover_all_and_follow_the_shares(tmp_path):
     assert sorted(np.concatenate(parts)) == list(range(300))
     assert [len(part) for part in parts] == [150, 75, 75]
     trajectories = [set(opened["trajectory"].values[part]) for part in parts]
-    assert not (trajectories[0] & trajectories[1] or trajectories[0] & trajectories[2] or trajectories[1] & trajectories[2])
+    assert not (
+        trajectories[0] & trajectories[1] or trajectories[0] & trajectories[2] or trajectories[1] & trajectories[2]
+    )
 
 
 def test_every_split_gets_a_trajectory_or_the_error_says_why():

@@ -172,9 +172,7 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(config.embed_dim)
         self.attention = Attention(config)
         self.mlp_norm = nn.LayerNorm(config.embed_dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(config.embed_dim, hidden), nn.GELU(), nn.Linear(hidden, config.embed_dim)
-        )
+        self.mlp = nn.Sequential(nn.Linear(config.embed_dim, hidden), nn.GELU(), nn.Linear(hidden, config.embed_dim))
 
     def forward(self, tokens, log_energy, angles, grid):
         tokens = tokens + self.attention(self.attention_norm(tokens), log_energy, angles, grid)
@@ -324,7 +322,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         return csi[..., : round(csi.shape[3] * self.config.known_fraction)]
 
     def _predict_tokens(self, known: torch.Tensor, axis: str, horizon: int, kept: int):
-        """Tokens of all frames, which of them were asked for, and their grid; known (batch, time, antenna, subcarrier)."""
+        """Tokens of all frames, which of them were asked for, and their grid."""
         padding = (0, 0, 0, 0, 0, horizon) if axis == "time" else (0, horizon)
         maps = to_angle_delay(nn.functional.pad(known, padding), (1, known.shape[2]), kept)
         grid = self.patches.grid(maps.shape)

@@ -65,7 +65,7 @@ class Tables:
 
 def candidates(grid: tuple[int, int, int], windows: Windows) -> torch.Tensor:
     """Dense boolean mask (N, N) of what each query may see: the definition, for tests and small grids only."""
-    frames, rows, columns = grid
+    rows = grid[1]
     t, h, w = torch.meshgrid(*(torch.arange(size) for size in grid), indexing="ij")
     t, h, w = t.flatten(), h.flatten(), w.flatten()
     offset = t[None, :] - t[:, None]
@@ -143,9 +143,7 @@ def _pad(index: torch.Tensor, size: int) -> torch.Tensor:
     return torch.cat([index, index[-1:].expand(size - len(index))])
 
 
-def route(
-    scores: torch.Tensor, visible: torch.Tensor, candidate_count: torch.Tensor, routing: Routing
-) -> torch.Tensor:
+def route(scores: torch.Tensor, visible: torch.Tensor, candidate_count: torch.Tensor, routing: Routing) -> torch.Tensor:
     """Keys that each query attends to.
 
     Args:
