@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from stages import params
-from stages.stage import stage
+from stages.stage import clear_errors, stage
 
 
 def transform(source: Path, target: Path, figure: Path, section, name: str) -> dict:
@@ -74,6 +74,7 @@ def transform(source: Path, target: Path, figure: Path, section, name: str) -> d
     }
 
 
+@clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="entry of params.yaml: scenarios")

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from stages import params
-from stages.stage import stage
+from stages.stage import clear_errors, stage
 
 SPLITS = {"test": "nmse_db", "validation": "validation_nmse_db"}
 CLASSICAL_SEED = "no_seed"
@@ -141,6 +141,7 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+@clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", choices=["prediction"])

@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 
 from stages import params
-from stages.stage import stage
+from stages.stage import clear_errors, stage
 
 FOLDER = Path("report")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -152,6 +152,7 @@ def write_report(parameters: params.Params) -> None:
     (FOLDER / "report.html").write_text(to_html(markdown, title))
 
 
+@clear_errors()
 def main() -> None:
     parameters = params.read()
     inputs = [Path(name) for name in ("data/scenario", "figures", "history", "measurements", "metrics")]

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+from stages.stage import clear_errors
 from storage.errors import StorageError
 
 
+@clear_errors()
 def main() -> None:
     from rich.console import Console
     from rich.table import Table
@@ -15,7 +17,7 @@ def main() -> None:
     detail, costs = Path("metrics/prediction.json"), Path("measurements/prediction.json")
     for path in (detail, costs):
         if not path.exists():
-            raise SystemExit(str(StorageError(f"{path} does not exist; run `make run` first")))
+            raise StorageError(f"{path} does not exist; run `make run` first")
     scores, costs = json.loads(detail.read_text()), json.loads(costs.read_text())
     table = Table(title="Test NMSE on held-out trajectories, mean ± spread over seeds")
     for heading in ("model", "time [dB]", "frequency [dB]", "parameters", "latency [ms]"):

@@ -57,10 +57,8 @@ class CSIBatches(torch.utils.data.Dataset):
         }
 
     def _read(self, store: int, array: zarr.Array, rows) -> np.ndarray:
-        try:
-            return array.get_orthogonal_selection(rows)
-        except Exception as error:
-            raise StorageError(f"{self._paths[store]}: variable 'csi' is damaged or cut short: {error}") from error
+        with clear_damage(self._paths[store], "csi"):
+            return require_read(array.get_orthogonal_selection(rows))
 
     def batch_sampler(self, batch_size: int, seed: int) -> "OneStoreBatchSampler":
         """Shuffled batches of at most `batch_size` items."""
