@@ -22,7 +22,7 @@ def on_grid_paths(steps=16, antennas=8, subcarriers=8, seed=0):
     return csi
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 99))
 def test_autoregression_continues_exponentials_in_time(seed):
     csi = on_grid_paths(seed=seed)

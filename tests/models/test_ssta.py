@@ -37,7 +37,7 @@ def dense_attention(query, key, value, key_bias, grid, windows, routing):
     return scores.softmax(dim=-1) @ value
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(grids, windows, routings, st.integers(0, 99))
 def test_equals_masked_dense_attention_in_values_and_gradients(grid, windows, routing, seed):
     inputs = draw(grid, seed)
