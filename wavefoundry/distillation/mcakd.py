@@ -130,7 +130,12 @@ class Distillation(nn.Module):
         return terms
 
     def _distance(self, part: str, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        return F.mse_loss(student, self.selections[part](student, teacher))
+        """Mean square error relative to the power of what was selected.
+
+        Choice: hidden states grow with depth and width; without the division they would drown the other terms.
+        """
+        selected = self.selections[part](student, teacher)
+        return F.mse_loss(student, selected) / selected.detach().square().mean()
 
 
 def attention_distance(student: list[torch.Tensor], teacher: list[torch.Tensor]) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging
 
 from wavefoundry.config import Training
 from wavefoundry.errors import InputError
@@ -88,6 +89,8 @@ def train(
         callbacks=[_Epochs(), history, *callbacks, _Report(on_epoch), _Checkpoints(checkpoints, config)],
     )
     trainer.remove_callback(PrinterCallback)
+    # Of saving weights, milliseconds each; the bar of the training itself stays.
+    logging.disable_progress_bar()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     # bf16 wraps forward in autocast; the caller gets the plain model back.
     model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
