@@ -58,6 +58,7 @@ def _changed(study):
 
 
 def test_a_new_entry_adds_one_branch(study):
+    lock = (study.folder / "dvc.lock").read_text()
     content = tiny_parameters()
     content["scenarios"]["uma_los"] = content["scenarios"]["uma_nlos"] | {
         "twin": content["scenarios"]["uma_nlos"]["twin"] | {"line_of_sight": True}
@@ -70,7 +71,8 @@ def test_a_new_entry_adds_one_branch(study):
         shutil.rmtree(study.folder / path)
     (study.folder / "figures/scenario/uma_los.png").unlink()
     (study.folder / "figures/angle_delay/uma_los.gif").unlink()
-    study.repro()
+    (study.folder / "dvc.lock").write_text(lock)
+    assert study.repro() in ([], ["params"])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
+from wavefoundry.csi.augmentation import random_symmetry
 from wavefoundry.csi.masks import draw_mask
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
@@ -298,14 +299,14 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
 
         Args:
             csi: complex (batch, time, angle, delay), the target.
-            generator: draws the domain, the SNR of each sample and the noise.
+            generator: draws the domain, a symmetry of CSI, the SNR of each sample and the noise.
 
         Returns:
             loss: NMSE of the predicted frames, or of all frames where the band is completed.
         """
         subcarriers = round(csi.shape[-1] / self.config.keep_percentage)
         array = (1, csi.shape[-2])
-        clean = to_csi(csi, array, subcarriers)
+        clean = random_symmetry(to_csi(csi, array, subcarriers), generator)
         low, high = self.config.snr_db
         axis = "time" if torch.rand(1, generator=generator) < 0.5 else "frequency"
         snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
@@ -313,7 +314,8 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         scale = rms_scale(known)
         horizon = clean.shape[1] - known.shape[1] if axis == "time" else clean.shape[3] - known.shape[3]
         predicted, wanted, _ = self._predict_tokens(known / scale, axis, horizon, csi.shape[-1])
-        loss = masked_nmse(predicted, self.patches.split(csi / scale), wanted)
+        target = to_angle_delay(clean / scale, array, csi.shape[-1])
+        loss = masked_nmse(predicted, self.patches.split(target), wanted)
         return {"loss": loss, f"loss_{axis}": loss.detach()}
 
     def _known(self, csi: torch.Tensor, axis: str) -> torch.Tensor:
