@@ -104,14 +104,6 @@ def test_users_fault_is_one_line_and_no_output(error):
     assert [path.name for path in Path().iterdir()] == ["input.txt"]
 
 
-def test_validation_error_is_one_line():
-    with pytest.raises(SystemExit) as exit_:
-        run(lambda: Training(epochs="many", rates=3))
-    assert exit_.value.code.count("\n") == 0
-    assert "epochs: Input should be a valid integer" in exit_.value.code
-    assert "rates: Input should be a valid list" in exit_.value.code
-
-
 @pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_other_errors_pass_through_and_leave_no_output(error, status):
     def body():
