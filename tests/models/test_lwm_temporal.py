@@ -73,11 +73,14 @@ def test_hidden_tokens_have_no_influence():
 @settings(max_examples=20)
 @given(st.floats(1e-6, 1e3))
 def test_reconstruction_scales_with_the_channel(factor):
+    torch.manual_seed(0)
     model = LWMTemporal(LWMTemporalConfig(**SMALL)).eval().double()
     tokens = torch.randn(1, 24, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     mask = torch.rand(1, 24, generator=torch.Generator().manual_seed(0)) < 0.5
     straight = model.reconstruction(tokens, mask, (4, 3, 2))
-    assert torch.allclose(model.reconstruction(factor * tokens, mask, (4, 3, 2)), factor * straight, rtol=1e-9, atol=0)
+    scaled = model.reconstruction(factor * tokens, mask, (4, 3, 2))
+    # Against the size of the whole: single values may cancel to nearly nothing.
+    assert (scaled - factor * straight).norm() < 1e-9 * (factor * straight).norm()
 
 
 def test_untrained_predictor_holds_the_last_slot():
