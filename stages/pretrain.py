@@ -48,7 +48,7 @@ def pretrain_lwm_temporal(
         **architecture | {"temporal_offsets": section.prediction.temporal_offsets},
         keep_percentage=parameters.angle_delay.keep_percentage,
         snr_db=section.prediction.snr_db,
-        known_fraction=parameters.evaluate.prediction.history_fraction,
+        known_fraction=section.prediction.known_fraction,
     )
     predictor = LWMTemporalPredictor(config)
     predictor.load_backbone(backbone)

@@ -17,8 +17,10 @@ from storage.tracking import Run
 CHECKPOINTS = Path(".checkpoints")
 # Not the machine's number: sums over more threads are rounded otherwise, and models would differ from host to host.
 THREADS = 2
-# Idle threads that spin make a training ten times slower where cores are shared. Read when torch is imported.
+# Idle threads that spin for long make a training ten times slower where cores are shared; threads that sleep at once
+# wake up too late for small networks, and two are no faster than one. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def model_folder(name: str, seed: int) -> Path:

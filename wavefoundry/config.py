@@ -333,6 +333,7 @@ class MaskedChannelModelling(Section):
 
 class LWMTemporalPrediction(Section):
     temporal_offsets: list[int]
+    known_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(description="known share of the slots or subcarriers")
     snr_db: NonNegativeRange = Field(description="SNR of the input, drawn uniformly per sample [dB]")
     training: Training
 
