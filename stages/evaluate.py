@@ -24,9 +24,7 @@ def load_predictors(parameters: params.Params) -> dict[str, dict]:
     section = parameters.evaluate.prediction
     predictors = {
         "sample_and_hold": {CLASSICAL_SEED: SampleAndHold()},
-        "autoregression": {
-            CLASSICAL_SEED: Autoregression(section.autoregression.order, section.autoregression.regularisation)
-        },
+        "autoregression": {CLASSICAL_SEED: Autoregression(section.autoregression.order)},
     }
     for name, seeds in parameters.predictors.items():
         predictors[name] = {f"seed_{seed}": load_model(Path(f"models/{name}/seed_{seed}")) for seed in seeds}

@@ -10,6 +10,7 @@ from storage.errors import StorageError
 @clear_errors()
 def main() -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from stages.report import mean_and_spread
@@ -21,7 +22,7 @@ def main() -> None:
     scores, costs = json.loads(detail.read_text()), json.loads(costs.read_text())
     table = Table(title="Test NMSE on held-out trajectories, mean ± spread over seeds")
     for heading in ("model", "time [dB]", "frequency [dB]", "parameters", "latency [ms]"):
-        table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
+        table.add_column(escape(heading), justify="left" if heading == "model" else "right", no_wrap=True)
     for name, by_axis in scores.items():
         nmse = [mean_and_spread(list(by_axis[axis]["all"]["nmse_db"].values())) for axis in ("time", "frequency")]
         cost = costs["predictors"][name]

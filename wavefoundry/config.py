@@ -353,7 +353,6 @@ class PretrainLWMTemporal(Section):
 
 class Autoregression(Section):
     order: Count = Field(description="past slots (or subcarriers) in the linear predictor")
-    regularisation: Positive = Field(description="diagonal loading relative to the mean power")
 
 
 class EvaluatePrediction(Section):

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavefoundry.evaluation.classical import Autoregression, SampleAndHold
+from wavefoundry.evaluation.classical import Autoregression, SampleAndHold, burg
 from wavefoundry.evaluation.metrics import nmse
 
 
@@ -26,13 +27,20 @@ def on_grid_paths(steps=16, antennas=8, subcarriers=8, seed=0):
 @given(st.integers(0, 99))
 def test_autoregression_continues_exponentials_in_time(seed):
     csi = on_grid_paths(seed=seed)
-    predicted = Autoregression(2, 1e-9).predict(csi[:, :8], "time", 8)
+    predicted = Autoregression(2).predict(csi[:, :8], "time", 8)
     assert nmse(predicted, csi[:, 8:]).item() < 1e-4
+
+
+@given(st.integers(0, 999), st.integers(1, 5))
+def test_burg_filters_are_stable(seed, order):
+    series = torch.randn(3, 2, 12, dtype=torch.complex128, generator=torch.Generator().manual_seed(seed))
+    for coefficients in burg(series, order):
+        assert np.abs(np.roots(coefficients.numpy())).max() <= 1 + 1e-9
 
 
 def test_autoregression_continues_exponentials_in_frequency():
     csi = on_grid_paths(subcarriers=24)
-    predicted = Autoregression(2, 1e-9).predict(csi[..., :12], "frequency", 12)
+    predicted = Autoregression(2).predict(csi[..., :12], "frequency", 12)
     assert nmse(predicted, csi[..., 12:]).item() < 1e-4
 
 

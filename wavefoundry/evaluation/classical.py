@@ -19,13 +19,12 @@ class Autoregression:
     """Linear prediction of each tap from its own past, fitted on the known part of the same sample.
 
     A tap is an angle-delay bin for prediction in time, and an angle bin (all slots together) for prediction in
-    frequency. The coefficients minimise the forward and backward prediction error (modified covariance method) with
-    diagonal loading, which keeps the recursion from following the noise.
+    frequency. The coefficients are Burg's: forward and backward prediction errors are minimised by reflection
+    coefficients of magnitude at most 1, so that no prediction grows without bound.
     """
 
-    def __init__(self, order: int, regularisation: float):
+    def __init__(self, order: int):
         self.order = order
-        self.regularisation = regularisation
 
     def predict(self, known: torch.Tensor, axis: str, horizon: int) -> torch.Tensor:
         """See `wavefoundry.evaluation.prediction.Predictor`."""
@@ -40,22 +39,36 @@ class Autoregression:
     def _extrapolate(self, series: torch.Tensor, horizon: int) -> torch.Tensor:
         """Continue series (..., realisation, step) by `horizon` steps; realisations share their coefficients."""
         order = min(self.order, series.shape[-1] // 2)
-        coefficients = self._fit(series.to(torch.complex128), order)
-        past = series[..., -order:].to(torch.complex128)
+        values = series.to(torch.complex128)
+        weights = -burg(values, order)[..., 1:].flip(-1).unsqueeze(-2)
+        past = values[..., -order:]
         steps = []
         for _ in range(horizon):
-            steps.append((past * coefficients).sum(dim=-1))
+            steps.append((past * weights).sum(dim=-1))
             past = torch.cat([past[..., 1:], steps[-1].unsqueeze(-1)], dim=-1)
         return torch.stack(steps, dim=-1).to(series.dtype)
 
-    def _fit(self, series: torch.Tensor, order: int) -> torch.Tensor:
-        """Coefficients (..., 1, order), the oldest step first."""
-        forward = series.unfold(-1, order + 1, 1)
-        # Time reversal and conjugation leave the statistics of a stationary process as they are.
-        both = torch.cat([forward, forward.flip(-1).conj()], dim=-2).flatten(-3, -2)
-        regressors, target = both[..., :order], both[..., order:]
-        gram = regressors.mH @ regressors
-        power = gram.diagonal(dim1=-2, dim2=-1).real.mean(dim=-1)
-        loading = (self.regularisation * power).clamp_min(torch.finfo(power.dtype).tiny)
-        gram = gram + loading[..., None, None] * torch.eye(order, dtype=gram.dtype)
-        return torch.linalg.solve(gram, regressors.mH @ target).mT
+
+def burg(series: torch.Tensor, order: int) -> torch.Tensor:
+    """Coefficients of the prediction error filter by Burg's method.
+
+    Args:
+        series: complex (..., realisation, step); realisations of one process.
+        order: number of past steps.
+
+    Returns:
+        complex (..., order + 1), the first is 1: sum over i of a_i x[n - i] is the prediction error. All zeros of the
+        filter lie within the unit circle.
+    """
+    forward = backward = series
+    filter_ = torch.ones(*series.shape[:-2], 1, dtype=series.dtype)
+    for _ in range(order):
+        forward, backward = forward[..., 1:], backward[..., :-1]
+        power = (forward.abs().square() + backward.abs().square()).sum(dim=(-2, -1))
+        cross = (forward * backward.conj()).sum(dim=(-2, -1))
+        reflection = -2 * cross / power.clamp_min(torch.finfo(power.dtype).tiny)
+        longer = torch.nn.functional.pad(filter_, (0, 1))
+        filter_ = longer + reflection.unsqueeze(-1) * longer.flip(-1).conj()
+        gain = reflection[..., None, None]
+        forward, backward = forward + gain * backward, backward + gain.conj() * forward
+    return filter_
