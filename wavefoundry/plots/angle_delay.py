@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+FRAMES_PER_SECOND = 6
+
 
 def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, title: str, path: Path) -> None:
     """Animated map of one user (GIF), with the three strongest bins followed over time.
@@ -15,9 +17,9 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
         title: headline.
         path: file to write, ending in .gif.
     """
-    from matplotlib.animation import PillowWriter
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
 
     level = 20 * np.log10(np.maximum(np.abs(angle_delay), 1e-12))
     top = float(level.max())
@@ -31,8 +33,8 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
         angles[0] - half_angle,
         angles[-1] + half_angle,
     )
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(10, 4), dpi=80, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
     image = left.imshow(level[0], origin="lower", aspect="auto", extent=extent, vmin=top - 40, vmax=top, cmap="viridis")
     left.set(xlabel="delay [µs]", ylabel="spatial frequency [cycles/element]")
@@ -48,15 +50,23 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
     now = right.axvline(times[0] * 1e3, color="black", linewidth=1)
     figure.suptitle(title)
 
-    left.set_title("t = 0.0 ms")
+    headline = left.set_title("t = 0.0 ms")
     figure.draw_without_rendering()
-    # The layout of the first frame serves all: working it out takes longer than drawing.
+    # Only these change; all else is laid out and drawn once, which takes longer than all frames together.
     figure.set_layout_engine("none")
+    moving = (image, headline, now)
+    for artist in moving:
+        artist.set_animated(True)
+    canvas.draw()
+    still = canvas.copy_from_bbox(figure.bbox)
+    frames = []
+    for step, moment in enumerate(times):
+        image.set_data(level[step])
+        headline.set_text(f"t = {moment * 1e3:.1f} ms")
+        now.set_xdata([moment * 1e3] * 2)
+        canvas.restore_region(still)
+        for artist in moving:
+            artist.axes.draw_artist(artist)
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = PillowWriter(fps=6)
-    with writer.saving(figure, path, dpi=80):
-        for step, moment in enumerate(times):
-            image.set_data(level[step])
-            left.set_title(f"t = {moment * 1e3:.1f} ms")
-            now.set_xdata([moment * 1e3] * 2)
-            writer.grab_frame()
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 // FRAMES_PER_SECOND, loop=0)
