@@ -3,8 +3,14 @@
 A record never decides about a result: when the server is out of reach, one warning is printed and the stage goes on.
 """
 
+import gc
 import os
+import signal
 import sys
+import threading
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from storage.errors import StorageError
@@ -25,10 +31,78 @@ DEFAULTS = {
 
 
 class Run:
-    """One MLflow run. Its methods never raise: after the first failure they warn once and do nothing more.
+    """One MLflow run, written by a process of its own: importing MLflow takes seconds, and the stage works meanwhile.
 
-    `id` is the id of the run, "" where none could be opened.
+    Methods return at once and never raise. What goes wrong is told in one warning, and nothing more is recorded.
     """
+
+    def __init__(self, name: str, parameters: dict, tags: dict[str, str]):
+        self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_outlive_nobody)
+        self._calls = [self._process.submit(_open, name, parameters, tags)]
+
+    @property
+    def id(self) -> str:
+        """The run's id, "" where it could not be created; waits for the server."""
+        return self._calls[0].result()
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Log numbers, all in one call; `step` is the epoch or the like."""
+        self._submit("log_metrics", {key: float(value) for key, value in metrics.items()}, step)
+
+    def set_tags(self, tags: dict[str, str]) -> None:
+        self._submit("set_tags", tags)
+
+    def log_figure(self, path: Path) -> None:
+        """Store a picture in the run's folder "figures"."""
+        self._submit("log_artifact", Path(path), "figures")
+
+    def log_folder(self, path: Path, name: str) -> None:
+        """Store a folder, such as a model, or a single file, in the run's folder `name`."""
+        self._submit("log_artifact", Path(path), name)
+
+    def end(self, status: str) -> None:
+        """Close the run, "FINISHED", "FAILED" or "KILLED", and wait until all is written."""
+        self._submit("end", status)
+        try:
+            for call in self._calls:
+                call.result()
+        except BrokenExecutor as error:
+            _warn(error)
+        self._process.shutdown()
+
+    def _submit(self, method: str, *values) -> None:
+        # A process that is gone is told of at the end.
+        with suppress(BrokenExecutor):
+            self._calls.append(self._process.submit(_call, method, *values))
+
+
+def _outlive_nobody() -> None:
+    """The process ends with the stage, however that ends, and not before it: Ctrl-C is for the stage to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+# The record of the run that this process writes.
+_record: "_Record"
+
+
+def _open(name: str, parameters: dict, tags: dict[str, str]) -> str:
+    global _record
+    _record = _Record(name, parameters, tags)
+    return _record.id
+
+
+def _call(method: str, *values) -> None:
+    getattr(_record, method)(*values)
+
+
+class _Record:
+    """The run as the writing process sees it; after the first failure it warns once and does nothing more."""
 
     def __init__(self, name: str, parameters: dict, tags: dict[str, str]):
         self._client, self.id = None, ""
@@ -40,30 +114,25 @@ class Run:
             self._give_up(error)
         self._log_parameters(parameters)
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Log numbers, all in one call; `step` is the epoch or the like."""
+    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         from mlflow.entities import Metric
         from mlflow.utils.time import get_current_time_millis
 
         now = get_current_time_millis()
-        self._send("log_batch", metrics=[Metric(key, float(value), now, step or 0) for key, value in metrics.items()])
+        self._send("log_batch", metrics=[Metric(key, value, now, step or 0) for key, value in metrics.items()])
 
     def set_tags(self, tags: dict[str, str]) -> None:
         from mlflow.entities import RunTag
 
         self._send("log_batch", tags=[RunTag(key, value) for key, value in _tags(tags).items()])
 
-    def log_figure(self, path: Path) -> None:
-        """Store a picture in the run's folder "figures"."""
-        self._send("log_artifact", str(path), "figures")
-
-    def log_folder(self, path: Path, name: str) -> None:
-        """Store a folder, such as a model, or a single file, in the run's folder `name`."""
-        self._send("log_artifacts" if Path(path).is_dir() else "log_artifact", str(path), name)
+    def log_artifact(self, path: Path, folder: str) -> None:
+        self._send("log_artifacts" if path.is_dir() else "log_artifact", str(path), folder)
 
     def end(self, status: str) -> None:
-        """Close the run: "FINISHED", "FAILED" or "KILLED"."""
         self._send("set_terminated", status)
+        # Collecting the garbage of MLflow one last time would cost most of a second at exit.
+        gc.freeze()
 
     def _log_parameters(self, parameters: dict) -> None:
         entries = [(key, str(value)) for key, value in parameters.items()]
@@ -84,8 +153,12 @@ class Run:
 
     def _give_up(self, error: Exception) -> None:
         self._client = None
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        print(f"warning: MLflow ({tracking_uri()}) does not record this stage: {reason}", file=sys.stderr, flush=True)
+        _warn(error)
+
+
+def _warn(error: Exception) -> None:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    print(f"warning: MLflow ({tracking_uri()}) does not record this stage: {reason}", file=sys.stderr, flush=True)
 
 
 def client():

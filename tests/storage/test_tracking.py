@@ -1,9 +1,11 @@
 """Runs are recorded completely, and a server that is down costs a warning, never a result."""
 
 import math
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,22 +57,40 @@ def test_run_is_recorded(project, tmp_path):
     assert (artifacts / "model/config.json").exists()
 
 
-def test_server_that_is_down_costs_one_warning(monkeypatch, capsys, tmp_path):
+def test_server_that_is_down_costs_one_warning(monkeypatch, capfd, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     run = tracking.Run("csi@munich", {"a": 1}, {})
     run.log_metrics({"x": 1.0})
     run.log_figure(tmp_path / "missing.png")
     run.set_tags({"a": "b"})
     run.end("FINISHED")
-    warning = capsys.readouterr().err
+    warning = capfd.readouterr().err
     assert warning.count("\n") == 1
     assert warning.startswith("warning: MLflow (http://127.0.0.1:9) does not record this stage: ")
 
 
-def test_missing_figure_does_not_raise(project, capsys, tmp_path):
+def test_missing_figure_does_not_raise(project, capfd, tmp_path):
     run = tracking.Run("csi@munich", {}, {})
     run.log_figure(tmp_path / "missing.png")
-    assert "does not record this stage" in capsys.readouterr().err
+    run.end("FINISHED")
+    assert "does not record this stage" in capfd.readouterr().err
+
+
+def test_the_writing_process_does_not_outlive_a_killed_stage(project):
+    code = """
+import os, signal, sys
+from storage.tracking import Run
+run = Run("a", {}, {})
+run.id
+print(*run._process._processes, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    stage = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{int(stage.stdout)}/cmdline").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_first_runs_at_once_share_one_database(tmp_path, monkeypatch):
@@ -84,8 +104,8 @@ def test_first_runs_at_once_share_one_database(tmp_path, monkeypatch):
     assert [process.communicate()[1] for process in processes] == ["", ""]
 
 
-def test_database_of_another_folder_is_not_written_to(project, capsys, tmp_path, monkeypatch):
+def test_database_of_another_folder_is_not_written_to(project, capfd, tmp_path, monkeypatch):
     shutil.copytree(project / ".mlflow", tmp_path / ".mlflow")
     monkeypatch.chdir(tmp_path)
-    tracking.Run("csi@munich", {}, {})
-    assert "move the project back or delete .mlflow" in capsys.readouterr().err
+    tracking.Run("csi@munich", {}, {}).end("FINISHED")
+    assert "move the project back or delete .mlflow" in capfd.readouterr().err
