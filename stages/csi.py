@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from stages import params
-from stages.scenario import find
 from stages.stage import clear_errors, stage
 from wavefoundry.config import Scenario
 
@@ -59,7 +58,7 @@ def main() -> None:
     parser.add_argument("name", help="entry of params.yaml: scenarios")
     name = parser.parse_args().name
     with clear_errors():
-        scenario = find(params.read(), name)
+        scenario = params.read().entry("scenarios", name)
     source, target = Path(f"data/scenario/{name}/paths.zarr"), Path(f"data/csi/{name}.zarr")
     with stage(f"csi@{name}", section=scenario.ofdm, dependencies=[source], outputs=[target]) as run:
         run.log_metrics(synthesise(source, target, scenario))

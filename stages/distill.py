@@ -7,7 +7,6 @@ from stages import params
 from stages.stage import clear_errors, stage
 from stages.training import history_file, model_folder, train_seeds
 from wavefoundry.config import DistilWiFo
-from wavefoundry.errors import InputError
 
 
 def distil(stores: list[Path], teacher_folder: Path, section: DistilWiFo, **options):
@@ -37,9 +36,7 @@ def main() -> None:
     name = parser.parse_args().name
     with clear_errors():
         parameters = params.read()
-        section = parameters.distill.get(name)
-        if section is None:
-            raise InputError(f"distill: no entry {name!r}, there are: {', '.join(parameters.distill)}")
+        section = parameters.entry("distill", name)
     stores = [Path(f"data/csi/{scenario}.zarr") for scenario in parameters.scenarios]
     # All students have the same teacher, its first seed.
     teacher = model_folder(section.teacher, getattr(parameters.teach, section.teacher).seeds[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stages import params
 from stages.stage import clear_errors, stage
+from stages.training import model_folder
 
 SPLITS = {"test": "nmse_db", "validation": "validation_nmse_db"}
 CLASSICAL_SEED = "no_seed"
@@ -27,7 +28,7 @@ def load_predictors(parameters: params.Params) -> dict[str, dict]:
         "autoregression": {CLASSICAL_SEED: Autoregression(section.autoregression.order)},
     }
     for name, seeds in parameters.predictors.items():
-        predictors[name] = {f"seed_{seed}": load_model(Path(f"models/{name}/seed_{seed}")) for seed in seeds}
+        predictors[name] = {f"seed_{seed}": load_model(model_folder(name, seed)) for seed in seeds}
     return predictors
 
 
@@ -149,7 +150,7 @@ def main() -> None:
     detail, summary = Path("metrics/prediction.json"), Path("metrics/prediction_summary.json")
     costs, figures = Path("measurements/prediction.json"), Path("figures/prediction")
     inputs = [Path(f"data/csi/{name}.zarr") for name in names]
-    inputs += [Path(f"models/{name}/seed_{seed}") for name, seeds in parameters.predictors.items() for seed in seeds]
+    inputs += [model_folder(name, seed) for name, seeds in parameters.predictors.items() for seed in seeds]
     with stage(
         "evaluate@prediction", section=section, dependencies=inputs, outputs=[detail, summary, costs, figures]
     ) as run:

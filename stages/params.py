@@ -54,6 +54,17 @@ class Params(Section):
         trained = {**dict(self.pretrain), **dict(self.teach), **self.distill}
         return {name: section.seeds for name, section in trained.items()}
 
+    def entry(self, group: str, name: str) -> Section:
+        """One entry of `scenarios`, `pretrain`, `teach` or `distill`.
+
+        Raises:
+            InputError: no such entry.
+        """
+        entries = dict(getattr(self, group))
+        if name not in entries:
+            raise InputError(f"{PATH}: {group} has no entry {name!r}, found: {', '.join(entries)}")
+        return entries[name]
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         self._check_wifo_grids()

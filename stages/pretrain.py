@@ -7,7 +7,6 @@ from pathlib import Path
 from stages import params
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds
-from wavefoundry.errors import InputError
 
 
 def backbone_folder(name: str, seed: int) -> Path:
@@ -73,9 +72,7 @@ def main() -> None:
     name = parser.parse_args().name
     with clear_errors():
         parameters = params.read()
-        section = getattr(parameters.pretrain, name, None)
-        if section is None:
-            raise InputError(f"pretrain: no entry {name!r}, there are: {', '.join(params.Pretrain.model_fields)}")
+        section = parameters.entry("pretrain", name)
     stores = [Path(f"data/angle_delay/{scenario}.zarr") for scenario in parameters.scenarios]
     outputs = [Path("models") / name, history_file(name)]
     with stage(f"pretrain@{name}", section=section, dependencies=stores, outputs=outputs) as run:

@@ -17,6 +17,7 @@ import wavefoundry
 from stages import params
 from stages.evaluate import load_split, tasks, write_json
 from stages.stage import clear_errors, git_commit, stage
+from stages.training import model_folder
 from storage.digests import digest
 from storage.errors import StorageError
 
@@ -203,7 +204,7 @@ def _complex(channels):
 def main() -> None:
     parameters = params.read()
     stores = [Path(f"data/csi/{name}.zarr") for name in parameters.scenarios]
-    folders = [Path(f"models/{name}/seed_{seed}") for name, seeds in parameters.predictors.items() for seed in seeds]
+    folders = [model_folder(name, seed) for name, seeds in parameters.predictors.items() for seed in seeds]
     with stage(
         "register", section=parameters.register_, dependencies=[*stores, *folders, METRICS], outputs=[DECISIONS]
     ) as run:

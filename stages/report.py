@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stages import params
 from stages.stage import clear_errors, stage
+from stages.training import history_file
 
 FOLDER = Path("report")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -98,7 +99,7 @@ def draw(scores: dict, names: list[str]) -> None:
             shutil.copy(source, target)
     for axis in ("time", "frequency"):
         draw_nmse(scores, axis, FOLDER / f"figures/nmse_{axis}.png")
-    histories = {name: pandas.read_csv(f"history/{name}.csv") for name in names}
+    histories = {name: pandas.read_csv(history_file(name)) for name in names}
     draw_learning_curves(histories, FOLDER / "figures/learning_curves.png")
 
 

@@ -7,19 +7,6 @@ from pathlib import Path
 
 from stages import params
 from stages.stage import clear_errors, stage
-from wavefoundry.config import Scenario
-from wavefoundry.errors import InputError
-
-
-def find(settings: params.Params, name: str) -> Scenario:
-    """An entry of params.yaml: scenarios.
-
-    Raises:
-        InputError: no such entry.
-    """
-    if name not in settings.scenarios:
-        raise InputError(f"{params.PATH}: scenarios has no entry {name!r}, found: {', '.join(settings.scenarios)}")
-    return settings.scenarios[name]
 
 
 def scenario_seed(seed: int, name: str) -> int:
@@ -60,7 +47,7 @@ def main() -> None:
     name = parser.parse_args().name
     with clear_errors():
         settings = params.read()
-        scenario = find(settings, name)
+        scenario = settings.entry("scenarios", name)
     store, summary = Path(f"data/scenario/{name}/paths.zarr"), Path(f"data/scenario/{name}/summary.json")
     figure = Path(f"figures/scenario/{name}.png")
     outputs = [store, summary, figure]

@@ -7,7 +7,6 @@ from stages import params
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds
 from wavefoundry.config import TeachWiFo
-from wavefoundry.errors import InputError
 
 
 def teach_wifo(stores: list[Path], section: TeachWiFo, **options):
@@ -28,9 +27,7 @@ def main() -> None:
     name = parser.parse_args().name
     with clear_errors():
         parameters = params.read()
-        section = getattr(parameters.teach, name, None)
-        if section is None:
-            raise InputError(f"teach: no entry {name!r}, there are: {', '.join(params.Teach.model_fields)}")
+        section = parameters.entry("teach", name)
     stores = [Path(f"data/csi/{scenario}.zarr") for scenario in parameters.scenarios]
     outputs = [Path("models") / name, history_file(name)]
     with stage(f"teach@{name}", section=section, dependencies=stores, outputs=outputs) as run:

@@ -6,7 +6,7 @@ import yaml
 
 from stages import params
 from stages.csi import synthesise
-from stages.scenario import find, scenario_seed, simulate
+from stages.scenario import scenario_seed, simulate
 from storage.csi_store import open_store
 from storage.digests import digest
 from wavefoundry.errors import InputError
@@ -18,7 +18,7 @@ def scenario():
     settings = params.parse(params.PATH.read_text(), "params.yaml")
 
     def make(name):
-        chosen = find(settings, name)
+        chosen = settings.entry("scenarios", name)
         twin = chosen.twin.model_dump()
         if chosen.twin.kind == "ray_traced":
             twin["traffic"] |= {"vehicles": 4, "pedestrians": 2}
@@ -65,4 +65,4 @@ def test_seeds_of_scenarios_are_their_own():
 def test_unknown_scenario_is_named():
     settings = params.parse(params.PATH.read_text(), "params.yaml")
     with pytest.raises(InputError, match="no entry 'paris', found: munich"):
-        find(settings, "paris")
+        settings.entry("scenarios", "paris")
