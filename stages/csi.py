@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stages import params
 from stages.stage import clear_errors, stage
-from wavefoundry.config import Scenario
+from wavefoundry.twin.config import Scenario
 
 # What the CSI store takes over from the paths store besides what the schema asks for.
 CARRIED = ("window",)

@@ -10,17 +10,11 @@ from typing import Annotated, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from wavefoundry.config import (
-    AngleDelay,
-    DistilWiFo,
-    EvaluatePrediction,
-    PretrainLWMTemporal,
-    Register,
-    Scenario,
-    Section,
-    TeachWiFo,
-)
+from wavefoundry.config import DistilWiFo, EvaluatePrediction, PretrainLWMTemporal, Register, TeachWiFo
+from wavefoundry.csi.config import AngleDelay
 from wavefoundry.errors import InputError
+from wavefoundry.section import Section
+from wavefoundry.twin.config import Scenario
 
 PATH = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

@@ -1,211 +1,23 @@
-"""Typed configuration of the science: every section that a scenario, a model or an evaluation can have.
+"""Typed parameters of models, trainings, distillation and evaluation.
 
-Light on purpose (pydantic only): a stage validates its parameters before it imports torch or sionna.
 Units stand in the field descriptions; a value outside the stated range is refused with the name of its key.
 """
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
-# A range [smallest, largest], both ends included.
-NonNegativeRange = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
-
-Scene = Literal[
-    "munich", "etoile", "florence", "san_francisco", "simple_street_canyon", "simple_street_canyon_with_cars"
-]
-
-
-def _require_distinct(values: list[int]) -> list[int]:
-    if len(set(values)) < len(values):
-        raise ValueError("values must be distinct")
-    return values
-
-
-# One model is trained per seed.
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_require_distinct)]
-
-
-class Section(BaseModel):
-    """A part of params.yaml: unknown keys and wrong types are refused, values never change after reading."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _require_ordered(name: str, values: list[float]) -> None:
-    if values[0] > values[1]:
-        raise ValueError(f"{name} {values} must be [smallest, largest]")
-
-
-class Array(Section):
-    """Base-station antenna array in the y-z plane of the base station, single polarisation."""
-
-    rows: Count = Field(description="elements along the vertical axis")
-    columns: Count = Field(description="elements along the horizontal axis; 1 row makes a uniform linear array")
-    spacing: Positive = Field(description="element spacing [wavelengths]")
-    pattern: Literal["iso", "tr38901"] = Field(description="element pattern")
-
-
-class BaseStation(Section):
-    position: Vector = Field(description="[m]")
-    orientation: Vector = Field(description="rotation around z, y, x [rad]")
-    array: Array
-
-
-class Traffic(Section):
-    """Vehicles and pedestrians on the open ground between the buildings."""
-
-    vehicles: Annotated[int, Field(ge=0)]
-    pedestrians: Annotated[int, Field(ge=0)]
-    vehicle_speed: NonNegativeRange = Field(description="[m/s]")
-    pedestrian_speed: NonNegativeRange = Field(description="[m/s]")
-    turn_probability: Probability = Field(description="chance of turning on 8 m of way where another street is open")
-    user_height: Positive = Field(description="antenna height over the ground [m]")
-    radius: Positive = Field(description="users stay within this horizontal distance of the base station [m]")
-    cell_size: Positive = Field(description="resolution of the map of open ground [m]")
-    clearance: NonNegative = Field(description="distance that users keep from walls [m]")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        users = self.vehicles + self.pedestrians
-        if users < 3:
-            raise ValueError(f"vehicles + pedestrians is {users}; the three splits need at least 3 users")
-        _require_ordered("vehicle_speed", self.vehicle_speed)
-        _require_ordered("pedestrian_speed", self.pedestrian_speed)
-        return self
-
-
-class Sampling(Section):
-    """A trajectory is seen in several windows, each a run of consecutive slots: one window is one CSI sample."""
-
-    windows: Count = Field(description="windows per trajectory")
-    window_interval: Positive = Field(description="time from window to window [s]")
-    slots: Annotated[int, Field(ge=2)] = Field(description="slots per window")
-    slot_duration: Positive = Field(description="[s]")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.window_interval < self.slots * self.slot_duration:
-            raise ValueError(
-                f"window_interval {self.window_interval} s is shorter than a window, "
-                f"slots x slot_duration = {self.slots * self.slot_duration} s: windows would overlap"
-            )
-        return self
-
-
-class Tracing(Section):
-    max_depth: Annotated[int, Field(ge=0)] = Field(description="largest number of interactions of a path")
-    samples_per_source: Count = Field(description="rays shot from the base station")
-    diffuse_reflection: bool
-    diffraction: bool
-    max_paths: Count = Field(description="strongest paths kept per link")
-    users_per_call: Count = Field(description="receivers traced together; bounds memory")
-
-
-class Split(Section):
-    """Shares of the trajectories; whole trajectories, never single windows, go to one split."""
-
-    train: Fraction
-    validation: Fraction
-    test: Fraction
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"train + validation + test is {total}, it must be 1")
-        return self
-
-
-class RayTracedTwin(Section):
-    kind: Literal["ray_traced"]
-    scene: Scene
-    carrier_frequency: Positive = Field(description="[Hz]")
-    base_station: BaseStation
-    traffic: Traffic
-    sampling: Sampling
-    tracing: Tracing
-    split: Split
-
-
-# Where the path loss models of TR 38.901 hold (Table 7.4.1-1): horizontal distance and height of the user [m].
-TR38901_LIMITS = {
-    "umi": {"distance": (10.0, 5000.0), "user_height": (1.5, 22.5)},
-    "uma": {"distance": (10.0, 5000.0), "user_height": (1.5, 22.5)},
-    "rma": {"distance": (10.0, 10000.0), "user_height": (1.0, 10.0)},
-}
-
-
-class StatisticalTwin(Section):
-    """TR 38.901 drops: each user is one trajectory of constant velocity with one window."""
-
-    kind: Literal["tr38901"]
-    model: Literal["umi", "uma", "rma"]
-    line_of_sight: bool
-    carrier_frequency: Annotated[float, Field(ge=0.5e9, le=100e9)] = Field(description="[Hz]")
-    array: Array
-    base_station_height: Positive = Field(description="[m]")
-    user_height: Positive = Field(description="[m]")
-    users: Annotated[int, Field(ge=3)]
-    distance: NonNegativeRange = Field(description="horizontal distance to the base station [m]")
-    speed: NonNegativeRange = Field(description="[m/s]")
-    slots: Annotated[int, Field(ge=2)]
-    slot_duration: Positive = Field(description="[s]")
-    users_per_call: Count = Field(
-        description="users drawn together; part of the result, because the generator is batched"
-    )
-    split: Split
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _require_ordered("distance", self.distance)
-        _require_ordered("speed", self.speed)
-        limits = TR38901_LIMITS[self.model]
-        for name, found in (("distance", self.distance), ("user_height", [self.user_height])):
-            low, high = limits[name]
-            if min(found) < low or max(found) > high:
-                raise ValueError(f"{name} {found} m: TR 38.901 {self.model} holds from {low:g} to {high:g} m")
-        return self
-
-
-class OFDM(Section):
-    subcarriers: Annotated[int, Field(ge=2)]
-    subcarrier_spacing: Positive = Field(description="distance of neighbouring subcarriers in the data [Hz]")
-    timing_advance: NonNegative = Field(
-        description="the first path of a sample arrives this long after the start of the delay axis [s]"
-    )
-    links_per_call: Count = Field(description="samples turned into CSI together; bounds memory")
-
-
-class Scenario(Section):
-    twin: Annotated[RayTracedTwin | StatisticalTwin, Field(discriminator="kind")]
-    ofdm: OFDM
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(time, antenna, subcarrier) of one CSI sample."""
-        twin = self.twin
-        array = twin.base_station.array if isinstance(twin, RayTracedTwin) else twin.array
-        slots = twin.sampling.slots if isinstance(twin, RayTracedTwin) else twin.slots
-        return slots, array.rows * array.columns, self.ofdm.subcarriers
-
-    @property
-    def array(self) -> Array:
-        return self.twin.base_station.array if isinstance(self.twin, RayTracedTwin) else self.twin.array
-
-
-class AngleDelay(Section):
-    keep_percentage: Fraction = Field(description="share of the delay bins that is kept, the earliest ones")
-
-    def kept_bins(self, subcarriers: int) -> int:
-        """Delay bins kept of one per subcarrier, at least 1."""
-        return max(1, round(subcarriers * self.keep_percentage))
+from wavefoundry.section import (
+    Count,
+    Fraction,
+    NonNegative,
+    NonNegativeRange,
+    Positive,
+    Probability,
+    Section,
+    Seeds,
+    require_ordered,
+)
 
 
 class Training(Section):
@@ -327,7 +139,7 @@ class MaskedChannelModelling(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _require_ordered("[min_mask_ratio, max_mask_ratio]", [self.min_mask_ratio, self.max_mask_ratio])
+        require_ordered("[min_mask_ratio, max_mask_ratio]", [self.min_mask_ratio, self.max_mask_ratio])
         return self
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavefoundry.config import OFDM
+from wavefoundry.csi.config import OFDM
 from wavefoundry.csi.path_response import cluster_response, frequency_response, path_response, subcarrier_offsets
 
 

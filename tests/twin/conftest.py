@@ -1,6 +1,6 @@
 import pytest
 
-from wavefoundry.config import RayTracedTwin, StatisticalTwin
+from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from wavefoundry.config import Array
 from wavefoundry.twin.array import element_positions, from_sionna_order, rotation_matrix
+from wavefoundry.twin.config import Array
 
 ARRAY = Array(rows=2, columns=4, spacing=0.7, pattern="iso")
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavefoundry.config import Sampling, Traffic
 from wavefoundry.errors import InputError
+from wavefoundry.twin.config import Sampling, Traffic
 from wavefoundry.twin.street_map import StreetMap, survey
 from wavefoundry.twin.traffic import simulate
 

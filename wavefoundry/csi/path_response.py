@@ -9,7 +9,7 @@ Clusters of TR 38.901 bring a coefficient for each antenna and time, which stand
 import numpy as np
 import xarray as xr
 
-from wavefoundry.config import OFDM
+from wavefoundry.csi.config import OFDM
 
 
 def subcarrier_offsets(ofdm: OFDM) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wavefoundry.config import Array
+from wavefoundry.twin.config import Array
 
 
 def element_positions(array: Array) -> np.ndarray:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from wavefoundry.config import RayTracedTwin, StatisticalTwin
 from wavefoundry.errors import InputError
+from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.dataset import ray_traced_dataset, statistical_dataset
 from wavefoundry.twin.ray_tracing import concatenate, trace
 from wavefoundry.twin.statistical import Clusters, drop, generate

@@ -6,8 +6,8 @@ from importlib.metadata import version
 import numpy as np
 import xarray as xr
 
-from wavefoundry.config import Array, RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.array import element_positions
+from wavefoundry.twin.config import Array, RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.ray_tracing import Paths
 from wavefoundry.twin.statistical import Clusters
 from wavefoundry.twin.traffic import Tracks

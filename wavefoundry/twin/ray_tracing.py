@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from wavefoundry.config import RayTracedTwin
 from wavefoundry.twin.array import rotation_matrix
+from wavefoundry.twin.config import RayTracedTwin
 
 # sionna.rt.InteractionType.NONE; all interactions of a direct path are this.
 NO_INTERACTION = 0

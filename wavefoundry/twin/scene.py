@@ -8,8 +8,8 @@ prepare_ray_tracer()
 import mitsuba as mi
 import sionna.rt as rt
 
-from wavefoundry.config import RayTracedTwin
 from wavefoundry.errors import InputError
+from wavefoundry.twin.config import RayTracedTwin
 
 TRANSMITTER = "base_station"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavefoundry.config import StatisticalTwin
 from wavefoundry.twin.array import from_sionna_order
+from wavefoundry.twin.config import StatisticalTwin
 from wavefoundry.twin.traffic import Tracks
 
 # Half the opening of a sector, around the x axis that the array faces [rad].

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from wavefoundry.config import RayTracedTwin
 from wavefoundry.errors import InputError
+from wavefoundry.twin.config import RayTracedTwin
 
 # Rays start this far above the highest point of the scene [m].
 MARGIN = 1.0

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavefoundry.config import Sampling, Traffic
 from wavefoundry.errors import InputError
+from wavefoundry.twin.config import Sampling, Traffic
 from wavefoundry.twin.street_map import StreetMap
 
 HEADINGS = np.arange(32) * (2 * np.pi / 32)

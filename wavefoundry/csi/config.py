@@ -1,0 +1,24 @@
+"""Typed parameters of the CSI and of its angle-delay form."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from wavefoundry.section import Count, Fraction, NonNegative, Positive, Section
+
+
+class OFDM(Section):
+    subcarriers: Annotated[int, Field(ge=2)]
+    subcarrier_spacing: Positive = Field(description="distance of neighbouring subcarriers in the data [Hz]")
+    timing_advance: NonNegative = Field(
+        description="the first path of a sample arrives this long after the start of the delay axis [s]"
+    )
+    links_per_call: Count = Field(description="samples turned into CSI together; bounds memory")
+
+
+class AngleDelay(Section):
+    keep_percentage: Fraction = Field(description="share of the delay bins that is kept, the earliest ones")
+
+    def kept_bins(self, subcarriers: int) -> int:
+        """Delay bins kept of one per subcarrier, at least 1."""
+        return max(1, round(subcarriers * self.keep_percentage))

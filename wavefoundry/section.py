@@ -1,0 +1,38 @@
+"""What all typed parameter sections share: a strict base class and the types of their values.
+
+Light on purpose (pydantic only): a stage validates its parameters before it imports torch or sionna.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
+# A range [smallest, largest], both ends included.
+NonNegativeRange = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
+
+
+def _require_distinct(values: list[int]) -> list[int]:
+    if len(set(values)) < len(values):
+        raise ValueError("values must be distinct")
+    return values
+
+
+# One model is trained per seed.
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_require_distinct)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys and wrong types are refused, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def require_ordered(name: str, values: list[float]) -> None:
+    if values[0] > values[1]:
+        raise ValueError(f"{name} {values} must be [smallest, largest]")
