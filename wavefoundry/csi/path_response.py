@@ -1,15 +1,20 @@
 """From path parameters to CSI: one batched matrix product of time, array and frequency factors.
 
-Ray-traced paths p of amplitude a (with carrier phase), Doppler shift nu, departure direction u and delay tau:
-    H[t, n, k] = sum_p a_p exp(j 2 pi nu_p t) exp(j 2 pi r_n . u_p) exp(-j 2 pi f_k tau_p)
+Path p with gain a_p(t) (carrier phase and Doppler in it), direction of departure u_p and delay tau_p:
+    H[t, n, k] = sum_p a_p(t) exp(j 2 pi r_n . u_p(t)) exp(-j 2 pi f_k tau_p(t))
 with the position r_n of antenna n in wavelengths (a plane wave across the array) and the subcarrier offset f_k.
-Clusters of TR 38.901 bring a coefficient for each antenna and time, which stands for the first three factors.
+Clusters of TR 38.901 bring a coefficient for each antenna and time, which stands for the first two factors.
 """
 
+from collections.abc import Iterator
+from math import pi
+
 import numpy as np
+import torch
 import xarray as xr
 
 from wavefoundry.csi.config import OFDM
+from wavefoundry.csi.tracks import Evolution, Tracks, evolve
 
 
 def subcarrier_offsets(ofdm: OFDM) -> np.ndarray:
@@ -17,8 +22,14 @@ def subcarrier_offsets(ofdm: OFDM) -> np.ndarray:
     return (np.arange(ofdm.subcarriers) - ofdm.subcarriers // 2) * ofdm.subcarrier_spacing
 
 
-def frequency_response(paths: xr.Dataset, ofdm: OFDM) -> np.ndarray:
-    """CSI of all samples of a paths store.
+def link_chunks(samples: int, ofdm: OFDM) -> Iterator[slice]:
+    """Samples that are computed together."""
+    for first in range(0, samples, ofdm.links_per_call):
+        yield slice(first, min(first + ofdm.links_per_call, samples))
+
+
+def frequency_response(paths: xr.Dataset, ofdm: OFDM, device: str = "cpu") -> torch.Tensor:
+    """CSI of all samples of a paths data set, `links_per_call` of them at a time.
 
     The delays of a sample are shifted by one constant, the same for all its slots, such that its first path arrives at
     `timing_advance`: the receiver is synchronised once, at the start of the sample.
@@ -26,93 +37,126 @@ def frequency_response(paths: xr.Dataset, ofdm: OFDM) -> np.ndarray:
     Args:
         paths: Dataset of kind "paths" (docs/data-contract.md), ray-traced or statistical.
         ofdm: subcarriers, timing advance, and how many samples are computed together.
+        device: where torch computes.
 
     Returns:
-        complex64 (sample, time, antenna, subcarrier).
+        complex64 (sample, time, antenna, subcarrier) on the CPU.
     """
     shape = (paths.sizes["sample"], paths.sizes["time"], paths.sizes["antenna"], ofdm.subcarriers)
-    csi = np.empty(shape, np.complex64)
-    offsets = subcarrier_offsets(ofdm)
-    for first in range(0, shape[0], ofdm.links_per_call):
-        links = slice(first, first + ofdm.links_per_call)
-        csi[links] = _respond(paths.isel(sample=links), offsets, ofdm.timing_advance)
+    csi = torch.empty(shape, dtype=torch.complex64)
+    offsets = torch.from_numpy(subcarrier_offsets(ofdm)).to(device)
+    respond = _cluster_samples if "coefficient" in paths else _track_samples
+    for links in link_chunks(shape[0], ofdm):
+        here = csi[links] if offsets.device == csi.device else None
+        found = respond(paths.isel(sample=links), offsets, ofdm.timing_advance, here)
+        if here is None:
+            csi[links] = found.cpu()
     return csi
 
 
 def path_response(
-    amplitude: np.ndarray,
-    doppler: np.ndarray,
-    direction: np.ndarray,
-    delay: np.ndarray,
-    times: np.ndarray,
-    elements: np.ndarray,
-    offsets: np.ndarray,
-) -> np.ndarray:
-    """CSI of ray-traced paths. An entry that is no path has amplitude 0.
+    evolution: Evolution, elements: torch.Tensor, offsets: torch.Tensor, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """CSI of tracks of paths. An entry that is no path has gain 0.
 
     Args:
-        amplitude: complex (link, path).
-        doppler: (link, path) [Hz].
-        direction: (link, path, 3) unit vectors of departure, in the frame of `elements`.
-        delay: (link, path) [s].
-        times: (time,) [s].
-        elements: (antenna, 3) [wavelengths].
-        offsets: (subcarrier,) [Hz].
+        evolution: tracks at every slot.
+        elements: float64 (element, 3) [wavelengths]: positions of one polarisation.
+        offsets: float64 (subcarrier,) [Hz].
+        out: complex64 (link, slot, antenna, subcarrier), where the result goes.
 
     Returns:
-        complex64 (link, time, antenna, subcarrier).
+        complex64 (link, slot, antenna, subcarrier), antennas polarisation by polarisation.
     """
-    time_factor = _rotation(doppler[:, None].astype(float) * times[:, None])
-    array_factor = _rotation((direction @ elements.T).swapaxes(1, 2))
-    left = (amplitude[:, None] * time_factor)[:, :, None] * array_factor[:, None]
-    return _sum_paths(left, delay, offsets)
+    links, slots, paths, polarisations = evolution.gain.shape
+    # (link, slot or 1, 1, element, path); the products of a few wavelengths are exact enough in single precision.
+    array_factor = _rotation((elements @ evolution.direction.transpose(-1, -2)).float())[:, :, None]
+    left = evolution.gain.permute(0, 1, 3, 2)[:, :, :, None] * array_factor
+    left = left.reshape(links, slots, polarisations * len(elements), paths)
+    return _sum_paths(left, _frequency_factor(evolution.delay, offsets), out)
 
 
-def cluster_response(coefficient: np.ndarray, delay: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def cluster_response(
+    coefficient: torch.Tensor, delay: torch.Tensor, offsets: torch.Tensor, out: torch.Tensor | None = None
+) -> torch.Tensor:
     """CSI of clusters.
 
     Args:
-        coefficient: complex (link, path, antenna, time).
-        delay: (link, path) [s].
-        offsets: (subcarrier,) [Hz].
+        coefficient: complex64 (link, path, antenna, slot).
+        delay: float64 (link, path) [s].
+        offsets: float64 (subcarrier,) [Hz].
+        out: complex64 (link, slot, antenna, subcarrier), where the result goes.
 
     Returns:
-        complex64 (link, time, antenna, subcarrier).
+        complex64 (link, slot, antenna, subcarrier).
     """
-    return _sum_paths(coefficient.transpose(0, 3, 2, 1), delay, offsets)
+    return _sum_paths(coefficient.permute(0, 3, 2, 1), _frequency_factor(delay[:, None], offsets), out)
 
 
-def _sum_paths(left: np.ndarray, delay: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """(link, time, antenna, path) times the frequency factor (link, path, subcarrier)."""
-    links, times, antennas, paths = left.shape
-    frequency_factor = _rotation(-delay[:, :, None].astype(float) * offsets)
-    left = left.astype(np.complex64).reshape(links, times * antennas, paths)
-    # Not `@`: the rounding of a BLAS depends on its number of threads.
-    product = np.einsum("lrp,lpk->lrk", left, frequency_factor)
-    return product.reshape(links, times, antennas, len(offsets))
+def _frequency_factor(delay: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """(link, slot or 1, path, subcarrier).
+
+    Double precision at the first slot only: a delay times an offset can be many turns, its change is little.
+    """
+    factor = _rotation(-delay[:, :1, :, None] * offsets)
+    if delay.shape[1] == 1:
+        return factor
+    return factor * _rotation((delay[:, :1] - delay).float()[..., None] * offsets.float())
 
 
-def _rotation(turns: np.ndarray) -> np.ndarray:
-    """exp(j 2 pi turns) as complex64. Turns are float64: a delay times a frequency can be many of them."""
-    angle = 2 * np.pi * np.remainder(turns, 1.0)
-    rotation = np.empty(angle.shape, np.complex64)
-    rotation.real, rotation.imag = np.cos(angle), np.sin(angle)
-    return rotation
+def _sum_paths(left: torch.Tensor, frequency_factor: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+    """(link, slot, antenna, path) times (link, slot or 1, path, subcarrier)."""
+    links, slots, antennas, paths = left.shape
+    if out is None:
+        out = left.new_empty(links, slots, antennas, frequency_factor.shape[-1])
+    # One product per link where the frequency factor holds for all slots, else one per link and slot.
+    products = links * frequency_factor.shape[1]
+    rows = left.reshape(products, -1, paths)
+    torch.bmm(rows, frequency_factor.reshape(products, paths, -1), out=out.view(products, rows.shape[1], -1))
+    return out
 
 
-def _respond(paths: xr.Dataset, offsets: np.ndarray, timing_advance: float) -> np.ndarray:
-    delay = _synchronised(paths["delay"].values, paths["valid"].values, timing_advance)
-    if "coefficient" in paths:
-        return cluster_response(paths["coefficient"].values, delay, offsets)
+def _rotation(turns: torch.Tensor) -> torch.Tensor:
+    """exp(j 2 pi turns) as complex64."""
+    angle = (2 * pi * (turns - turns.round())).float()
+    rotation = torch.empty(*angle.shape, 2, dtype=torch.float32, device=angle.device)
+    torch.cos(angle, out=rotation[..., 0])
+    torch.sin(angle, out=rotation[..., 1])
+    return torch.view_as_complex(rotation)
+
+
+def _track_samples(
+    paths: xr.Dataset, offsets: torch.Tensor, timing_advance: float, out: torch.Tensor | None
+) -> torch.Tensor:
+    def on_device(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(offsets.device)
+
     zenith, azimuth = (paths[name].values.astype(float) for name in ("zenith", "azimuth"))
     direction = np.stack([np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)], axis=-1)
-    amplitude, doppler, times, elements = (
-        paths[name].values for name in ("amplitude", "doppler", "time", "element_position")
+    tracks = Tracks(
+        amplitude=on_device(paths["amplitude"].values),
+        delay=on_device(_synchronised(paths["delay"].values, paths["valid"].values, timing_advance)),
+        doppler=on_device(paths["doppler"].values.astype(float)),
+        direction=on_device(direction),
+        valid=on_device(paths["valid"].values),
     )
-    return path_response(amplitude, doppler, direction, delay, times, elements, offsets)
+    key_times, times = (on_device(paths[name].values.astype(float)) for name in ("key_time", "time"))
+    evolution = evolve(tracks, key_times, times, paths.attrs["carrier_frequency"])
+    positions = paths["element_position"].values[: paths.attrs["array_rows"] * paths.attrs["array_columns"]]
+    return path_response(evolution, on_device(positions), offsets, out)
+
+
+def _cluster_samples(
+    paths: xr.Dataset, offsets: torch.Tensor, timing_advance: float, out: torch.Tensor | None
+) -> torch.Tensor:
+    delay = _synchronised(paths["delay"].values, paths["valid"].values, timing_advance)[:, 0]
+    coefficient = torch.from_numpy(paths["coefficient"].values).to(offsets.device)
+    return cluster_response(coefficient, torch.from_numpy(delay).to(offsets.device), offsets, out)
 
 
 def _synchronised(delay: np.ndarray, valid: np.ndarray, timing_advance: float) -> np.ndarray:
-    """Delays (sample, path) [s] after the shift that puts the first path at `timing_advance`."""
-    first = np.where(valid, delay.astype(float), np.inf).min(axis=1, keepdims=True)
+    """Delays (sample, key, path) [s] after the shift that puts the first path of the first key that has one at
+    `timing_advance`."""
+    arrival = np.where(valid, delay.astype(float), np.inf).min(axis=2)
+    first = np.take_along_axis(arrival, np.isfinite(arrival).argmax(axis=1)[:, None], axis=1)[..., None]
     return np.where(valid, delay - first + timing_advance, 0.0)
