@@ -173,27 +173,63 @@ class RayTracedTwin(Section):
         return [*range(0, slots - 1, step), slots - 1]
 
 
-# Where the path loss models of TR 38.901 hold (Table 7.4.1-1): horizontal distance and height of the user [m].
+# Where the path loss models of TR 38.901 hold (Table 7.4.1-1; indoors the height of the room): horizontal distance and
+# height of the user [m].
 TR38901_LIMITS = {
     "umi": {"distance": (10.0, 5000.0), "user_height": (1.5, 22.5)},
     "uma": {"distance": (10.0, 5000.0), "user_height": (1.5, 22.5)},
     "rma": {"distance": (10.0, 10000.0), "user_height": (1.0, 10.0)},
+    "inh": {"distance": (1.0, 150.0), "user_height": (0.5, 3.0)},
+    "inf": {"distance": (1.0, 600.0), "user_height": (0.5, 10.0)},
 }
+
+
+class Sector(Section):
+    """Users uniform over the area of a sector of 120 degrees, in the middle of which the array faces."""
+
+    kind: Literal["sector"]
+    distance: NonNegativeRange = Field(description="horizontal distance to the base station [m]")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_ordered("distance", self.distance)
+        return self
+
+
+class Spot(Section):
+    """Users uniform over a ring around a point straight ahead of the array (CSI-ALM: 20 to 50 m around 200 m)."""
+
+    kind: Literal["spot"]
+    centre_distance: Positive = Field(description="horizontal distance from the base station to the point [m]")
+    radius: NonNegativeRange = Field(description="distance of users from the point [m]")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_ordered("radius", self.radius)
+        return self
+
+    @property
+    def distance(self) -> list[float]:
+        """Smallest and largest horizontal distance to the base station [m]."""
+        return [self.centre_distance - self.radius[1], self.centre_distance + self.radius[1]]
 
 
 class StatisticalTwin(Section):
     """TR 38.901 drops: each user is one trajectory of constant velocity with one window."""
 
     kind: Literal["tr38901"]
-    model: Literal["umi", "uma", "rma"]
+    model: Literal["umi", "uma", "rma", "inh", "inf_sl", "inf_dl", "inf_sh", "inf_dh"]
     line_of_sight: bool
     carrier_frequency: Annotated[float, Field(ge=0.5e9, le=100e9)] = Field(description="[Hz]")
     array: Array
     base_station_height: Positive = Field(description="[m]")
     user_height: Positive = Field(description="[m]")
     users: Annotated[int, Field(ge=3)]
-    distance: NonNegativeRange = Field(description="horizontal distance to the base station [m]")
+    area: Annotated[Sector | Spot, Field(discriminator="kind")]
     speed: NonNegativeRange = Field(description="[m/s]")
+    test_speeds: Annotated[list[NonNegative], Field(min_length=1)] | None = Field(
+        description="the users of the test split take these speeds in turn [m/s]; null: they are drawn as all others"
+    )
     slots: Annotated[int, Field(ge=2)]
     slot_duration: Positive = Field(description="[s]")
     users_per_call: Count = Field(
@@ -203,10 +239,9 @@ class StatisticalTwin(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require_ordered("distance", self.distance)
         require_ordered("speed", self.speed)
-        limits = TR38901_LIMITS[self.model]
-        for name, found in (("distance", self.distance), ("user_height", [self.user_height])):
+        limits = TR38901_LIMITS[self.model.split("_")[0]]
+        for name, found in (("distance", self.area.distance), ("user_height", [self.user_height])):
             low, high = limits[name]
             if min(found) < low or max(found) > high:
                 raise ValueError(f"{name} {found} m: TR 38.901 {self.model} holds from {low:g} to {high:g} m")

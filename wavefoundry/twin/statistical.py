@@ -1,12 +1,10 @@
-"""Users dropped in one sector of a base station; their channels follow 3GPP TR 38.901, by sionna."""
+"""Users dropped before a base station; their channels follow 3GPP TR 38.901, by sionna."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from wavefoundry.twin.array import from_sionna_order
-from wavefoundry.twin.config import StatisticalTwin
+from wavefoundry.twin.config import Sector, StatisticalTwin
 from wavefoundry.twin.traffic import Tracks
 
 # Half the opening of a sector, around the x axis that the array faces [rad].
@@ -15,7 +13,7 @@ HALF_SECTOR = np.pi / 3
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters of links in the order of sionna; entries that are not `valid` are 0.
+    """Clusters of links; entries that are not `valid` are 0.
 
     Attributes:
         coefficient: (link, path, antenna, time) complex64, with path loss and shadowing.
@@ -28,75 +26,108 @@ class Clusters:
     valid: np.ndarray
 
 
-def drop(twin: StatisticalTwin, generator: np.random.Generator) -> Tracks:
-    """Users uniform over the area of the sector between the two distances, each in a random direction."""
-    near, far = twin.distance
-    distance = np.sqrt(generator.uniform(near**2, far**2, twin.users))
-    azimuth = generator.uniform(-HALF_SECTOR, HALF_SECTOR, twin.users)
-    speed = generator.uniform(*twin.speed, twin.users)
+def drop(twin: StatisticalTwin, test_users: np.ndarray, generator: np.random.Generator) -> Tracks:
+    """Users uniform over the area, each in a random direction at a constant speed.
+
+    Args:
+        twin: area, speeds, slots.
+        test_users: (user,) bool; they take `test_speeds` in turn, where there are any.
+        generator: source of randomness. Places and headings do not depend on the speeds.
+
+    Returns:
+        Tracks with one window for each user.
+    """
+    start = np.concatenate([_places(twin, generator), np.full((twin.users, 1), twin.user_height)], axis=1)
     heading = generator.uniform(0, 2 * np.pi, twin.users)
-    height = np.full(twin.users, twin.user_height)
-    start = np.stack([distance * np.cos(azimuth), distance * np.sin(azimuth), height], axis=-1)
-    velocity = np.stack([speed * np.cos(heading), speed * np.sin(heading), np.zeros(twin.users)], axis=-1)
+    speed = generator.uniform(*twin.speed, twin.users)
+    if twin.test_speeds is not None:
+        speed[test_users] = np.resize(twin.test_speeds, np.count_nonzero(test_users))
+    velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading), np.zeros(twin.users)], axis=-1)
     time = np.arange(twin.slots) * twin.slot_duration
     position = start[:, None] + velocity[:, None] * time[:, None]
     return Tracks(position[:, None], velocity[:, None], speed)
 
 
-def generate(twin: StatisticalTwin, tracks: Tracks, seed: int) -> Iterator[Clusters]:
-    """Draw the channels of all users, `users_per_call` at a time, independent of each other.
+def units(
+    twin: StatisticalTwin, tracks: Tracks, seed: int
+) -> list[tuple[StatisticalTwin, np.ndarray, np.ndarray, int]]:
+    """Arguments of `generate` for all users in order, `users_per_call` in each call but the last."""
+    firsts = range(0, twin.users, twin.users_per_call)
+    seeds = np.random.SeedSequence(seed).generate_state(len(firsts))
+    parts = [slice(first, first + twin.users_per_call) for first in firsts]
+    return [
+        (twin, tracks.position[part, 0, 0], tracks.velocity[part, 0], int(seed))
+        for part, seed in zip(parts, seeds, strict=True)
+    ]
 
-    The generator of sionna is batched, so the users of a call are part of the result; the last call is filled up to the
-    full number. Users are outdoors, and outside of cars.
+
+def generate(twin: StatisticalTwin, position: np.ndarray, velocity: np.ndarray, seed: int) -> Clusters:
+    """Draw the channels of the users of one call, independent of each other (TR 38.901 section 7.5).
+
+    The generator of sionna is batched, so the number of users of a call is part of the result: fewer users are filled
+    up to `users_per_call`. Bits repeat with one torch thread. Users are outdoors and outside of cars; in the indoor
+    models they are in the room of the base station.
 
     Args:
         twin: model and antenna array.
-        tracks: users with one window each.
+        position: (link, 3) [m] at the first slot.
+        velocity: (link, 3) [m/s].
         seed: of sionna's global generator.
-
-    Yields:
-        The clusters of the next users, in order.
     """
     from sionna.phy import config
 
     config.seed = seed
-    channel = _channel(twin)
-    users = len(tracks.speed)
-    for first in range(0, users, twin.users_per_call):
-        # The last call repeats its last user where users run out.
-        batch = np.minimum(np.arange(first, first + twin.users_per_call), users - 1)
-        coefficient, delay = _draw(channel, twin, tracks.position[batch, 0, 0], tracks.velocity[batch, 0])
-        kept = slice(0, min(users - first, twin.users_per_call))
-        valid = np.abs(coefficient[kept]).max(axis=(2, 3)) > 0
-        yield Clusters(coefficient[kept], np.where(valid, delay[kept], np.float32(0)), valid)
+    links = len(position)
+    # The last user is repeated where users run out.
+    batch = np.minimum(np.arange(twin.users_per_call), links - 1)
+    coefficient, delay = _draw(twin, position[batch], velocity[batch])
+    coefficient, delay = coefficient[:links], delay[:links]
+    valid = np.abs(coefficient).max(axis=(2, 3)) > 0
+    return Clusters(coefficient, np.where(valid, delay, np.float32(0)), valid)
+
+
+def _places(twin: StatisticalTwin, generator: np.random.Generator) -> np.ndarray:
+    """Horizontal places (user, 2) [m] of the users, seen from the base station."""
+    area = twin.area
+    if isinstance(area, Sector):
+        (near, far), opening, centre = area.distance, HALF_SECTOR, 0.0
+    else:
+        (near, far), opening, centre = area.radius, np.pi, area.centre_distance
+    distance = np.sqrt(generator.uniform(near**2, far**2, twin.users))
+    azimuth = generator.uniform(-opening, opening, twin.users)
+    return np.stack([centre + distance * np.cos(azimuth), distance * np.sin(azimuth)], axis=-1)
 
 
 def _channel(twin: StatisticalTwin):
     from sionna.phy.channel import tr38901
 
     carrier = {"carrier_frequency": twin.carrier_frequency}
-    polarisation = {"polarization": "single", "polarization_type": "V"}
     array = tr38901.PanelArray(
         num_rows_per_panel=twin.array.rows,
         num_cols_per_panel=twin.array.columns,
         element_vertical_spacing=twin.array.spacing,
         element_horizontal_spacing=twin.array.spacing,
         antenna_pattern={"iso": "omni", "tr38901": "38.901"}[twin.array.pattern],
-        **polarisation,
+        polarization="single" if twin.array.polarisations == 1 else "dual",
+        polarization_type=twin.array.polarisation,
         **carrier,
     )
-    user = tr38901.Antenna(antenna_pattern="omni", **polarisation, **carrier)
+    user = tr38901.Antenna(antenna_pattern="omni", polarization="single", polarization_type="V", **carrier)
     ends = {"ut_array": user, "bs_array": array, "direction": "downlink", **carrier}
-    if twin.model == "rma":
-        return tr38901.RMa(**ends)
-    # Nobody is indoors: the outdoor-to-indoor model has no effect.
-    return {"umi": tr38901.UMi, "uma": tr38901.UMa}[twin.model](o2i_model="low", **ends)
+    model, _, factory = twin.model.partition("_")
+    if model in ("umi", "uma"):
+        # Nobody is indoors: the outdoor-to-indoor model has no effect.
+        return {"umi": tr38901.UMi, "uma": tr38901.UMa}[model](o2i_model="low", **ends)
+    if model == "inf":
+        return tr38901.InF(factory_scenario=factory, **ends)
+    return {"rma": tr38901.RMa, "inh": tr38901.InH}[model](**ends)
 
 
-def _draw(channel, twin: StatisticalTwin, position: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _draw(twin: StatisticalTwin, position: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients (link, path, antenna, time) and delays (link, path)."""
     import torch
 
+    channel = _channel(twin)
     links = len(position)
     zeros = torch.zeros(links, 1, 3)
     outside = torch.zeros(links, 1, dtype=torch.bool)
@@ -106,11 +137,13 @@ def _draw(channel, twin: StatisticalTwin, position: np.ndarray, velocity: np.nda
         ut_orientations=zeros,
         bs_orientations=zeros,
         ut_velocities=torch.from_numpy(velocity[:, None].astype(np.float32)),
-        in_state=outside,
+        in_state=~outside if twin.model.startswith("in") else outside,
         los=twin.line_of_sight,
         **({"in_car": outside} if twin.model == "rma" else {}),
     )
     coefficient, delay = channel(twin.slots, 1 / twin.slot_duration)
-    # (link, rx, rx antenna, tx, tx antenna, path, time) -> (link, path, antenna, time)
-    coefficient = coefficient[:, 0, 0, 0].movedim(2, 1).numpy()
-    return coefficient[:, :, from_sionna_order(twin.array)], delay[:, 0, 0].numpy()
+    # (link, rx, rx antenna, tx, tx antenna, path, time) -> (link, path, antenna, time). Sionna counts antennas column
+    # by column, from the top and by rising y, within each polarisation.
+    coefficient = coefficient[:, 0, 0, 0].unflatten(1, (twin.array.polarisations, twin.array.columns, twin.array.rows))
+    coefficient = coefficient.permute(0, 4, 1, 3, 2, 5).flatten(2, 4)
+    return coefficient.contiguous().numpy(), delay[:, 0, 0].numpy()
