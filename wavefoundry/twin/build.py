@@ -10,7 +10,7 @@ from wavefoundry.errors import InputError
 from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.dataset import ray_traced_dataset, statistical_dataset
 from wavefoundry.twin.ray_tracing import concatenate, trace
-from wavefoundry.twin.statistical import Clusters, drop, generate
+from wavefoundry.twin.statistical import Clusters, drop, generate, units
 from wavefoundry.twin.street_map import StreetMap, survey
 from wavefoundry.twin.summary import rounded, summarise
 from wavefoundry.twin.traffic import Tracks, simulate
@@ -37,23 +37,38 @@ class Built:
     street_map: StreetMap | None
 
 
-# Wraps an iterable of calls to show progress: (iterable, number of calls) -> iterable.
-Progress = Callable[[Iterable, int], Iterable]
+# Does units of work: (function, list of its arguments) -> results in that order.
+MapUnits = Callable[[Callable, list[tuple]], Iterable]
 
 
-def build(twin: RayTracedTwin | StatisticalTwin, seed: int, progress: Progress = lambda calls, total: calls) -> Built:
-    """Build a twin; the same parameters and seed give the same bits.
+def build(
+    twin: RayTracedTwin | StatisticalTwin,
+    test_users: np.ndarray,
+    motion_seed: int,
+    channel_seed: int,
+    map_units: MapUnits,
+) -> Built:
+    """Build a twin; the same parameters and seeds give the same bits, whoever does the units of work.
+
+    Args:
+        twin: parameters.
+        test_users: (user,) bool, the users of the test split; statistical drops can have speeds of their own for them.
+        motion_seed: of the users' motion.
+        channel_seed: of ray directions or fading.
+        map_units: does units of work on one torch thread each.
 
     Raises:
         InputError: no open ground, no room for the traffic, a carrier outside the range of the scene's materials, or
             no user is reached.
     """
-    motion, channel = np.random.SeedSequence(seed).generate_state(2)
     construct = _ray_traced if isinstance(twin, RayTracedTwin) else _statistical
-    return construct(twin, np.random.default_rng(motion), int(channel), progress)
+    return construct(twin, test_users, motion_seed, channel_seed, map_units)
 
 
-def _ray_traced(twin: RayTracedTwin, generator: np.random.Generator, seed: int, progress: Progress) -> Built:
+def _ray_traced(
+    twin: RayTracedTwin, test_users: np.ndarray, motion_seed: int, channel_seed: int, map_units: MapUnits
+) -> Built:
+    generator, seed, progress = np.random.default_rng(motion_seed), channel_seed, lambda calls, total: calls
     street_map = survey(twin)
     tracks = simulate(street_map, twin.traffic, twin.sampling, generator)
     position, velocity = tracks.position[:, :, 0].reshape(-1, 3), tracks.velocity.reshape(-1, 3)
@@ -72,12 +87,13 @@ def _ray_traced(twin: RayTracedTwin, generator: np.random.Generator, seed: int, 
     return Built(paths, summary, tracks, *states, street_map)
 
 
-def _statistical(twin: StatisticalTwin, generator: np.random.Generator, seed: int, progress: Progress) -> Built:
-    tracks = drop(twin, generator)
-    parts = list(progress(generate(twin, tracks, seed), -(-twin.users // twin.users_per_call)))
-    fields = ("coefficient", "delay", "valid")
-    clusters = Clusters(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
-    paths = statistical_dataset(twin, tracks, clusters, seed)
+def _statistical(
+    twin: StatisticalTwin, test_users: np.ndarray, motion_seed: int, channel_seed: int, map_units: MapUnits
+) -> Built:
+    tracks = drop(twin, test_users, np.random.default_rng(motion_seed))
+    parts = list(map_units(generate, units(twin, tracks, channel_seed)))
+    clusters = Clusters(*(np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+    paths = statistical_dataset(twin, tracks, clusters, channel_seed)
     line_of_sight = np.full((twin.users, 1), twin.line_of_sight)
     reached = np.ones_like(line_of_sight)
     summary = summarise(paths, tracks, reached, line_of_sight)

@@ -45,16 +45,23 @@ def statistical_dataset(twin: StatisticalTwin, tracks: Tracks, clusters: Cluster
             clusters.coefficient,
             _describe("1", "complex gain of the path, with path loss, shadowing, array and Doppler"),
         ),
-        "delay": (("sample", "path"), clusters.delay, _describe("s", "delay of the path relative to the first one")),
-        "valid": (("sample", "path"), clusters.valid, _describe("1", "whether the entry is a path")),
+        "delay": (
+            ("sample", "key", "path"),
+            clusters.delay[:, None],
+            _describe("s", "delay of the path relative to the first one"),
+        ),
+        "valid": (("sample", "key", "path"), clusters.valid[:, None], _describe("1", "whether the entry is a path")),
     }
     line_of_sight = np.full(twin.users, twin.line_of_sight)
     time = np.arange(twin.slots) * twin.slot_duration
     dataset = _with_samples(variables, tracks, np.arange(twin.users), line_of_sight, time, twin.array)
-    return dataset.assign_attrs(
+    dataset = dataset.assign_coords(key_time=(("key",), np.zeros(1), _describe("s", "time of the key position")))
+    return dataset.assign(
+        base_station=(("sample",), np.zeros(twin.users, np.int32), _describe("1", "index of the base station"))
+    ).assign_attrs(
         _attributes(twin, twin.array, "sionna", seed),
-        base_station_position=[0.0, 0.0, twin.base_station_height],
-        base_station_orientation=[0.0, 0.0, 0.0],
+        base_station_positions=[0.0, 0.0, twin.base_station_height],
+        base_station_orientations=[0.0, 0.0, 0.0],
     )
 
 
