@@ -1,70 +1,73 @@
 """Stage angle_delay@NAME: CSI store to angle-delay store, and an animation of one user."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from stages import params
+from stages.csi import store_path as csi_path
+from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
+from wavefoundry.csi.config import AngleDelay
+
+CARRIED = ("window", "base_station")
 
 
-def transform(source: Path, target: Path, figure: Path, section, name: str) -> dict:
-    """Write the angle-delay store and the animation; returns the summary metrics."""
-    import numpy as np
+def store_path(name: str) -> Path:
+    """Where the angle-delay maps of one entry of params.yaml lie."""
+    return Path(f"data/angle_delay/{name}.zarr")
+
+
+def array_shape(store) -> tuple[int, int, int]:
+    """(polarisations, rows, columns) of the array of a CSI store."""
+    rows, columns = store.attrs["array_rows"], store.attrs["array_columns"]
+    return store.sizes["antenna"] // (rows * columns), rows, columns
+
+
+def transform_samples(csi, array: tuple[int, int, int], kept_bins: int):
+    """Unit of work: (maps, scale, energy kept) of some samples as numpy arrays; maps are of unit RMS before the cut."""
     import torch
-    import xarray as xr
 
-    from storage.csi_store import SAMPLE_VARIABLES, open_store, read_array, write_store
     from wavefoundry.csi.angle_delay import to_angle_delay
     from wavefoundry.csi.normalisation import rms_scale
+
+    csi = torch.from_numpy(csi)
+    scale = rms_scale(csi)
+    maps = to_angle_delay(csi / scale, array, kept_bins)
+    energy_kept = maps.abs().square().sum(dim=(1, 2, 3)) / csi[0].numel()
+    return maps.numpy(), scale.flatten().numpy(), energy_kept.numpy()
+
+
+def transform(source: Path, target: Path, figure: Path, section: AngleDelay, name: str, map_units: MapUnits) -> dict:
+    """Write the angle-delay store, part by part, and the animation; returns the summary metrics."""
+    import numpy as np
+
+    from storage.csi_store import open_store, read_samples, shard_slices, write_store
     from wavefoundry.plots.angle_delay import animate
 
     store = open_store(source, "csi")
-    csi = torch.from_numpy(read_array(source, store, "csi"))
-    array_shape = (store.attrs["array_rows"], store.attrs["array_columns"])
-    kept = section.kept_bins(csi.shape[-1])
-    scale = rms_scale(csi)
-    maps = to_angle_delay(csi / scale, array_shape, kept)
-    energy_kept = (maps.abs().square().sum(dim=(1, 2, 3)) / csi.shape[1] / csi.shape[2] / csi.shape[3]).numpy()
+    shards = shard_slices(source, "csi")
+    kept = section.kept_bins(store.sizes["subcarrier"])
+    energy_kept = []
 
-    spacing = float(store["subcarrier"][1] - store["subcarrier"][0])
-    delays = np.arange(kept) / (csi.shape[-1] * spacing)
-    dataset = xr.Dataset(
-        {
-            "csi": (
-                ("sample", "time", "angle", "delay"),
-                maps.numpy(),
-                {"units": "1", "long_name": "angle-delay CSI, unit RMS over the whole sample before truncation"},
-            ),
-            "scale": (
-                ("sample",),
-                scale.flatten().numpy(),
-                {"units": "1", "long_name": "RMS of the CSI sample: csi x scale undoes the normalisation"},
-            ),
-            "energy_kept": (
-                ("sample",),
-                energy_kept.astype(np.float32),
-                {"units": "1", "long_name": "share of the energy in the delay bins kept"},
-            ),
-            **{variable: store[variable] for variable in SAMPLE_VARIABLES},
-        },
-        coords={
-            "time": store["time"],
-            "angle": (
-                "angle",
-                np.arange(maps.shape[2], dtype=np.int32),
-                {"units": "1", "long_name": "angle bin, DFT index over the antennas"},
-            ),
-            "delay": ("delay", delays, {"units": "s", "long_name": "centre of the delay bin"}),
-        },
-        attrs={**store.attrs, "subcarriers": csi.shape[-1], "subcarrier_spacing": spacing},
-    )
-    write_store(target, dataset, "angle_delay")
-    user = int(np.argmax(dataset["speed"].values))
+    def parts() -> Iterator:
+        units = ((read_samples(source, store, samples), array_shape(store), kept) for samples in shards)
+        results = map_units(transform_samples, units, len(shards))
+        for samples, (maps, scale, energy) in zip(shards, results, strict=True):
+            energy_kept.append(energy)
+            yield _dataset(store.isel(sample=samples), maps, scale, energy)
+
+    write_store(target, parts(), "angle_delay")
+    energy_kept = np.concatenate(energy_kept)
+    maps = open_store(target, "angle_delay")
+    user = int(np.argmax(maps["speed"].values)) if "speed" in maps else 0
+    caption = f", {float(maps['speed'][user]):.1f} m/s" if "speed" in maps else ""
     animate(
-        maps[user].numpy(),
-        store["time"].values,
-        delays,
-        f"{name}, sample {user}: {float(store['speed'][user]):.1f} m/s",
+        maps["csi"][user].values,
+        maps["time"].values,
+        maps["delay"].values,
+        array_shape(store),
+        f"{name}, sample {user}{caption}",
         figure,
     )
     return {
@@ -74,16 +77,67 @@ def transform(source: Path, target: Path, figure: Path, section, name: str) -> d
     }
 
 
+def _dataset(samples, maps, scale, energy_kept):
+    """The samples of a CSI store as an angle-delay data set."""
+    import numpy as np
+    import xarray as xr
+
+    from storage.csi_store import SAMPLE_VARIABLES
+
+    subcarriers = samples.sizes["subcarrier"]
+    spacing = float(samples["subcarrier"][1] - samples["subcarrier"][0])
+    carried = [variable for variable in (*SAMPLE_VARIABLES, *CARRIED) if variable in samples]
+    return xr.Dataset(
+        {
+            "csi": (
+                ("sample", "time", "angle", "delay"),
+                maps,
+                {"units": "1", "long_name": "angle-delay CSI, unit RMS over the whole sample before truncation"},
+            ),
+            "scale": (
+                ("sample",),
+                scale,
+                {"units": "1", "long_name": "RMS of the CSI sample: csi x scale undoes the normalisation"},
+            ),
+            "energy_kept": (
+                ("sample",),
+                energy_kept,
+                {"units": "1", "long_name": "share of the energy in the delay bins kept"},
+            ),
+            **{variable: samples[variable] for variable in carried},
+        },
+        coords={
+            "time": samples["time"],
+            "angle": (
+                "angle",
+                np.arange(maps.shape[2], dtype=np.int32),
+                {"units": "1", "long_name": "angle bin, DFT index over the antennas"},
+            ),
+            "delay": (
+                "delay",
+                np.arange(maps.shape[3]) / (subcarriers * spacing),
+                {"units": "s", "long_name": "centre of the delay bin"},
+            ),
+        },
+        attrs={**samples.attrs, "subcarriers": subcarriers, "subcarrier_spacing": spacing},
+    )
+
+
 @clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="entry of params.yaml: scenarios")
+    parser.add_argument("name", help="entry of params.yaml: scenarios or imported")
     name = parser.parse_args().name
-    source, target = Path(f"data/csi/{name}.zarr"), Path(f"data/angle_delay/{name}.zarr")
+    source, target = csi_path(name), store_path(name)
     figure = Path(f"figures/angle_delay/{name}.gif")
-    section = params.read().angle_delay
-    with stage(f"angle_delay@{name}", section=section, dependencies=[source], outputs=[target, figure]) as run:
-        run.log_metrics(transform(source, target, figure, section, name))
+    settings = params.read()
+    label = "imported_angle_delay" if name in settings.imported else "angle_delay"
+    section = settings.angle_delay
+    with (
+        stage(f"{label}@{name}", section=section, dependencies=[source], outputs=[target, figure]) as run,
+        workers(settings.workers, f"angle-delay maps of {name}") as map_units,
+    ):
+        run.log_metrics(transform(source, target, figure, section, name, map_units))
         run.log_figure(figure)
 
 

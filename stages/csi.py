@@ -2,40 +2,84 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from stages import params
-from stages.stage import clear_errors, stage
-from wavefoundry.twin.config import Scenario
+from pydantic import BaseModel
 
-# What the CSI store takes over from the paths store besides what the schema asks for.
-CARRIED = ("window",)
+from stages import params
+from stages.scale_out import MapUnits, workers
+from stages.stage import clear_errors, stage
+from wavefoundry.csi.config import OFDM
+
+# What the CSI store takes over from the paths store besides what the schema asks for, where it is there.
+CARRIED = ("window", "base_station")
 COORDINATES = ("time", "antenna", "element_position")
 
 
-def synthesise(source: Path, target: Path, scenario: Scenario) -> dict:
-    """Write the CSI store; returns figures about it."""
+def store_path(name: str) -> Path:
+    """Where the CSI of one entry of params.yaml lies."""
+    return Path(f"data/csi/{name}.zarr")
+
+
+def write_csi(source: Path, target: Path, ofdm: OFDM, parameters: BaseModel, map_units: MapUnits) -> dict:
+    """Write the CSI of a paths store as a CSI store, part by part; returns figures about it.
+
+    Args:
+        source: paths store.
+        target: CSI store.
+        ofdm: subcarriers, timing advance, samples per unit of work.
+        parameters: the whole entry of params.yaml, kept as an attribute of the store.
+        map_units: does the units of work.
+    """
     import numpy as np
+
+    from storage.csi_store import open_store, write_store
+    from wavefoundry.csi.path_response import frequency_response, link_chunks
+
+    paths = open_store(source, "paths")
+    chunks = list(link_chunks(paths.sizes["sample"], ofdm))
+    gains = []
+
+    def parts() -> Iterator:
+        units = ((_loaded(source, paths, links), ofdm) for links in chunks)
+        for links, csi in zip(chunks, map_units(frequency_response, units, len(chunks)), strict=True):
+            values = csi.numpy()
+            gains.append(10 * np.log10(np.mean(np.abs(values.astype(np.complex128)) ** 2, axis=(1, 2, 3))))
+            yield _dataset(paths.isel(sample=links), values, ofdm, parameters)
+
+    write_store(target, parts(), "csi")
+    gain = np.concatenate(gains)
+    return {"samples": len(gain), "gain_median_db": float(np.median(gain)), "gain_min_db": float(gain.min())}
+
+
+def _loaded(source: Path, paths, links: slice):
+    """Some samples of a paths store in memory."""
+    from storage.csi_store import clear_damage
+
+    with clear_damage(source, "paths"):
+        return paths.isel(sample=links).load()
+
+
+def _dataset(samples, csi, ofdm: OFDM, parameters: BaseModel):
+    """The samples of a paths store as a CSI data set."""
     import xarray as xr
 
-    from storage.csi_store import SAMPLE_VARIABLES, open_store, read_array, write_store
-    from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
+    from storage.csi_store import SAMPLE_VARIABLES
+    from wavefoundry.csi.path_response import subcarrier_offsets
 
-    ofdm = scenario.ofdm
-    store = open_store(source, "paths")
-    paths = store.assign({name: store[name].copy(data=read_array(source, store, name)) for name in store.data_vars})
-    csi = frequency_response(paths, ofdm)
-    dataset = xr.Dataset(
+    carried = [name for name in (*SAMPLE_VARIABLES, *CARRIED) if name in samples]
+    return xr.Dataset(
         {
             "csi": (
                 ("sample", "time", "antenna", "subcarrier"),
                 csi,
                 {"units": "1", "long_name": "channel frequency response, base station to user"},
             ),
-            **{name: paths[name] for name in (*SAMPLE_VARIABLES, *CARRIED)},
+            **{name: samples[name] for name in carried},
         },
         coords={
-            **{name: paths[name] for name in COORDINATES},
+            **{name: samples[name] for name in COORDINATES},
             "subcarrier": (
                 "subcarrier",
                 subcarrier_offsets(ofdm),
@@ -43,14 +87,11 @@ def synthesise(source: Path, target: Path, scenario: Scenario) -> dict:
             ),
         },
         attrs={
-            **paths.attrs,
+            **samples.attrs,
             "bandwidth": ofdm.subcarriers * ofdm.subcarrier_spacing,
-            "parameters": json.dumps(scenario.model_dump(), sort_keys=True),
+            "parameters": json.dumps(parameters.model_dump(), sort_keys=True),
         },
     )
-    write_store(target, dataset, "csi")
-    gain = 10 * np.log10(np.mean(np.abs(csi.astype(np.complex128)) ** 2, axis=(1, 2, 3)))
-    return {"samples": len(csi), "gain_median_db": float(np.median(gain)), "gain_min_db": float(gain.min())}
 
 
 def main() -> None:
@@ -58,10 +99,14 @@ def main() -> None:
     parser.add_argument("name", help="entry of params.yaml: scenarios")
     name = parser.parse_args().name
     with clear_errors():
-        scenario = params.read().entry("scenarios", name)
-    source, target = Path(f"data/scenario/{name}/paths.zarr"), Path(f"data/csi/{name}.zarr")
-    with stage(f"csi@{name}", section=scenario.ofdm, dependencies=[source], outputs=[target]) as run:
-        run.log_metrics(synthesise(source, target, scenario))
+        settings = params.read()
+        scenario = settings.entry("scenarios", name)
+    source, target = Path(f"data/scenario/{name}/paths.zarr"), store_path(name)
+    with (
+        stage(f"csi@{name}", section=scenario.ofdm, dependencies=[source], outputs=[target]) as run,
+        workers(settings.workers, f"CSI of {name}") as map_units,
+    ):
+        run.log_metrics(write_csi(source, target, scenario.ofdm, scenario, map_units))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Units of work on several processes: local ones, or a Dask cluster. What a unit returns never depends on where it ran."""
+"""Units of work on several processes, local ones or a Dask cluster. What a unit returns is the same wherever it ran."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,9 +9,11 @@ from wavefoundry.section import Count, Section
 
 # Units that are under way or done and not yet fetched, for every worker: bounds the memory of a stage.
 AHEAD = 2
+PATIENCE = 30  # with a cluster that does not answer [s]
 
-# map_units(function, arguments) -> results in the order of the arguments.
-MapUnits = Callable[[Callable, Sequence[tuple]], Iterator]
+# map_units(function, arguments) -> results in the order of the arguments; the number of these follows them where they
+# are made one by one.
+MapUnits = Callable[..., Iterator]
 
 
 class Workers(Section):
@@ -38,14 +40,16 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
     address = settings.scheduler or dask.config.get("scheduler-address", None)
     clients = []
 
-    def map_units(function: Callable, arguments: Sequence[tuple]) -> Iterator[Any]:
-        several = len(arguments) > 1 and (address or settings.processes > 1)
+    def map_units(function: Callable, arguments: Iterable[tuple], total: int | None = None) -> Iterator[Any]:
+        total = len(arguments) if total is None else total
+        several = total > 1 and (address or settings.processes > 1)
         if several and not clients:
-            clients.append(_client(address, min(settings.processes, len(arguments))))
-        results = (
-            _in_order(clients[0], function, arguments) if several else (_unit(function, *one) for one in arguments)
-        )
-        yield from tqdm(results, desc=description, total=len(arguments), unit="unit")
+            clients.append(_client(address, min(settings.processes, total)))
+        if several:
+            results = _in_order(clients[0], function, arguments)
+        else:
+            results = (_unit(function, *one) for one in arguments)
+        yield from tqdm(results, desc=description, total=total, unit="unit")
 
     try:
         yield map_units
@@ -68,12 +72,16 @@ def _client(address: str | None, processes: int):
         )
         return Client(cluster)
     try:
-        return Client(address)
+        client = Client(address, timeout=PATIENCE)
+        client.wait_for_workers(1, timeout=PATIENCE)
     except OSError as error:
-        raise InputError(f"workers.scheduler {address}: no Dask scheduler answers there ({error})") from None
+        raise InputError(
+            f"workers.scheduler {address}: no Dask scheduler with workers answers there within {PATIENCE} s ({error})"
+        ) from None
+    return client
 
 
-def _in_order(client, function: Callable, arguments: Sequence[tuple]) -> Iterator[Any]:
+def _in_order(client, function: Callable, arguments: Iterable[tuple]) -> Iterator[Any]:
     waiting = deque()
     limit = AHEAD * max(1, len(client.scheduler_info()["workers"]))
     for one in arguments:

@@ -13,7 +13,9 @@ class OFDM(Section):
     timing_advance: NonNegative = Field(
         description="the first path of a sample arrives this long after the start of the delay axis [s]"
     )
-    links_per_call: Count = Field(description="samples turned into CSI together; bounds memory")
+    links_per_call: Count = Field(
+        description="samples turned into CSI together; bounds memory, and is part of the rounding"
+    )
 
 
 class AngleDelay(Section):

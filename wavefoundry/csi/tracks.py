@@ -61,7 +61,7 @@ def evolve(tracks: Tracks, key_times: torch.Tensor, times: torch.Tensor, carrier
     if len(key_times) == 1:
         turns = _turns(tracks.amplitude) + (tracks.doppler * (times - key_times)[:, None])[..., None]
         return Evolution(_phasor(tracks.amplitude.abs(), turns), tracks.delay, tracks.direction)
-    segment = (torch.searchsorted(key_times, times, right=True) - 1).clamp(0, len(key_times) - 2)
+    segment = (torch.searchsorted(key_times.contiguous(), times, right=True) - 1).clamp(0, len(key_times) - 2)
     before, after = _at(tracks, segment), _at(tracks, segment + 1)
     # Axes (slot, path); times from the key before and from the key after, which are not negative and not positive.
     since, until = ((times - key_times[index])[:, None] for index in (segment, segment + 1))

@@ -28,7 +28,7 @@ class Autoregression:
 
     def predict(self, known: torch.Tensor, axis: str, horizon: int) -> torch.Tensor:
         """See `wavefoundry.evaluation.prediction.Predictor`."""
-        array = (1, known.shape[2])
+        array = (1, 1, known.shape[2])
         if axis == "time":
             taps = to_angle_delay(known, array, known.shape[3]).permute(0, 2, 3, 1).unsqueeze(-2)
             future = self._extrapolate(taps, horizon).squeeze(-2).permute(0, 3, 1, 2)

@@ -305,7 +305,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             loss: NMSE of the predicted frames, or of all frames where the band is completed.
         """
         subcarriers = round(csi.shape[-1] / self.config.keep_percentage)
-        array = (1, csi.shape[-2])
+        array = (1, 1, csi.shape[-2])
         clean = random_symmetry(to_csi(csi, array, subcarriers), generator)
         low, high = self.config.snr_db
         axis = "time" if torch.rand(1, generator=generator) < 0.5 else "frequency"
@@ -326,7 +326,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
     def _predict_tokens(self, known: torch.Tensor, axis: str, horizon: int, kept: int):
         """Tokens of all frames, which of them were asked for, and their grid."""
         padding = (0, 0, 0, 0, 0, horizon) if axis == "time" else (0, horizon)
-        maps = to_angle_delay(nn.functional.pad(known, padding), (1, known.shape[2]), kept)
+        maps = to_angle_delay(nn.functional.pad(known, padding), (1, 1, known.shape[2]), kept)
         grid = self.patches.grid(maps.shape)
         future = torch.arange(grid[0], device=known.device) >= known.shape[1]
         mask = future.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
@@ -355,5 +355,5 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         scale = rms_scale(known)
         tokens, _, grid = self._predict_tokens(known / scale, axis, horizon, kept)
         maps = self.patches.join(tokens, grid)
-        csi = to_csi(maps, (1, known.shape[2]), subcarriers) * scale
+        csi = to_csi(maps, (1, 1, known.shape[2]), subcarriers) * scale
         return csi[:, -horizon:] if axis == "time" else csi[..., -horizon:]

@@ -7,13 +7,21 @@ import numpy as np
 FRAMES_PER_SECOND = 6
 
 
-def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, title: str, path: Path) -> None:
+def animate(
+    angle_delay: np.ndarray,
+    times: np.ndarray,
+    delays: np.ndarray,
+    array_shape: tuple[int, int, int],
+    title: str,
+    path: Path,
+) -> None:
     """Animated map of one user (GIF), with the three strongest bins followed over time.
 
     Args:
         angle_delay: complex (time, angle, delay).
         times: (time,) [s].
         delays: (delay,) centre of each delay bin [s].
+        array_shape: (polarisations, rows, columns) of the antennas behind the angle bins.
         title: headline.
         path: file to write, ending in .gif.
     """
@@ -23,21 +31,16 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
 
     level = 20 * np.log10(np.maximum(np.abs(angle_delay), 1e-12))
     top = float(level.max())
-    # Zero angle in the middle: bins beyond N/2 are negative spatial frequencies.
-    level = np.fft.fftshift(level, axes=1)
-    angles = np.fft.fftshift(np.fft.fftfreq(level.shape[1]))
-    half_angle, half_delay = 0.5 / level.shape[1], (delays[1] - delays[0]) / 2 if len(delays) > 1 else 0.5
-    extent = (
-        (delays[0] - half_delay) * 1e6,
-        (delays[-1] + half_delay) * 1e6,
-        angles[0] - half_angle,
-        angles[-1] + half_angle,
-    )
+    # Zero angle in the middle of each axis of the array: bins beyond N/2 are negative spatial frequencies.
+    level = np.fft.fftshift(level.reshape(len(level), *array_shape, -1), axes=(2, 3)).reshape(level.shape)
+    half_delay = (delays[1] - delays[0]) / 2 if len(delays) > 1 else 0.5
+    low, high, label = _angle_axis(array_shape)
+    extent = ((delays[0] - half_delay) * 1e6, (delays[-1] + half_delay) * 1e6, low, high)
     figure = Figure(figsize=(10, 4), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
     image = left.imshow(level[0], origin="lower", aspect="auto", extent=extent, vmin=top - 40, vmax=top, cmap="viridis")
-    left.set(xlabel="delay [µs]", ylabel="spatial frequency [cycles/element]")
+    left.set(xlabel="delay [µs]", ylabel=label)
     figure.colorbar(image, ax=left, label="magnitude [dB]")
     strongest = np.argsort(np.mean(np.abs(angle_delay) ** 2, axis=0), axis=None)[::-1][:3]
     for flat in strongest:
@@ -70,3 +73,12 @@ def animate(angle_delay: np.ndarray, times: np.ndarray, delays: np.ndarray, titl
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
     path.parent.mkdir(parents=True, exist_ok=True)
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 // FRAMES_PER_SECOND, loop=0)
+
+
+def _angle_axis(array_shape: tuple[int, int, int]) -> tuple[float, float, str]:
+    """Lower end, upper end and label of the angle axis."""
+    polarisations, rows, columns = array_shape
+    if polarisations * rows == 1:
+        lowest = np.fft.fftfreq(columns).min()
+        return lowest - 0.5 / columns, lowest + 1 - 0.5 / columns, "spatial frequency [cycles/element]"
+    return -0.5, polarisations * rows * columns - 0.5, f"angle bin, {columns} azimuths for each of {rows} elevations"
