@@ -1,8 +1,9 @@
 """The unitary angle-delay transform of CSI, its truncation to early delays, and its inverse.
 
 Source: LWM-Temporal (spec: angle-delay-time): a DFT over antennas, per axis for planar arrays and for each polarisation
-alone, and an IDFT over subcarriers, both unitary. With H[n, k] = a exp(j 2 pi n u) exp(-j 2 pi k Delta_f tau), a path of spatial frequency u
-(cycles per element) and delay tau peaks at angle bin round(N u) mod N and delay bin round(K Delta_f tau).
+alone, and an IDFT over subcarriers, both unitary. With H[n, k] = a exp(j 2 pi n u) exp(-j 2 pi k Delta_f tau), a path
+of spatial frequency u (cycles per element) and delay tau peaks at angle bin round(N u) mod N and delay bin
+round(K Delta_f tau).
 """
 
 import torch
@@ -54,8 +55,8 @@ def _check(antennas: int, subcarriers: int, array_shape: tuple[int, int, int], k
     polarisations, rows, columns = array_shape
     if polarisations * rows * columns != antennas:
         raise InputError(
-            f"an array of {rows} x {columns} with {polarisations} polarisations does not have the {antennas} antennas of "
-            "the CSI"
+            f"an array of {rows} x {columns} with {polarisations} polarisations does not have the {antennas} "
+            "antennas of the CSI"
         )
     if not 1 <= kept_bins <= subcarriers:
         raise InputError(f"{kept_bins} delay bins to keep, allowed: 1 ... {subcarriers}")

@@ -14,7 +14,7 @@ class OFDM(Section):
         description="the first path of a sample arrives this long after the start of the delay axis [s]"
     )
     links_per_call: Count = Field(
-        description="samples turned into CSI together; bounds memory, and is part of the rounding"
+        description="samples turned into CSI together; bounds memory, part of the rounding"
     )
 
 
