@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from stages import params
+from stages.csi import store_path
 from stages.stage import clear_errors, stage
 from stages.training import history_file, model_folder, train_seeds
 from wavefoundry.config import DistilWiFo
@@ -37,7 +38,7 @@ def main() -> None:
     with clear_errors():
         parameters = params.read()
         section = parameters.entry("distill", name)
-    stores = [Path(f"data/csi/{scenario}.zarr") for scenario in parameters.scenarios]
+    stores = [store_path(dataset) for dataset in parameters.learnt_by(name)]
     # All students have the same teacher, its first seed.
     teacher = model_folder(section.teacher, getattr(parameters.teach, section.teacher).seeds[0])
     inputs = [*stores, teacher]

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 
 from stages import params
+from stages.angle_delay import array_shape
+from stages.csi import store_path
 from stages.stage import clear_errors, stage
 from stages.training import model_folder
 
@@ -33,14 +35,14 @@ def load_predictors(parameters: params.Params) -> dict[str, dict]:
 
 
 def load_split(names: list[str], split: str) -> dict:
-    """CSI tensors (sample, time, antenna, subcarrier) of one split, by scenario."""
+    """CSI tensors (sample, time, antenna, subcarrier) of one split, by data set."""
     import torch
 
     from storage.csi_store import open_store, read_array, split_indices
 
     data = {}
     for name in names:
-        path = Path(f"data/csi/{name}.zarr")
+        path = store_path(name)
         store = open_store(path, "csi")
         data[name] = torch.from_numpy(read_array(path, store, "csi")[split_indices(store, split)])
     return data
@@ -56,38 +58,53 @@ def tasks(section) -> list:
     ]
 
 
-def score_all(predictors: dict, section, names: list[str]) -> dict:
-    """{predictor: {axis: {scenario or "all": {"nmse_db": {seed: dB}, "validation_nmse_db": {seed: dB}}}}}."""
+def readers(predictors: dict, parameters: params.Params, dataset: str) -> dict[str, dict]:
+    """The predictors that can read a data set; classical ones read all."""
+    trained = parameters.predictors
+    return {
+        name: by_seed
+        for name, by_seed in predictors.items()
+        if name not in trained or dataset in parameters.read_by(name)
+    }
+
+
+def score_all(predictors: dict, parameters: params.Params) -> dict:
+    """{predictor: {axis: {data set or "all": {"nmse_db": {seed: dB}, "validation_nmse_db": {seed: dB}}}}}.
+
+    "all" is the mean over the data sets that every predictor has learnt from; each counts the same, however
+    many samples it has.
+    """
     from tqdm import tqdm
 
     from wavefoundry.evaluation.metrics import to_db
     from wavefoundry.evaluation.prediction import score
 
+    section, names = parameters.evaluate.prediction, list(parameters.datasets)
     result: dict = {}
-    work = [(split, task, name, label) for split in SPLITS for task in tasks(section)
-            for name, by_seed in predictors.items() for label in by_seed]  # fmt: skip
     data = {split: load_split(names, split) for split in SPLITS}
-    for split, task, name, label in tqdm(work, desc="scores", unit="score"):
-        by_scenario = result.setdefault(name, {}).setdefault(task.axis, {})
-        errors = {}
-        for scenario, csi in data[split].items():
-            errors[scenario] = score(predictors[name][label], csi, task, section.batch_size).mean().item()
-        # Every scenario counts the same, however many samples it has.
-        errors["all"] = sum(errors.values()) / len(errors)
-        for scenario, error in errors.items():
-            by_scenario.setdefault(scenario, {}).setdefault(SPLITS[split], {})[label] = round(to_db(error), 6)
-    return result
+    work = [(split, task, dataset, name, label) for split in SPLITS for task in tasks(section) for dataset in names
+            for name, by_seed in readers(predictors, parameters, dataset).items() for label in by_seed]  # fmt: skip
+    errors: dict = {}
+    for split, task, dataset, name, label in tqdm(work, desc="scores", unit="score"):
+        error = score(predictors[name][label], data[split][dataset], task, section.batch_size).mean().item()
+        errors.setdefault((name, task.axis, split, label), {})[dataset] = error
+    for (name, axis, split, label), by_dataset in errors.items():
+        mean = sum(by_dataset[dataset] for dataset in parameters.compared) / len(parameters.compared)
+        for dataset, error in (by_dataset | {"all": mean}).items():
+            by_seed = result.setdefault(name, {}).setdefault(axis, {}).setdefault(dataset, {})
+            by_seed.setdefault(SPLITS[split], {})[label] = round(to_db(error), 6)
+    return {name: result[name] for name in predictors}
 
 
 def summarise(scores: dict) -> dict:
-    """Mean and spread (standard deviation over seeds) of the test NMSE over all scenarios, {predictor: {key: dB}}."""
+    """Mean and spread (standard deviation over seeds) of the test NMSE over "all", {predictor: {key: dB}}."""
     import statistics
 
     summary = {}
     for name, by_axis in scores.items():
         summary[name] = {}
-        for axis, by_scenario in by_axis.items():
-            values = list(by_scenario["all"]["nmse_db"].values())
+        for axis, by_dataset in by_axis.items():
+            values = list(by_dataset["all"]["nmse_db"].values())
             summary[name][f"{axis}_nmse_db"] = round(statistics.mean(values), 4)
             if len(values) > 1:
                 summary[name][f"{axis}_nmse_db_spread"] = round(statistics.stdev(values), 4)
@@ -95,7 +112,7 @@ def summarise(scores: dict) -> dict:
 
 
 def measure_costs(predictors: dict, section, name: str) -> dict:
-    """Parameters and latency of each predictor on samples of one scenario."""
+    """Parameters and latency of each predictor on samples of one data set."""
     from wavefoundry.evaluation.efficiency import latency_ms, parameter_count
 
     csi = load_split([name], "test")[name][: section.latency_batch]
@@ -107,7 +124,7 @@ def measure_costs(predictors: dict, section, name: str) -> dict:
             "parameters": parameter_count(model),
             "latency_ms": latency_ms(model, known, target.shape[1], section.latency_repetitions),
         }
-    return {"scenario": name, "batch": section.latency_batch, "predictors": costs}
+    return {"dataset": name, "batch": section.latency_batch, "predictors": costs}
 
 
 def draw_example(predictors: dict, section, name: str, figure: Path) -> None:
@@ -116,22 +133,23 @@ def draw_example(predictors: dict, section, name: str, figure: Path) -> None:
     from wavefoundry.csi.angle_delay import to_angle_delay
     from wavefoundry.plots.prediction import draw_maps
 
-    store = open_store(Path(f"data/csi/{name}.zarr"), "csi")
-    speeds = store["speed"].values[split_indices(store, "test")]
-    user = int(speeds.argmax())
+    store = open_store(store_path(name), "csi")
+    rows = split_indices(store, "test")
+    speeds = store["speed"].values[rows] if "speed" in store else None
+    user = 0 if speeds is None else int(speeds.argmax())
     csi = load_split([name], "test")[name][user : user + 1]
     known, target = tasks(section)[0].split(csi)
-    array_shape = (store.attrs["array_rows"], store.attrs["array_columns"])
+    shape = array_shape(store)
 
     def last_map(part):
-        return to_angle_delay(part[0, -1], array_shape, part.shape[-1]).numpy()
+        return to_angle_delay(part[0, -1], shape, part.shape[-1]).numpy()
 
     predicted = {
         predictor: last_map(next(iter(by_seed.values())).predict(known, "time", target.shape[1]))
         for predictor, by_seed in predictors.items()
     }
     horizon_ms = 1e3 * target.shape[1] * float(store["time"][1] - store["time"][0])
-    title = f"{name}: {horizon_ms:.1f} ms ahead at {speeds[user]:.1f} m/s"
+    title = f"{name}: {horizon_ms:.1f} ms ahead" + ("" if speeds is None else f" at {speeds[user]:.1f} m/s")
     draw_maps(last_map(target), predicted, title, figure)
 
 
@@ -146,21 +164,21 @@ def main() -> None:
     parser.add_argument("suite", choices=["prediction"])
     parser.parse_args()
     parameters = params.read()
-    section, names = parameters.evaluate.prediction, list(parameters.scenarios)
+    section, names = parameters.evaluate.prediction, list(parameters.datasets)
     detail, summary = Path("metrics/prediction.json"), Path("metrics/prediction_summary.json")
     costs, figures = Path("measurements/prediction.json"), Path("figures/prediction")
-    inputs = [Path(f"data/csi/{name}.zarr") for name in names]
+    inputs = [store_path(name) for name in names]
     inputs += [model_folder(name, seed) for name, seeds in parameters.predictors.items() for seed in seeds]
     with stage(
         "evaluate@prediction", section=section, dependencies=inputs, outputs=[detail, summary, costs, figures]
     ) as run:
         predictors = load_predictors(parameters)
-        scores = score_all(predictors, section, names)
+        scores = score_all(predictors, parameters)
         write_json(detail, scores)
         write_json(summary, summarise(scores))
-        write_json(costs, measure_costs(predictors, section, names[0]))
+        write_json(costs, measure_costs(predictors, section, parameters.compared[0]))
         for name in names:
-            draw_example(predictors, section, name, figures / f"{name}.png")
+            draw_example(readers(predictors, parameters, name), section, name, figures / f"{name}.png")
             run.log_figure(figures / f"{name}.png")
         run.log_metrics(
             {f"{name}.{key}": value for name, values in summarise(scores).items() for key, value in values.items()}

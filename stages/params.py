@@ -9,14 +9,18 @@ from typing import Annotated, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from wavefoundry.imports.config import Imported
 
+from stages.scale_out import Workers
 from wavefoundry.config import DistilWiFo, EvaluatePrediction, PretrainLWMTemporal, Register, TeachWiFo
 from wavefoundry.csi.config import AngleDelay
 from wavefoundry.errors import InputError
 from wavefoundry.section import Section
-from wavefoundry.twin.config import Scenario
+from wavefoundry.twin.config import BUILT_IN_SCENES, RayTracedTwin, Scenario
 
 PATH = Path("params.yaml")
+# Kinds of sections, which pydantic puts between the keys that it names.
+TAGS = {"ray_traced", "tr38901", "continuous", "discrete", "sector", "spot", "scene", "deepmimo", "mat", "npz", "zarr"}
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -34,7 +38,9 @@ class Evaluate(Section):
 
 class Params(Section):
     seed: Annotated[int, Field(ge=0)]
-    scenarios: Annotated[dict[Name, Scenario], Field(min_length=1)]
+    workers: Workers
+    scenarios: dict[Name, Scenario]
+    imported: dict[Name, Annotated[Imported, Field(discriminator="kind")]]
     angle_delay: AngleDelay
     pretrain: Pretrain
     teach: Teach
@@ -43,13 +49,37 @@ class Params(Section):
     register_: Register = Field(alias="register")
 
     @property
+    def datasets(self) -> dict[str, Scenario | Imported]:
+        """Everything that becomes a CSI store, generated and imported."""
+        return {**self.scenarios, **self.imported}
+
+    def read_by(self, name: str) -> list[str]:
+        """Data sets that a predictor can read: LWM-Temporal knows neighbours on a uniform linear array only."""
+        if name not in Pretrain.model_fields:
+            return list(self.datasets)
+        return [name for name, dataset in self.datasets.items() if dataset.array.antennas == dataset.array.columns]
+
+    def learnt_by(self, name: str) -> list[str]:
+        """Data sets on which a predictor was trained; all others are new to it."""
+        trainer = self.distill[name].teacher if name in self.distill else name
+        section = self.entry("pretrain" if trainer in Pretrain.model_fields else "teach", trainer)
+        return [dataset for dataset in self.read_by(trainer) if dataset not in section.held_out]
+
+    @property
+    def compared(self) -> list[str]:
+        """Data sets that every predictor has learnt from: means over data sets are taken over these."""
+        return [
+            name for name in self.datasets if all(name in self.learnt_by(predictor) for predictor in self.predictors)
+        ]
+
+    @property
     def predictors(self) -> dict[str, list[int]]:
         """Seeds of every trained predictor, in the order of the DAG; seed S of NAME lies in models/NAME/seed_S."""
         trained = {**dict(self.pretrain), **dict(self.teach), **self.distill}
         return {name: section.seeds for name, section in trained.items()}
 
     def entry(self, group: str, name: str) -> Section:
-        """One entry of `scenarios`, `pretrain`, `teach` or `distill`.
+        """One entry of `scenarios`, `imported`, `pretrain`, `teach` or `distill`.
 
         Raises:
             InputError: no such entry.
@@ -61,54 +91,77 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self._check_names()
+        self._check_held_out()
         self._check_wifo_grids()
         self._check_angle_delay_grids()
         self._check_students()
         return self
 
+    def _check_names(self) -> None:
+        if not self.datasets:
+            raise ValueError("scenarios and imported are both empty; at least one data set is needed")
+        twice = sorted(set(self.scenarios) & set(self.imported))
+        if twice:
+            raise ValueError(f"imported.{twice[0]}: the name is taken by scenarios.{twice[0]}")
+        for name, scenario in self.scenarios.items():
+            if isinstance(scenario.twin, RayTracedTwin) and scenario.twin.site.scene not in BUILT_IN_SCENES:
+                raise ValueError(
+                    f"scenarios.{name}.twin.site.scene is {scenario.twin.site.scene!r}, allowed: "
+                    f"{', '.join(BUILT_IN_SCENES)}; a scene of your own goes under imported, with its files"
+                )
+
+    def _check_held_out(self) -> None:
+        for group in ("pretrain", "teach"):
+            for name, section in getattr(self, group):
+                unknown = [dataset for dataset in section.held_out if dataset not in self.datasets]
+                if unknown:
+                    found = ", ".join(self.datasets)
+                    raise ValueError(f"{group}.{name}.held_out: there is no data set {unknown[0]!r}, found: {found}")
+                if not self.learnt_by(name):
+                    raise ValueError(f"{group}.{name}.held_out {section.held_out} leaves no data set to learn from")
+        if not self.compared:
+            raise ValueError("no data set is read and learnt by every model: there is nothing to compare them on")
+
     def _check_wifo_grids(self) -> None:
         patch = self.teach.wifo.architecture.patch_size
-        for name, scenario in self.scenarios.items():
+        for name, scenario in self.datasets.items():
             for axis, size, step in zip(("slots", "antennas", "subcarriers"), scenario.shape, patch, strict=True):
                 if size % step:
                     raise ValueError(
                         f"teach.wifo.architecture.patch_size {patch}: {step} does not divide the {size} {axis} "
-                        f"of scenarios.{name}"
+                        f"of {name}"
                     )
             known = scenario.shape[0] * self.evaluate.prediction.history_fraction
             if known % patch[0]:
                 raise ValueError(
                     f"evaluate.prediction.history_fraction {self.evaluate.prediction.history_fraction} leaves "
-                    f"{known:g} known slots in scenarios.{name}; it must be a multiple of the patch of {patch[0]} slots"
+                    f"{known:g} known slots in {name}; it must be a multiple of the patch of {patch[0]} slots"
                 )
             known = scenario.shape[2] * self.evaluate.prediction.band_fraction
             if known % patch[2]:
                 raise ValueError(
                     f"evaluate.prediction.band_fraction {self.evaluate.prediction.band_fraction} leaves {known:g} "
-                    f"known subcarriers in scenarios.{name}; it must be a multiple of the patch of {patch[2]} "
+                    f"known subcarriers in {name}; it must be a multiple of the patch of {patch[2]} "
                     "subcarriers"
                 )
 
     def _check_angle_delay_grids(self) -> None:
         architecture = self.pretrain.lwm_temporal.architecture
-        for name, scenario in self.scenarios.items():
-            slots, antennas, subcarriers = scenario.shape
-            if scenario.array.rows != 1:
-                raise ValueError(
-                    f"scenarios.{name}: LWM-Temporal reads uniform linear arrays, rows is {scenario.array.rows}, not 1"
-                )
+        for name in self.read_by("lwm_temporal"):
+            slots, antennas, subcarriers = self.datasets[name].shape
             kept = self.angle_delay.kept_bins(subcarriers)
             for axis, size, step in zip(("angle", "delay"), (antennas, kept), architecture.patch_size, strict=True):
                 if size % step:
                     raise ValueError(
                         f"pretrain.lwm_temporal.architecture.patch_size {architecture.patch_size}: {step} does not "
-                        f"divide the {size} {axis} bins of scenarios.{name}"
+                        f"divide the {size} {axis} bins of {name}"
                     )
             rows, columns = antennas // architecture.patch_size[0], kept // architecture.patch_size[1]
             if slots * rows * columns > architecture.max_seq_len:
                 raise ValueError(
                     f"pretrain.lwm_temporal.architecture.max_seq_len {architecture.max_seq_len} is less than the "
-                    f"{slots * rows * columns} tokens of scenarios.{name}"
+                    f"{slots * rows * columns} tokens of {name}"
                 )
 
     def _check_students(self) -> None:
@@ -152,7 +205,7 @@ def parse(text: str, source: str) -> Params:
 
 
 def _describe(source: str, fault) -> str:
-    key = ".".join(str(part) for part in fault["loc"] if part not in ("ray_traced", "tr38901"))
+    key = ".".join(str(part) for part in fault["loc"] if part not in TAGS)
     if fault["type"] == "extra_forbidden":
         return f"{source}: {key}: unknown key"
     if fault["type"] == "missing":

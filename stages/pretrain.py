@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages import params
+from stages.angle_delay import store_path
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds
 
@@ -73,7 +74,7 @@ def main() -> None:
     with clear_errors():
         parameters = params.read()
         section = parameters.entry("pretrain", name)
-    stores = [Path(f"data/angle_delay/{scenario}.zarr") for scenario in parameters.scenarios]
+    stores = [store_path(dataset) for dataset in parameters.learnt_by(name)]
     outputs = [Path("models") / name, history_file(name)]
     with stage(f"pretrain@{name}", section=section, dependencies=stores, outputs=outputs) as run:
         train_seeds(

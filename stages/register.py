@@ -15,6 +15,7 @@ from statistics import mean
 
 import wavefoundry
 from stages import params
+from stages.csi import store_path
 from stages.evaluate import load_split, tasks, write_json
 from stages.stage import clear_errors, git_commit, stage
 from stages.training import model_folder
@@ -31,7 +32,7 @@ REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "torch", "transfor
 
 @dataclass(frozen=True)
 class Candidate:
-    """The model of one predictor that is offered to the registry; NMSE by axis, over all scenarios."""
+    """The model of one predictor that is offered to the registry; NMSE by axis, over the data sets compared."""
 
     name: str
     seed: str
@@ -58,8 +59,8 @@ def choose(name: str, scores: dict) -> Candidate:
         Candidate(
             name,
             seed,
-            {axis: scenarios["all"]["nmse_db"][seed] for axis, scenarios in scores.items()},
-            {axis: scenarios["all"]["validation_nmse_db"][seed] for axis, scenarios in scores.items()},
+            {axis: datasets["all"]["nmse_db"][seed] for axis, datasets in scores.items()},
+            {axis: datasets["all"]["validation_nmse_db"][seed] for axis, datasets in scores.items()},
         )
         for seed in next(iter(scores.values()))["all"]["nmse_db"]
     ]
@@ -77,7 +78,7 @@ class HeldOut:
 
     def __init__(self, parameters: params.Params):
         self.section = parameters.evaluate.prediction
-        self.stores = {name: digest(Path(f"data/csi/{name}.zarr")) for name in parameters.scenarios}
+        self.stores = {name: digest(store_path(name)) for name in parameters.compared}
 
     @property
     def md5(self) -> str:
@@ -108,7 +109,7 @@ class HeldOut:
             work, predict_isolated(version, inputs, self.section.batch_size), strict=True
         ):
             errors.setdefault(task.axis, []).append(nmse(_complex(output), target).mean().item())
-        return mean(to_db(mean(scenarios)) for scenarios in errors.values())
+        return mean(to_db(mean(datasets)) for datasets in errors.values())
 
 
 def offer(registry, candidate: Candidate, held_out: HeldOut, margin_db: float, run_id: str) -> dict:
@@ -203,7 +204,7 @@ def _complex(channels):
 @clear_errors()
 def main() -> None:
     parameters = params.read()
-    stores = [Path(f"data/csi/{name}.zarr") for name in parameters.scenarios]
+    stores = [store_path(name) for name in parameters.compared]
     folders = [model_folder(name, seed) for name, seeds in parameters.predictors.items() for seed in seeds]
     with stage(
         "register", section=parameters.register_, dependencies=[*stores, *folders, METRICS], outputs=[DECISIONS]

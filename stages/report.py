@@ -54,18 +54,26 @@ def overview_table(scores: dict, costs: dict) -> str:
     return markdown_table(header, rows)
 
 
-def scenario_table(scores: dict, axis: str) -> str:
-    """NMSE of every predictor in every scenario."""
-    scenarios = list(next(iter(scores.values()))[axis])
+def dataset_table(scores: dict, axis: str, parameters: params.Params) -> str:
+    """NMSE of every predictor on every data set: "-" if it cannot read it, "zero-shot" if it has not learnt it."""
+    columns = [*parameters.datasets, "all"]
     rows = [
-        [name, *(mean_and_spread(list(by_axis[axis][scenario]["nmse_db"].values())) for scenario in scenarios)]
+        [name, *(_dataset_cell(name, column, by_axis[axis], parameters) for column in columns)]
         for name, by_axis in scores.items()
     ]
-    return markdown_table(["model", *scenarios], rows)
+    return markdown_table(["model", *columns], rows)
+
+
+def _dataset_cell(predictor: str, dataset: str, by_dataset: dict, parameters: params.Params) -> str:
+    if dataset not in by_dataset:
+        return "-"
+    value = mean_and_spread(list(by_dataset[dataset]["nmse_db"].values()))
+    known = dataset == "all" or predictor not in parameters.predictors or dataset in parameters.learnt_by(predictor)
+    return value if known else f"{value} (zero-shot)"
 
 
 def scenario_summary(names: list[str]) -> str:
-    """The scalars of every scenario's summary.json, one column a scenario."""
+    """The figures of every data set's summary.json, one column a data set."""
     summaries = {name: json.loads(Path(f"data/scenario/{name}/summary.json").read_text()) for name in names}
     keys = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
     rows = [[key.replace("_", " "), *(_cell(summaries[name].get(key)) for name in names)] for key in keys]
@@ -84,6 +92,12 @@ def registry_table() -> str:
     header = list(dict.fromkeys(key for decision in decisions.values() for key in decision))
     rows = [[name, *(_cell(decision.get(key)) for key in header)] for name, decision in decisions.items()]
     return markdown_table(["model", *header], rows)
+
+
+def dataset_figures(name: str) -> list[str]:
+    """Pictures of a data set, as the report links them."""
+    files = [*Path(f"figures/scenario/{name}").glob("*"), Path(f"figures/angle_delay/{name}.gif")]
+    return sorted(path.as_posix() for path in files)
 
 
 def draw(scores: dict, names: list[str]) -> None:
@@ -128,7 +142,7 @@ def write_report(parameters: params.Params) -> None:
     scores = json.loads(Path("metrics/prediction.json").read_text())
     summary = json.loads(Path("metrics/prediction_summary.json").read_text())
     costs = json.loads(Path("measurements/prediction.json").read_text())
-    names = list(parameters.scenarios)
+    names = list(parameters.datasets)
     draw(scores, list(parameters.predictors))
     counts = {name: cost["parameters"] for name, cost in costs["predictors"].items()}
     claims = [
@@ -138,14 +152,16 @@ def write_report(parameters: params.Params) -> None:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True)
     markdown = environment.get_template("report.md.jinja").render(
         title=title,
-        introduction=f"Scenarios: {', '.join(names)}. Every number below was measured by this run of the DAG on the "
+        introduction=f"Data sets: {', '.join(names)}. Every number below was measured by this run of the DAG on the "
         "test trajectories, which no training and no choice has seen.",
         overview=overview_table(scores, costs),
         snr_db=f"{parameters.evaluate.prediction.snr_db:g}",
         latency_batch=costs["batch"],
-        scenario_tables={axis: scenario_table(scores, axis) for axis in ("time", "frequency")},
+        dataset_tables={axis: dataset_table(scores, axis, parameters) for axis in ("time", "frequency")},
+        compared=", ".join(parameters.compared),
         claims=markdown_table(["claim", "measured here", "holds"], claims),
-        scenarios=names,
+        datasets=names,
+        dataset_figures={name: dataset_figures(name) for name in names},
         scenario_summary=scenario_summary(names),
         registry=registry_table(),
     )

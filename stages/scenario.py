@@ -1,4 +1,4 @@
-"""Stage scenario@NAME: moving users, their propagation paths, and a picture of the scene."""
+"""Stage scenario@NAME: moving users, their propagation paths, and pictures of them."""
 
 import argparse
 import hashlib
@@ -6,38 +6,57 @@ import json
 from pathlib import Path
 
 from stages import params
+from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
+from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
 
 
-def scenario_seed(seed: int, name: str) -> int:
-    """Seed of one scenario: the others stay as they are when one is added."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4])
+def derived_seed(seed: int, *subjects: str) -> int:
+    """Seed of one subject: the others stay as they are when one is added."""
+    return int.from_bytes(hashlib.sha256("/".join((str(seed), *subjects)).encode()).digest()[:4])
 
 
-def simulate(twin, seed: int, name: str, store: Path, summary: Path, figure: Path) -> dict:
-    """Write the paths store, the summary and the picture; returns the summary."""
+def motion_seed(seed: int, name: str, twin: RayTracedTwin | StatisticalTwin) -> int:
+    """Seed of users and splits: equal for scenarios with equal sites."""
+    subject = json.dumps(twin.site.model_dump(), sort_keys=True) if isinstance(twin, RayTracedTwin) else name
+    return derived_seed(seed, "motion", subject)
+
+
+def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units: MapUnits) -> dict:
+    """Build a twin; write its paths store and summary into `folder` and its pictures; returns the summary.
+
+    Args:
+        twin: ray-traced or statistical.
+        seed: of the study.
+        name: of the entry in params.yaml.
+        folder: gets paths.zarr and summary.json.
+        figures: gets scene.png, and paths.gif of a ray-traced twin.
+        map_units: does the units of work.
+    """
     import numpy as np
-    from tqdm import tqdm
+    from wavefoundry.plots.paths import animate_paths
 
-    from storage.csi_store import assign_splits, split_attributes, write_store
+    from storage.csi_store import SPLITS, assign_splits, split_attributes, write_store
     from wavefoundry.plots.scene import draw_scene
     from wavefoundry.twin.build import build
 
-    if twin.kind == "tr38901":
-        import torch
-
-        # The rounding of sums depends on the number of threads.
-        torch.set_num_threads(1)
-    built = build(twin, seed, lambda calls, total: tqdm(calls, desc=f"paths of {name}", total=total))
+    motion = motion_seed(seed, name, twin)
+    shares = twin.site.split if isinstance(twin, RayTracedTwin) else twin.split
     codes = assign_splits(
-        len(built.tracks.speed),
-        (twin.split.train, twin.split.validation, twin.split.test),
-        np.random.default_rng([seed, 1]),
+        twin.user_count, (shares.train, shares.validation, shares.test), np.random.default_rng([motion, 1])
     )
+    test_users = codes == SPLITS.index("test")
+    built = build(twin, test_users, motion, derived_seed(seed, "channel", name), map_units)
     paths = built.paths.assign(split=(("sample",), codes[built.paths["trajectory"].values], split_attributes()))
-    write_store(store, paths.assign_attrs(seed=seed), "paths")
-    summary.write_text(json.dumps(built.summary, indent=2) + "\n")
-    draw_scene(built, name, figure)
+    write_store(folder / "paths.zarr", paths.assign_attrs(seed=seed), "paths")
+    (folder / "summary.json").write_text(json.dumps(built.summary, indent=2) + "\n")
+    draw_scene(built, name, figures / "scene.png")
+    if isinstance(twin, RayTracedTwin):
+        # The user that was reached most often, of these the fastest one.
+        reached = np.bincount(built.paths["trajectory"].values, minlength=twin.user_count)
+        user = int(np.lexsort((built.tracks.speed, reached))[-1])
+        caption = f"{name}, user {user}: {built.tracks.speed[user]:.1f} m/s"
+        animate_paths(built.paths, user, caption, figures / "paths.gif")
     return built.summary
 
 
@@ -48,12 +67,16 @@ def main() -> None:
     with clear_errors():
         settings = params.read()
         scenario = settings.entry("scenarios", name)
-    store, summary = Path(f"data/scenario/{name}/paths.zarr"), Path(f"data/scenario/{name}/summary.json")
-    figure = Path(f"figures/scenario/{name}.png")
-    outputs = [store, summary, figure]
-    with stage(f"scenario@{name}", section=scenario.twin, dependencies=[], outputs=outputs) as run:
-        run.log_metrics(simulate(scenario.twin, scenario_seed(settings.seed, name), name, store, summary, figure))
-        run.log_figure(figure)
+    folder, figures = Path(f"data/scenario/{name}"), Path(f"figures/scenario/{name}")
+    with (
+        stage(f"scenario@{name}", section=scenario.twin, dependencies=[], outputs=[folder, figures]) as run,
+        workers(settings.workers, f"paths of {name}") as map_units,
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = simulate(scenario.twin, settings.seed, name, folder, figures, map_units)
+        run.log_metrics({key: value for key, value in summary.items() if isinstance(value, int | float)})
+        for figure in sorted(figures.iterdir()):
+            run.log_figure(figure)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Stage teach@MODEL: train a teacher by masked reconstruction of the CSI of all scenarios."""
+"""Stage teach@MODEL: train a teacher by masked reconstruction of the CSI of its data sets."""
 
 import argparse
 from pathlib import Path
 
 from stages import params
+from stages.csi import store_path
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds
 from wavefoundry.config import TeachWiFo
@@ -28,7 +29,7 @@ def main() -> None:
     with clear_errors():
         parameters = params.read()
         section = parameters.entry("teach", name)
-    stores = [Path(f"data/csi/{scenario}.zarr") for scenario in parameters.scenarios]
+    stores = [store_path(dataset) for dataset in parameters.learnt_by(name)]
     outputs = [Path("models") / name, history_file(name)]
     with stage(f"teach@{name}", section=section, dependencies=stores, outputs=outputs) as run:
         train_seeds(run, f"teach@{name}", section, stores, lambda **options: teach_wifo(stores, section, **options))

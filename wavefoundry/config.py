@@ -62,6 +62,7 @@ class TeachWiFo(Section):
     masking: SpaceTimeFrequencyMasking
     snr_db: NonNegativeRange = Field(description="SNR of the visible input, drawn uniformly per sample [dB]")
     training: Training
+    held_out: list[str] = Field(description="data sets that it never learns from: zero-shot")
     seeds: Seeds
 
 
@@ -160,6 +161,7 @@ class PretrainLWMTemporal(Section):
     masking: MaskedChannelModelling
     training: Training
     prediction: LWMTemporalPrediction
+    held_out: list[str] = Field(description="data sets that it never learns from: zero-shot")
     seeds: Seeds
 
 

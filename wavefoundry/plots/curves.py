@@ -1,4 +1,4 @@
-"""Charts of a study: learning curves and NMSE by scenario."""
+"""Charts of a study: learning curves and NMSE by data set."""
 
 from pathlib import Path
 
@@ -41,24 +41,25 @@ def draw_learning_curves(histories: dict[str, pandas.DataFrame], path: Path) -> 
 
 
 def draw_nmse(scores: dict, axis: str, path: Path) -> None:
-    """Test NMSE of every predictor in every scenario, with the spread over seeds.
+    """Test NMSE of every predictor on every data set that it can read, with the spread over seeds.
 
     Args:
-        scores: {predictor: {axis: {scenario: {"nmse_db": {seed: dB}}}}}.
+        scores: {predictor: {axis: {data set: {"nmse_db": {seed: dB}}}}}.
         axis: "time" or "frequency".
         path: PNG file to write.
     """
     import numpy as np
     from matplotlib.figure import Figure
 
-    scenarios = list(next(iter(scores.values()))[axis])
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    datasets = list(dict.fromkeys(dataset for by_axis in scores.values() for dataset in by_axis[axis]))
+    figure = Figure(figsize=(max(9, 2.4 * len(datasets)), 3.6), layout="constrained")
     panel = figure.subplots()
     width = 0.8 / len(scores)
     for position, (name, by_axis) in enumerate(scores.items()):
-        values = [list(by_axis[axis][scenario]["nmse_db"].values()) for scenario in scenarios]
+        missing = {"nmse_db": {"": np.nan}}
+        values = [list(by_axis[axis].get(dataset, missing)["nmse_db"].values()) for dataset in datasets]
         panel.bar(
-            np.arange(len(scenarios)) + (position - (len(scores) - 1) / 2) * width,
+            np.arange(len(datasets)) + (position - (len(scores) - 1) / 2) * width,
             [np.mean(seeds) for seeds in values],
             width,
             yerr=[np.std(seeds, ddof=1) if len(seeds) > 1 else 0.0 for seeds in values],
@@ -66,7 +67,7 @@ def draw_nmse(scores: dict, axis: str, path: Path) -> None:
             label=name.replace("_", " "),
         )
     panel.axhline(0, color="black", linewidth=0.8)
-    panel.set_xticks(range(len(scenarios)), [scenario.replace("_", " ") for scenario in scenarios])
+    panel.set_xticks(range(len(datasets)), [dataset.replace("_", " ") for dataset in datasets])
     panel.set(ylabel="NMSE [dB], lower is better", title=f"{axis}-domain prediction on held-out trajectories")
     panel.grid(axis="y", alpha=0.3)
     panel.legend(fontsize="small", ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
