@@ -8,6 +8,7 @@ prepare_ray_tracer()
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
+import drjit as dr  # noqa: F401  (offered to those who import this module, like mi and rt)
 import mitsuba as mi
 import numpy as np
 import sionna.rt as rt

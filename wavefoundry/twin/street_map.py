@@ -3,107 +3,194 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from wavefoundry.errors import InputError
-from wavefoundry.twin.config import RayTracedTwin
+from wavefoundry.twin.config import Site
 
 # Rays start this far above the highest point of the scene [m].
-MARGIN = 1.0
+HEADROOM = 1.0
+# The map reaches this far beyond the radius of the site [m]: a street goes on where the site ends.
+MARGIN = 30.0
+# Steepest ground [m/m]; a steeper step from cell to cell is a wall. Streets of San Francisco reach 0.35.
+STEEPEST = 0.5
 
 
 @dataclass(frozen=True)
 class StreetMap:
-    """Raster of the ground around a base station; cell [i, j] has its centre at `origin` + `cell_size` * (i, j).
+    """Raster of the ground around a centre; cell [i, j] has its centre at `origin` + `cell_size` * (i, j).
 
     Attributes:
         origin: (2,) x and y of the centre of cell [0, 0] [m].
         cell_size: edge of a cell [m].
-        open: (x, y) bool, ground under the open sky.
-        walkable: (x, y) bool, open, connected, within the radius and at the clearance from every wall.
+        centre: (2,) x and y of the centre of the site [m].
+        radius: users stay within this distance of the centre [m].
+        clearance: distance that users keep from walls [m].
         ground: (x, y) height of the ground [m]; under buildings that of the nearest open cell.
+        open: (x, y) bool, ground under the open sky, also beyond the radius.
+        room: (x, y) distance from the middle of a cell to the nearest wall [m], never more than it is; not above 0
+            where there is no open ground, or none that is connected with the streets.
     """
 
     origin: np.ndarray
     cell_size: float
-    open: np.ndarray
-    walkable: np.ndarray
+    centre: np.ndarray
+    radius: float
+    clearance: float
     ground: np.ndarray
+    open: np.ndarray
+    room: np.ndarray
 
-    def cells(self, points: np.ndarray) -> np.ndarray:
-        """Cells (..., 2) in which the points (..., 2) [m] lie; cells off the map are possible."""
-        return np.floor((points - self.origin) / self.cell_size + 0.5).astype(int)
+    def centres(self, cells: np.ndarray) -> np.ndarray:
+        """Points (..., 2) [m] in the middle of the cells (..., 2)."""
+        return self.origin + self.cell_size * cells
+
+    def height_at(self, points: np.ndarray) -> np.ndarray:
+        """Height of the ground [m] under the points (..., 2) [m], bilinear between cell centres."""
+        return self._interpolate(self.ground, points, mode="nearest")
+
+    def room_at(self, points: np.ndarray) -> np.ndarray:
+        """Distance from the points (..., 2) [m] to the nearest wall [m], bilinear; 0 off the map."""
+        return self._interpolate(self.room, points, mode="constant")
 
     def is_walkable(self, points: np.ndarray) -> np.ndarray:
-        """Whether the points (..., 2) [m] are walkable; points off the map are not."""
-        cells = self.cells(points)
-        inside = ((cells >= 0) & (cells < self.walkable.shape)).all(-1)
-        cells = np.where(inside[..., None], cells, 0)
-        return inside & self.walkable[cells[..., 0], cells[..., 1]]
+        """Whether a user may be at the points (..., 2) [m]: within the radius, the clearance away from every wall."""
+        return self.is_within(points) & (self.room_at(points) >= self.clearance)
 
-    def height(self, points: np.ndarray) -> np.ndarray:
-        """Height of the ground [m] under the points (..., 2) [m], bilinear between cell centres."""
+    def is_within(self, points: np.ndarray) -> np.ndarray:
+        """Whether the points (..., 2) [m] lie within the radius."""
+        return np.linalg.norm(points - self.centre, axis=-1) <= self.radius
+
+    def _interpolate(self, values: np.ndarray, points: np.ndarray, mode: str) -> np.ndarray:
         coordinates = np.moveaxis((points - self.origin) / self.cell_size, -1, 0)
-        return ndimage.map_coordinates(self.ground, coordinates, order=1, mode="nearest")
+        return ndimage.map_coordinates(values, coordinates, order=1, mode=mode, cval=0.0)
 
 
-def survey(twin: RayTracedTwin) -> StreetMap:
-    """Map the scene around the base station. A cell is open where a vertical ray from above first meets the ground.
+def survey(site: Site) -> StreetMap:
+    """Map the ground of a site.
 
-    The ground is the object of the scene with the largest horizontal extent. Courtyards that no street leads into are
-    not walkable: only the largest connected part is.
+    Courtyards and flat roofs are not walkable: only the largest connected part of the ground is.
 
     Raises:
-        InputError: there is no walkable ground around the base station.
+        InputError: the scene cannot be loaded, or has no walkable ground around the centre.
     """
-    centre, radius = np.array(twin.base_station.position[:2]), twin.traffic.radius
-    cell_size = twin.traffic.cell_size
-    half = int(np.ceil((radius + twin.traffic.clearance) / cell_size)) + 1
-    origin = centre - half * cell_size
-    offsets = np.arange(2 * half + 1) * cell_size
-    points = np.stack(np.meshgrid(origin[0] + offsets, origin[1] + offsets, indexing="ij"), axis=-1)
-    height, is_open = _look_down(twin.scene, points)
-    if not is_open.any():
+    centre, traffic = np.array(site.centre), site.traffic
+    half = int(np.ceil((site.radius + traffic.clearance + MARGIN) / traffic.cell_size)) + 1
+    offsets = np.arange(-half, half + 1) * traffic.cell_size
+    points = centre + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)
+    height, shape = _look_down(site.scene, points)
+    is_open = find_ground(height, shape, traffic.cell_size)
+    within = np.linalg.norm(points - centre, axis=-1) <= site.radius
+    if not (is_open & within).any():
         raise InputError(
-            f"base_station.position {twin.base_station.position}: no open ground of {twin.scene} within {radius:g} m"
-        )
-    clear = ndimage.distance_transform_edt(_framed(is_open))[1:-1, 1:-1] * cell_size > twin.traffic.clearance
-    within = np.linalg.norm(points - centre, axis=-1) <= radius
-    walkable = _largest_part(clear & within)
-    if not walkable.any():
-        raise InputError(
-            f"traffic.clearance {twin.traffic.clearance:g} m leaves no open ground of {twin.scene} within "
-            f"{radius:g} m of the base station"
+            f"centre {site.centre}: no open ground of {site.scene} within {site.radius:g} m of it; allowed: a centre "
+            "among the streets of the scene"
         )
     nearest = ndimage.distance_transform_edt(~is_open, return_distances=False, return_indices=True)
-    return StreetMap(origin, cell_size, is_open, walkable, height[tuple(nearest)])
+    street_map = StreetMap(
+        origin=points[0, 0],
+        cell_size=traffic.cell_size,
+        centre=centre,
+        radius=site.radius,
+        clearance=traffic.clearance,
+        ground=height[tuple(nearest)],
+        open=is_open,
+        room=measure_room(is_open, traffic.cell_size, traffic.clearance),
+    )
+    if not (street_map.is_walkable(points)).any():
+        raise InputError(
+            f"traffic.clearance {traffic.clearance:g} m leaves no open ground of {site.scene} within {site.radius:g} m "
+            f"of {site.centre}"
+        )
+    return street_map
+
+
+def measure_room(is_open: np.ndarray, cell_size: float, clearance: float) -> np.ndarray:
+    """Distance [m] from cell centres to the nearest wall, not above 0 off the largest connected part of the ground.
+
+    A wall stands anywhere between the last open cell centre and the next one; it is taken to stand at the former.
+    What lies off the raster is a wall.
+    """
+    room = (ndimage.distance_transform_edt(np.pad(is_open, 1))[1:-1, 1:-1] - 1) * cell_size
+    passable, count = ndimage.label(room >= clearance)
+    if count == 0:
+        return np.minimum(room, 0.0)
+    largest = passable == 1 + np.argmax(np.bincount(passable.ravel())[1:])
+    # The strip along its walls belongs to it: cells nearer to it than to any other part.
+    nearest = ndimage.distance_transform_edt(passable == 0, return_distances=False, return_indices=True)
+    return np.where(largest[tuple(nearest)], room, np.minimum(room, 0.0))
+
+
+def find_ground(height: np.ndarray, shape: np.ndarray, cell_size: float) -> np.ndarray:
+    """Cells of open ground (x, y), from what is seen from above.
+
+    An even part of the surface is one without steps. The ground is the largest even part from which most steps lead up
+    (from a roof they lead down), with every object that is mostly in it: terrain, or ground, roads and pavements of
+    several objects, or ground and buildings merged into one mesh.
+
+    Args:
+        height: (x, y) of the highest surface [m], NaN where there is none.
+        shape: (x, y) int, which object this surface belongs to.
+        cell_size: [m].
+    """
+    part = _even_parts(height, STEEPEST * cell_size)
+    size = np.bincount(part.ravel())
+    up, down = _steps(height, part)
+    candidates = np.where((up >= down) & (size > 0), size, 0)
+    # Cells without any surface are parts of one cell each.
+    candidates[part[np.isnan(height)]] = 0
+    if not candidates.any():
+        return np.zeros(height.shape, bool)
+    ground = part == candidates.argmax()
+    share = np.bincount(shape.ravel(), ground.ravel()) / np.maximum(np.bincount(shape.ravel()), 1)
+    # A car's bonnet may be even with the street.
+    return ground & (share > 0.5)[shape]
+
+
+def _even_parts(height: np.ndarray, largest_step: float) -> np.ndarray:
+    """Number of the even part (x, y) that each cell is in: neighbours in it differ by the largest step or less."""
+    index = np.arange(height.size).reshape(height.shape)
+    pairs = []
+    for first, second in _neighbours(height.ndim):
+        even = np.abs(height[first] - height[second]) <= largest_step
+        pairs.append(np.stack([index[first][even], index[second][even]]))
+    row, column = np.concatenate(pairs, axis=1)
+    links = sparse.coo_matrix((np.ones(len(row), bool), (row, column)), shape=(height.size, height.size))
+    return sparse.csgraph.connected_components(links, directed=False)[1].reshape(height.shape)
+
+
+def _steps(height: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many steps (part,) lead up from each part and how many down, over its rim."""
+    count = part.max() + 1
+    up, down = np.zeros(count), np.zeros(count)
+    for first, second in _neighbours(height.ndim):
+        rim = part[first] != part[second]
+        for here, there in ((first, second), (second, first)):
+            rise = height[there][rim] - height[here][rim]
+            up += np.bincount(part[here][rim], rise > 0, minlength=count)
+            down += np.bincount(part[here][rim], rise < 0, minlength=count)
+    return up, down
+
+
+def _neighbours(axes: int) -> list[tuple[tuple, tuple]]:
+    """Pairs of slices that select each cell and its next neighbour along every axis."""
+    whole = [slice(None)] * axes
+    pairs = []
+    for axis in range(axes):
+        first, second = whole.copy(), whole.copy()
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        pairs.append((tuple(first), tuple(second)))
+    return pairs
 
 
 def _look_down(scene_name: str, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from wavefoundry.twin.scene import load_geometry, mi
+    """Height [m] of the highest surface at the points (x, y, 2), NaN where there is none, and the object it is of."""
+    from wavefoundry.twin.scene import dr, load_geometry, mi
 
     scene = load_geometry(scene_name)
-    ground = max((item.mi_mesh for item in scene.objects.values()), key=_horizontal_area)
-    top = scene.mi_scene.bbox().max.z + MARGIN
+    top = scene.mi_scene.bbox().max.z + HEADROOM
     x, y = points.reshape(-1, 2).T.astype(np.float32)
     hit = scene.mi_scene.ray_intersect(mi.Ray3f(mi.Point3f(mi.Float(x), mi.Float(y), top), mi.Vector3f(0, 0, -1)))
-    is_open = (hit.shape == mi.ShapePtr(ground)) & hit.is_valid()
-    shape = points.shape[:-1]
-    return (top - hit.t.numpy()).astype(float).reshape(shape), is_open.numpy().reshape(shape)
-
-
-def _horizontal_area(mesh) -> float:
-    box = mesh.bbox()
-    return float((box.max.x - box.min.x) * (box.max.y - box.min.y))
-
-
-def _framed(cells: np.ndarray) -> np.ndarray:
-    """What lies off the raster counts as wall."""
-    return np.pad(cells, 1, constant_values=False)
-
-
-def _largest_part(cells: np.ndarray) -> np.ndarray:
-    labels, count = ndimage.label(cells)
-    if count == 0:
-        return cells
-    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    height = np.where(hit.is_valid().numpy(), top - hit.t.numpy().astype(float), np.nan)
+    _, shape = np.unique(dr.reinterpret_array(mi.UInt32, hit.shape).numpy(), return_inverse=True)
+    return height.reshape(points.shape[:-1]), shape.reshape(points.shape[:-1])

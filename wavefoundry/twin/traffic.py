@@ -1,4 +1,4 @@
-"""Vehicles and pedestrians that move over the open ground of a scene."""
+"""Vehicles on the lanes of the streets, pedestrians along the walls."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,23 @@ import numpy as np
 from wavefoundry.errors import InputError
 from wavefoundry.twin.config import Sampling, Traffic
 from wavefoundry.twin.street_map import StreetMap
+from wavefoundry.twin.streets import Streets, find_pavements, find_streets, length
 
-HEADINGS = np.arange(32) * (2 * np.pi / 32)
-# Distance of the crossings in LWM-Temporal's road grid [m]: a way is straight for at most this long between two
-# windows, and the probability of turning refers to it.
-STRIDE = 8.0
-# How far users look along a direction [m]; a direction that is free this far counts as a street to turn into.
-SIGHT = 25.0
-# Fresh starts before a user is given up: a start can lie in a corner that its speed does not fit into.
-ATTEMPTS = 200
+# A lane that leads on with a smaller change of heading goes straight on [rad].
+STRAIGHT = np.pi / 4
+# Directions are taken over at least this length of a way [m].
+SHORTEST_STEP = 0.1
+# Fresh starts before a user is given up: a window can be too long for the bends of its way.
+ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """Motion of all users, straight and uniform inside a window.
+    """Motion of all users, vehicles first, then pedestrians: on one way, straight and uniform inside a window.
 
     Attributes:
-        position: (user, window, slot, xyz) [m].
-        velocity: (user, window, xyz) [m/s], its length is the user's speed.
+        position: (user, window, slot, xyz) of the antenna [m]; that of a vehicle is on its roof.
+        velocity: (user, window, xyz) [m/s], along the ground; its length is the user's speed.
         speed: (user,) [m/s].
     """
 
@@ -34,101 +33,107 @@ class Tracks:
 
 
 def simulate(street_map: StreetMap, traffic: Traffic, sampling: Sampling, generator: np.random.Generator) -> Tracks:
-    """Move every user from window to window. Vehicles come first, then pedestrians.
+    """Move every user from window to window, each at a constant speed of its own.
+
+    Vehicles start anywhere on a lane. At a crossing they turn with `turn_probability`, into any street that is not
+    straight on, else go straight on; where nothing leads straight on, they take any other street, and at a dead end
+    they turn round. Pedestrians follow the walls and turn round where the site ends.
 
     Raises:
-        InputError: the open ground has no room for a user of the given speed.
+        InputError: no street is wide enough for vehicles, or windows are too long to be straight on these streets.
     """
     ranges = [traffic.vehicle_speed] * traffic.vehicles + [traffic.pedestrian_speed] * traffic.pedestrians
     speed = np.array([generator.uniform(*limits) for limits in ranges])
-    starts = np.argwhere(street_map.walkable)
-    walks = [_walk(street_map, starts, one, traffic.turn_probability, sampling, generator) for one in speed]
-    point, heading = (np.array(part) for part in zip(*walks, strict=True))
-    duration = sampling.slots * sampling.slot_duration
-    velocity = speed[:, None, None] * _along_ground(street_map, point, heading, speed[:, None] * duration)
-    start = np.concatenate([point, (street_map.height(point) + traffic.user_height)[..., None]], axis=-1)
-    slots = np.arange(sampling.slots)[:, None] * sampling.slot_duration
-    return Tracks(start[:, :, None] + velocity[:, :, None] * slots, velocity, speed)
+    streets, pavements = find_streets(street_map, traffic.lane_offset), find_pavements(street_map)
+    if traffic.vehicles and not streets.lanes:
+        raise InputError(
+            f"traffic.vehicles {traffic.vehicles}: the ground within {street_map.radius:g} m of "
+            f"{street_map.centre.tolist()} has no street wide enough for vehicles; allowed: 0, less "
+            f"traffic.clearance than {traffic.clearance:g} m, or another centre or radius"
+        )
+    if traffic.pedestrians and not pavements:
+        raise InputError(
+            f"traffic.pedestrians {traffic.pedestrians}: the ground within {street_map.radius:g} m of "
+            f"{street_map.centre.tolist()} has no way along walls; allowed: 0, less traffic.clearance than "
+            f"{traffic.clearance:g} m, or another centre or radius"
+        )
+    users = []
+    for user, one in enumerate(speed):
+        vehicle = user < traffic.vehicles
+
+        def draw(distance: float, vehicle=vehicle) -> np.ndarray:
+            if vehicle:
+                return drive(streets, distance, traffic.turn_probability, generator)
+            return stroll(pavements, distance, generator)
+
+        users.append(_travel(street_map, draw, one, sampling))
+    start, direction = (np.array(part) for part in zip(*users, strict=True))
+    height = np.repeat([traffic.vehicle_height, traffic.pedestrian_height], [traffic.vehicles, traffic.pedestrians])
+    velocity = speed[:, None, None] * direction
+    time = np.arange(sampling.slots)[:, None] * sampling.slot_duration
+    position = start[:, :, None] + velocity[:, :, None] * time
+    position[..., 2] += height[:, None, None]
+    return Tracks(position, velocity, speed)
 
 
-def _walk(street_map, starts, speed, turn_probability, sampling, generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points (window, 2) and headings (window,) at the window starts of one user."""
+def drive(streets: Streets, distance: float, turn_probability: float, generator: np.random.Generator) -> np.ndarray:
+    """Way (point, 2) [m] of a vehicle, at least `distance` [m] long, from anywhere on a lane."""
+    lengths = np.array([length(lane) for lane in streets.lanes])
+    lane = int(generator.choice(len(lengths), p=lengths / lengths.sum()))
+    whole = streets.lanes[lane]
+    pieces = [whole[generator.integers(len(whole)) :]]
+    covered = length(pieces[0])
+    while covered < distance:
+        turn = _next_turn(streets.turns[lane], turn_probability, generator)
+        lane = turn.lane
+        pieces += [turn.way, streets.lanes[lane]]
+        covered += length(streets.lanes[lane])
+    return np.concatenate(pieces)
+
+
+def stroll(pavements: list[np.ndarray], distance: float, generator: np.random.Generator) -> np.ndarray:
+    """Way (point, 2) [m] of a pedestrian, at least `distance` [m] long, from anywhere on a pavement."""
+    lengths = np.array([length(way) for way in pavements])
+    way = pavements[int(generator.choice(len(lengths), p=lengths / lengths.sum()))]
+    way = way[:: generator.choice([-1, 1])]
+    # There and back again; round and round, where it is closed.
+    again = way[1:] if np.array_equal(way[0], way[-1]) else np.concatenate([way[-2::-1], way[1:]])
+    start = int(generator.integers(len(way)))
+    covered = length(way[start:])
+    rounds = max(int(np.ceil((distance - covered) / length(again))), 0) + 1
+    return np.concatenate([way[start:], *[again] * rounds])
+
+
+def _next_turn(turns, turn_probability: float, generator: np.random.Generator):
+    straight = min(turns, key=lambda turn: abs(turn.angle))
+    if abs(straight.angle) > STRAIGHT:
+        return turns[generator.integers(len(turns))]
+    others = [turn for turn in turns if turn is not straight]
+    if others and generator.random() < turn_probability:
+        return others[generator.integers(len(others))]
+    return straight
+
+
+def _travel(street_map: StreetMap, draw, speed: float, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+    """Ground points (window, 3) [m] at the window starts of one user, and unit vectors (window, 3) of its motion."""
+    duration = (sampling.slots - 1) * sampling.slot_duration
+    starts = np.arange(sampling.windows) * sampling.window_interval
+    step = max(speed * duration, SHORTEST_STEP)
     for _ in range(ATTEMPTS):
-        start = street_map.origin + street_map.cell_size * starts[generator.integers(len(starts))]
-        walk = _attempt(street_map, start, _pieces(speed, sampling), turn_probability, sampling.windows, generator)
-        if walk is not None:
-            return walk
+        way = draw(speed * starts[-1] + step)
+        way = np.concatenate([way, street_map.height_at(way)[:, None]], axis=-1)
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1))])
+        start, end = (_points_at(way, along, speed * starts + ahead) for ahead in (0.0, step))
+        direction = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
+        slots = start[:, None] + speed * np.linspace(0, duration, sampling.slots)[:, None] * direction[:, None]
+        if street_map.is_walkable(slots[..., :2]).all():
+            return start, direction
     raise InputError(
-        f"traffic: the open ground has no room for a user of {speed:.1f} m/s; allow a larger radius, less clearance "
-        "or lower speeds"
+        f"sampling: windows of {speed * duration:.1f} m (slots x slot_duration at {speed:.1f} m/s) are too long to be "
+        "straight on these streets; allowed: shorter windows, lower speeds, or less traffic.clearance"
     )
 
 
-def _pieces(speed: float, sampling: Sampling) -> np.ndarray:
-    """Lengths [m] of the straight pieces from one window start to the next; the first holds the whole window."""
-    window = speed * sampling.slots * sampling.slot_duration
-    rest = speed * sampling.window_interval - window
-    count = int(np.ceil(rest / STRIDE))
-    return np.array([window, *[rest / max(count, 1)] * count])
-
-
-def _attempt(street_map, start, pieces, turn_probability, windows, generator):
-    point = start
-    free = _free_lengths(street_map, point, max(SIGHT, pieces.max()))
-    if free.sum() == 0:
-        return None
-    # Towards where it goes far: along the street.
-    current = int(generator.choice(len(HEADINGS), p=free**2 / (free**2).sum()))
-    points, headings = [], []
-    for window in range(windows):
-        for index, length in enumerate(pieces):
-            free = _free_lengths(street_map, point, max(SIGHT, length))
-            current = _next_heading(free, current, length, turn_probability, generator)
-            if current is None:
-                return None
-            if index == 0:
-                points.append(point)
-                headings.append(HEADINGS[current])
-            point = point + length * np.array([np.cos(HEADINGS[current]), np.sin(HEADINGS[current])])
-            if window == windows - 1:
-                break
-    return np.array(points), np.array(headings)
-
-
-def _free_lengths(street_map: StreetMap, point: np.ndarray, reach: float) -> np.ndarray:
-    """How far [m] one can walk from the point along each of the headings, at most `reach`."""
-    step = street_map.cell_size / 2
-    distances = np.arange(1, int(np.ceil(reach / step)) + 1) * step
-    directions = np.stack([np.cos(HEADINGS), np.sin(HEADINGS)], axis=-1)
-    walkable = street_map.is_walkable(point + distances[:, None] * directions[:, None])
-    return np.where(walkable.all(1), len(distances), np.argmin(walkable, axis=1)) * step
-
-
-def _next_heading(free, current, length, turn_probability, generator) -> int | None:
-    """Index of the heading of the next `length` m: on, or into a side street, or, at the way's end, where it is freest.
-
-    None if no heading is free for that long.
-    """
-    deviation = np.abs((np.arange(len(HEADINGS)) - current + 16) % 32 - 16) * (360 / 32)
-    turns = generator.random() < 1 - (1 - turn_probability) ** (length / STRIDE)
-    side = np.flatnonzero((deviation >= 45) & (deviation <= 135) & (free >= max(SIGHT, length)))
-    if turns and len(side):
-        return int(generator.choice(side))
-    if free[current] >= length:
-        return current
-    passable = np.flatnonzero(free >= length)
-    if len(passable) == 0:
-        return None
-    # Bends of the street first, turning round last; of equally free directions the one nearest to straight on.
-    order = np.lexsort((deviation[passable], -free[passable], deviation[passable] > 90))
-    return int(passable[order[0]])
-
-
-def _along_ground(street_map, point, heading, length) -> np.ndarray:
-    """Unit vectors (user, window, 3) along the heading on the slope of the ground over the next `length` m."""
-    flat = np.stack([np.cos(heading), np.sin(heading)], axis=-1)
-    # Over at least a cell: the slope of the raster is not known finer.
-    length = np.maximum(length, street_map.cell_size)[..., None]
-    rise = street_map.height(point + length * flat) - street_map.height(point)
-    direction = np.concatenate([flat, rise[..., None] / length], axis=-1)
-    return direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+def _points_at(way: np.ndarray, along: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Points (distance, 3) of a way (point, 3) whose points lie `along` [m] it."""
+    return np.stack([np.interp(distances, along, axis) for axis in way.T], axis=-1)
