@@ -6,19 +6,25 @@ from wavefoundry.twin.config import Array
 
 
 def element_positions(array: Array) -> np.ndarray:
-    """Positions (antenna, xyz) [wavelengths] of the elements, centred, in the y-z plane of the base station.
+    """Positions (antenna, xyz) [wavelengths] of the antennas, centred, in the y-z plane of the base station.
 
-    Order: row by row from the top (largest z), each row by rising y.
+    Order: polarisation by polarisation, in each row by row from the top (largest z), in a row by rising y. The two
+    polarisations of an element are at the same place.
     """
     y = (np.arange(array.columns) - (array.columns - 1) / 2) * array.spacing
     z = ((array.rows - 1) / 2 - np.arange(array.rows)) * array.spacing
     z, y = np.meshgrid(z, y, indexing="ij")
-    return np.stack([np.zeros_like(y), y, z], axis=-1).reshape(-1, 3)
+    elements = np.stack([np.zeros_like(y), y, z], axis=-1).reshape(-1, 3)
+    return np.tile(elements, (array.polarisations, 1))
 
 
 def from_sionna_order(array: Array) -> np.ndarray:
-    """Indices that bring antennas from sionna's order (column by column) into that of `element_positions`."""
-    return np.arange(array.rows * array.columns).reshape(array.columns, array.rows).T.ravel()
+    """Indices that bring antennas from sionna's order into that of `element_positions`.
+
+    Sionna counts polarisation by polarisation too, but in each column by column.
+    """
+    index = np.arange(array.antennas).reshape(array.polarisations, array.columns, array.rows)
+    return index.swapaxes(1, 2).ravel()
 
 
 def rotation_matrix(orientation: list[float]) -> np.ndarray:

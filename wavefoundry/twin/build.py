@@ -1,6 +1,5 @@
 """A twin from its parameters: users, their paths, a summary in numbers, and the map for its picture."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +8,10 @@ import xarray as xr
 from wavefoundry.errors import InputError
 from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.dataset import ray_traced_dataset, statistical_dataset
-from wavefoundry.twin.ray_tracing import concatenate, trace
+from wavefoundry.twin.key_positions import MapUnits, trace
 from wavefoundry.twin.statistical import Clusters, drop, generate, units
 from wavefoundry.twin.street_map import StreetMap, survey
-from wavefoundry.twin.summary import rounded, summarise
+from wavefoundry.twin.summary import rounded, summarise, why_not_reached
 from wavefoundry.twin.traffic import Tracks, simulate
 
 
@@ -24,8 +23,8 @@ class Built:
         paths: one sample for every window with a path; variables as in docs/data-contract.md, without `split`.
         summary: figures of the whole twin, ready for JSON.
         tracks: motion of all users, also where no path leads.
-        reached: (user, window) bool, at least one path.
-        line_of_sight: (user, window) bool.
+        reached: (station, user, window) bool, at least one path.
+        line_of_sight: (station, user, window) bool, at the first slot.
         street_map: where users can be; None for a statistical twin.
     """
 
@@ -35,10 +34,6 @@ class Built:
     reached: np.ndarray
     line_of_sight: np.ndarray
     street_map: StreetMap | None
-
-
-# Does units of work: (function, list of its arguments) -> results in that order.
-MapUnits = Callable[[Callable, list[tuple]], Iterable]
 
 
 def build(
@@ -58,8 +53,8 @@ def build(
         map_units: does units of work on one torch thread each.
 
     Raises:
-        InputError: no open ground, no room for the traffic, a carrier outside the range of the scene's materials, or
-            no user is reached.
+        InputError: no open ground, no room for the traffic, a scene or base station that cannot be traced, or no user
+            is reached.
     """
     construct = _ray_traced if isinstance(twin, RayTracedTwin) else _statistical
     return construct(twin, test_users, motion_seed, channel_seed, map_units)
@@ -68,23 +63,21 @@ def build(
 def _ray_traced(
     twin: RayTracedTwin, test_users: np.ndarray, motion_seed: int, channel_seed: int, map_units: MapUnits
 ) -> Built:
-    generator, seed, progress = np.random.default_rng(motion_seed), channel_seed, lambda calls, total: calls
-    street_map = survey(twin)
-    tracks = simulate(street_map, twin.traffic, twin.sampling, generator)
-    position, velocity = tracks.position[:, :, 0].reshape(-1, 3), tracks.velocity.reshape(-1, 3)
-    calls = -(-len(position) // twin.tracing.users_per_call)
-    traced = concatenate(list(progress(trace(twin, position, velocity, seed), calls)))
-    reached = traced.valid.any(-1)
+    street_map = survey(twin.site)
+    tracks = simulate(street_map, twin.site.traffic, twin.site.sampling, np.random.default_rng(motion_seed))
+    traced = trace(twin, tracks, street_map, channel_seed, map_units)
+    reached = traced.paths.valid.any((1, 2))
     if not reached.any():
+        positions = ", ".join(str(station.position) for station in twin.base_stations)
         raise InputError(
-            f"base_station.position {twin.base_station.position}: no path reaches any user in {twin.scene}; move the "
-            "base station, or raise tracing.max_depth or tracing.samples_per_source"
+            f"base_stations {positions}: no path reaches any user in {twin.site.scene}; move the base stations, or "
+            "raise tracing.max_depth or tracing.samples_per_source"
         )
-    paths = ray_traced_dataset(twin, tracks, traced, seed)
-    shape = tracks.position.shape[:2]
+    paths = ray_traced_dataset(twin, tracks, traced, channel_seed)
+    shape = (len(twin.base_stations), *tracks.position.shape[:2])
     states = reached.reshape(shape), traced.line_of_sight.reshape(shape)
     summary = summarise(paths, tracks, *states) | {"power_kept": rounded(traced.power_kept[reached].mean())}
-    return Built(paths, summary, tracks, *states, street_map)
+    return Built(paths, summary | why_not_reached(twin, tracks, reached.reshape(shape)), tracks, *states, street_map)
 
 
 def _statistical(
@@ -94,7 +87,7 @@ def _statistical(
     parts = list(map_units(generate, units(twin, tracks, channel_seed)))
     clusters = Clusters(*(np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])))
     paths = statistical_dataset(twin, tracks, clusters, channel_seed)
-    line_of_sight = np.full((twin.users, 1), twin.line_of_sight)
+    line_of_sight = np.full((1, twin.users, 1), twin.line_of_sight)
     reached = np.ones_like(line_of_sight)
     summary = summarise(paths, tracks, reached, line_of_sight)
     return Built(paths, summary, tracks, reached, line_of_sight, None)

@@ -8,32 +8,38 @@ import xarray as xr
 
 from wavefoundry.twin.array import element_positions
 from wavefoundry.twin.config import Array, RayTracedTwin, StatisticalTwin
-from wavefoundry.twin.ray_tracing import Paths
+from wavefoundry.twin.ray_tracing import Traced
 from wavefoundry.twin.statistical import Clusters
 from wavefoundry.twin.traffic import Tracks
 
-AMPLITUDE = "complex gain of the path at the first slot, with element pattern and carrier phase"
 FRAME = "frame of the base station"
 
 
-def ray_traced_dataset(twin: RayTracedTwin, tracks: Tracks, paths: Paths, seed: int) -> xr.Dataset:
-    """One sample for every window that a path reaches; `paths` holds all (user, window), row by row."""
-    kept = np.flatnonzero(paths.valid.any(-1))
-    variables = {
-        "amplitude": (("sample", "path"), paths.amplitude[kept], _describe("1", AMPLITUDE)),
-        "delay": (("sample", "path"), paths.delay[kept], _describe("s", "propagation delay of the path")),
-        "doppler": (("sample", "path"), paths.doppler[kept], _describe("Hz", "Doppler shift of the path")),
-        "zenith": (("sample", "path"), paths.zenith[kept], _describe("rad", f"zenith angle of departure, {FRAME}")),
-        "azimuth": (("sample", "path"), paths.azimuth[kept], _describe("rad", f"azimuth angle of departure, {FRAME}")),
-        "valid": (("sample", "path"), paths.valid[kept], _describe("1", "whether the entry is a path")),
+def ray_traced_dataset(twin: RayTracedTwin, tracks: Tracks, traced: Traced, seed: int) -> xr.Dataset:
+    """One sample for every window that a path reaches; `traced` holds all (station, user, window), row by row."""
+    paths = traced.paths
+    kept = np.flatnonzero(paths.valid.any((1, 2)))
+    described = {
+        "amplitude": ("1", "complex gain of the path at the key, with element pattern and carrier phase"),
+        "delay": ("s", "propagation delay of the path"),
+        "doppler": ("Hz", "Doppler shift of the path"),
+        "zenith": ("rad", f"zenith angle of departure, {FRAME}"),
+        "azimuth": ("rad", f"azimuth angle of departure, {FRAME}"),
+        "valid": ("1", "whether the path exists at the key"),
     }
-    time = np.arange(twin.sampling.slots) * twin.sampling.slot_duration
-    array = twin.base_station.array
-    dataset = _with_samples(variables, tracks, kept, paths.line_of_sight, time, array)
-    return dataset.assign_attrs(
-        _attributes(twin, array, "sionna-rt", seed),
-        base_station_position=twin.base_station.position,
-        base_station_orientation=twin.base_station.orientation,
+    dimensions = ("sample", "key", "path", "polarisation")
+    variables = {
+        name: (dimensions[: getattr(paths, name).ndim], getattr(paths, name)[kept], _describe(*description))
+        for name, description in described.items()
+    }
+    sampling = twin.site.sampling
+    time = np.arange(sampling.slots) * sampling.slot_duration
+    dataset = _with_samples(variables, tracks, kept, traced.line_of_sight, time, twin.array)
+    return _with_keys(dataset, time[twin.key_slots()]).assign_attrs(
+        _attributes(twin, "sionna-rt", seed),
+        base_station_positions=[value for station in twin.base_stations for value in station.position],
+        base_station_orientations=[value for station in twin.base_stations for value in station.orientation],
+        windows_total=len(paths.valid),
     )
 
 
@@ -55,13 +61,11 @@ def statistical_dataset(twin: StatisticalTwin, tracks: Tracks, clusters: Cluster
     line_of_sight = np.full(twin.users, twin.line_of_sight)
     time = np.arange(twin.slots) * twin.slot_duration
     dataset = _with_samples(variables, tracks, np.arange(twin.users), line_of_sight, time, twin.array)
-    dataset = dataset.assign_coords(key_time=(("key",), np.zeros(1), _describe("s", "time of the key position")))
-    return dataset.assign(
-        base_station=(("sample",), np.zeros(twin.users, np.int32), _describe("1", "index of the base station"))
-    ).assign_attrs(
-        _attributes(twin, twin.array, "sionna", seed),
+    return _with_keys(dataset, np.zeros(1)).assign_attrs(
+        _attributes(twin, "sionna", seed),
         base_station_positions=[0.0, 0.0, twin.base_station_height],
         base_station_orientations=[0.0, 0.0, 0.0],
+        windows_total=twin.users,
     )
 
 
@@ -70,9 +74,10 @@ def _describe(units: str, long_name: str) -> dict:
 
 
 def _with_samples(variables, tracks: Tracks, kept, line_of_sight, time, array: Array) -> xr.Dataset:
-    """The path variables with what is known of each sample; `kept` indexes (user, window), row by row."""
+    """The path variables with what is known of each sample; `kept` indexes (station, user, window), row by row."""
     users, windows, slots = tracks.position.shape[:3]
-    user, window = np.divmod(kept, windows)
+    station, user_window = np.divmod(kept, users * windows)
+    user, window = np.divmod(user_window, windows)
     velocity = np.broadcast_to(tracks.velocity[:, :, None], (users, windows, slots, 3))
     elements = element_positions(array)
     return xr.Dataset(
@@ -87,6 +92,7 @@ def _with_samples(variables, tracks: Tracks, kept, line_of_sight, time, array: A
             "speed": (("sample",), tracks.speed[user], _describe("m s-1", "speed of the user")),
             "los": (("sample",), line_of_sight[kept], _describe("1", "line of sight at the first slot")),
             "trajectory": (("sample",), user.astype(np.int32), _describe("1", "index of the user")),
+            "base_station": (("sample",), station.astype(np.int32), _describe("1", "index of the base station")),
             "window": (("sample",), window.astype(np.int32), _describe("1", "index of the window of the user")),
         },
         coords={
@@ -101,14 +107,21 @@ def _with_samples(variables, tracks: Tracks, kept, line_of_sight, time, array: A
     )
 
 
-def _attributes(twin: RayTracedTwin | StatisticalTwin, array: Array, generator: str, seed: int) -> dict:
+def _with_keys(dataset: xr.Dataset, key_times: np.ndarray) -> xr.Dataset:
+    return dataset.assign_coords(
+        key_time=(("key",), key_times, _describe("s", "time of the key position from the first slot of the sample"))
+    )
+
+
+def _attributes(twin: RayTracedTwin | StatisticalTwin, generator: str, seed: int) -> dict:
+    array = twin.array
     return {
         "carrier_frequency": twin.carrier_frequency,
         "array_rows": array.rows,
         "array_columns": array.columns,
         "array_spacing": array.spacing,
         "array_pattern": array.pattern,
-        "polarisation": "V",
+        "polarisation": array.polarisation,
         "generator": generator,
         "generator_version": version(generator),
         "seed": seed,

@@ -1,100 +1,162 @@
-"""Propagation paths from the base station to moving users, traced by sionna-rt."""
+"""Propagation paths from a base station to moving users, traced by sionna-rt at the key positions of their windows.
 
-from collections.abc import Iterator
+The functions here are units of work: they may run in any process and order, and give the same bits wherever they run.
+"""
+
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 
 from wavefoundry.twin.array import rotation_matrix
 from wavefoundry.twin.config import RayTracedTwin
+from wavefoundry.twin.continuation import Paths, continue_paths
 
-# sionna.rt.InteractionType.NONE; all interactions of a direct path are this.
-NO_INTERACTION = 0
+# Of sionna-rt's table of the paths that a call has found. Two paths that fall on one place of it pass for one: with its
+# default size, 1e6, one path in twenty of 100 users is lost that way. A power of two, because its hash (FNV-1a) then
+# gives all receivers of one path different places.
+TABLE_SIZE = 2**24
+# Height of sionna-rt's model of a car [m], and the name of what it is made of.
+VEHICLE_HEIGHT, METAL = 1.5, "vehicle_metal"
+# Interaction types of sionna-rt are less than this.
+INTERACTION_TYPES = 32
 
 
 @dataclass(frozen=True)
-class Paths:
-    """Strongest paths of links, by falling power; entries that are not `valid` are 0.
+class Traced:
+    """Paths of links with what is known of all of them.
 
     Attributes:
-        amplitude: (link, path) complex64, with the carrier phase exp(-j 2 pi f_c delay).
-        delay: (link, path) float32 [s].
-        doppler: (link, path) float32 [Hz].
-        zenith, azimuth: (link, path) float32, departure in the frame of the base station [rad].
-        valid: (link, path) bool.
-        line_of_sight: (link,) bool.
-        power_kept: (link,) share of the power of all paths that these carry, 0 without a path.
+        paths: `max_paths` strongest ones, (link, key, path).
+        line_of_sight: (link,) bool, at the first key.
+        power_kept: (link,) share of the energy of all paths that these carry, 0 without a path.
     """
 
-    amplitude: np.ndarray
-    delay: np.ndarray
-    doppler: np.ndarray
-    zenith: np.ndarray
-    azimuth: np.ndarray
-    valid: np.ndarray
+    paths: Paths
     line_of_sight: np.ndarray
     power_kept: np.ndarray
 
 
-def trace(twin: RayTracedTwin, position: np.ndarray, velocity: np.ndarray, seed: int) -> Iterator[Paths]:
-    """Trace paths to receivers, `users_per_call` at a time.
+@dataclass(frozen=True)
+class Vehicles:
+    """Vehicles of one window.
+
+    Attributes:
+        position: (vehicle, key, 3) of the ground under each of them [m].
+        velocity: (vehicle, 3) [m/s].
+    """
+
+    position: np.ndarray
+    velocity: np.ndarray
+
+
+def trace_links(
+    twin: RayTracedTwin, station: int, position: np.ndarray, velocity: np.ndarray, seed: int, vehicles: Vehicles | None
+) -> Traced:
+    """Trace the tracks of paths of links; all their key positions are receivers of one call.
 
     Buildings are opaque (no refraction): what a wall lets through is far below the paths around it.
 
     Args:
-        twin: scene, base station and tracing options.
-        position: (link, 3) [m].
+        twin: scene, base stations and tracing options.
+        station: index of the base station.
+        position: (link, key, 3) [m].
         velocity: (link, 3) [m/s].
         seed: of the directions in which rays are shot.
-
-    Yields:
-        The paths of the next links, in order.
+        vehicles: moving objects of the scene, the same for all links; the scene is traced anew for each key then.
 
     Raises:
-        InputError: a material of the scene is not defined at the carrier frequency.
+        InputError: see `wavefoundry.twin.scene.load_radio_scene`.
     """
-    from wavefoundry.twin.scene import load_radio_scene, mi, rt
+    links, keys = position.shape[:2]
+    if vehicles is None:
+        found = _solve(twin, station, position.reshape(-1, 3), np.repeat(velocity, keys, axis=0), seed)
+        found = Paths(**{name: values.reshape(links, keys, *values.shape[2:]) for name, values in vars(found).items()})
+    else:
+        found = _by_key(twin, station, position, velocity, seed, vehicles)
+    key_times = np.array(twin.key_slots()) * twin.site.sampling.slot_duration
+    paths, power_kept = continue_paths(found, key_times, twin.carrier_frequency, twin.tracing.max_paths)
+    return Traced(paths, _line_of_sight(found), power_kept)
 
-    scene, solver = load_radio_scene(twin), rt.PathSolver()
+
+def trace_points(twin: RayTracedTwin, station: int, position: np.ndarray, seed: int) -> Traced:
+    """Trace the paths to receivers that stand still.
+
+    Args:
+        position: (point, 3) [m].
+
+    Returns:
+        Paths with one key: points in the place of links.
+    """
+    found = _solve(twin, station, position, np.zeros_like(position), seed)
+    paths, power_kept = continue_paths(found, np.zeros(1), twin.carrier_frequency, twin.tracing.max_paths)
+    return Traced(paths, _line_of_sight(found), power_kept)
+
+
+def concatenate(parts: list[Traced], order: np.ndarray) -> Traced:
+    """All links of several units, taken in the given order of their rows."""
+
+    def join(values: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(values)[order]
+
+    paths = Paths(**{field.name: join([getattr(part.paths, field.name) for part in parts]) for field in fields(Paths)})
+    return Traced(paths, *(join([getattr(part, name) for part in parts]) for name in ("line_of_sight", "power_kept")))
+
+
+@lru_cache(maxsize=2)
+def _radio_scene(twin: str, station: int):
+    """Scene and solver, loaded once in a process for the units of a base station. `twin` is JSON: it can be hashed."""
+    from sionna.rt.path_solvers.sb_candidate_generator import SBCandidateGenerator
+
+    from wavefoundry.twin.scene import load_radio_scene, rt
+
+    SBCandidateGenerator.MIN_SPEC_COUNT_SIZE = TABLE_SIZE
+    settings = RayTracedTwin.model_validate_json(twin)
+    return load_radio_scene(settings, settings.base_stations[station]), rt.PathSolver()
+
+
+def _solve(twin: RayTracedTwin, station: int, position: np.ndarray, velocity: np.ndarray, seed: int) -> Paths:
+    """All paths to receivers, (receiver, key, path) with one key."""
+    from wavefoundry.twin.scene import mi, rt
+
+    scene, solver = _radio_scene(twin.model_dump_json(), station)
+    scene.remove(list(scene.receivers))
+    for index, (place, moving) in enumerate(zip(position.tolist(), velocity.tolist(), strict=True)):
+        scene.add(rt.Receiver(f"user_{index}", mi.Point3f(place), velocity=mi.Vector3f(moving)))
     tracing = twin.tracing
-    for first in range(0, len(position), tracing.users_per_call):
-        links = range(first, min(first + tracing.users_per_call, len(position)))
-        for name in list(scene.receivers):
-            scene.remove(name)
-        for link in links:
-            at, moving = (mi.Point3f(array[link].astype(float).tolist()) for array in (position, velocity))
-            scene.add(rt.Receiver(f"user_{link}", at, velocity=mi.Vector3f(moving)))
-        found = solver(
-            scene,
-            max_depth=tracing.max_depth,
-            samples_per_src=tracing.samples_per_source,
-            refraction=False,
-            diffuse_reflection=tracing.diffuse_reflection,
-            diffraction=tracing.diffraction,
-            seed=seed,
-        )
-        yield _strongest(_read(found, twin.base_station.orientation), tracing.max_paths)
+    found = solver(
+        scene,
+        max_depth=tracing.max_depth,
+        samples_per_src=tracing.samples_per_source,
+        refraction=False,
+        diffuse_reflection=tracing.diffuse_reflection,
+        diffraction=tracing.diffraction,
+        seed=seed,
+    )
+    return _read(found, twin.base_stations[station].orientation)
 
 
-def _read(found, orientation: list[float]) -> dict[str, np.ndarray]:
-    """All paths (link, path) of one call; single antennas at both ends, so sionna-rt's antenna axes are dropped."""
+def _read(found, orientation: list[float]) -> Paths:
+    """With one transmitter and one receiving antenna, so that these axes of sionna-rt are dropped."""
     # With the carrier phase as sionna-rt rounds it, so that CSI equals its own.
-    real, imaginary = (part[:, 0, 0, 0, :, 0] for part in _carrier_phased(found))
+    real, imaginary = (part.numpy()[:, 0, 0, :, :, 0] for part in found.cir(normalize_delays=False)[0])
+    valid = found.valid.numpy()[:, 0].astype(bool)
     zenith, azimuth = _local_angles(found.theta_t.numpy()[:, 0], found.phi_t.numpy()[:, 0], orientation)
-    return {
-        "amplitude": (real + 1j * imaginary).astype(np.complex64),
+    interactions = found.interactions.numpy()[:, :, 0].astype(np.int64)
+    place = INTERACTION_TYPES ** np.arange(len(interactions), dtype=np.int64)
+    values = {
+        "amplitude": (real + 1j * imaginary).astype(np.complex64).swapaxes(1, 2),
         "delay": found.tau.numpy()[:, 0],
         "doppler": found.doppler.numpy()[:, 0],
         "zenith": zenith,
         "azimuth": azimuth,
-        "valid": found.valid.numpy()[:, 0].astype(bool),
-        "direct": (found.interactions.numpy()[:, :, 0] == NO_INTERACTION).all(0),
+        "kind": np.tensordot(place, interactions, axes=1),
     }
-
-
-def _carrier_phased(found) -> list[np.ndarray]:
-    amplitude, _ = found.cir(normalize_delays=False, num_time_steps=1, out_type="drjit")
-    return [part.numpy() for part in amplitude]
+    values = {
+        name: np.where(valid[..., None] if value.ndim == 3 else valid, value, value.dtype.type(0))
+        for name, value in values.items()
+    }
+    return Paths(**{name: value[:, None] for name, value in (values | {"valid": valid}).items()})
 
 
 def _local_angles(zenith: np.ndarray, azimuth: np.ndarray, orientation) -> tuple[np.ndarray, np.ndarray]:
@@ -105,26 +167,53 @@ def _local_angles(zenith: np.ndarray, azimuth: np.ndarray, orientation) -> tuple
     return np.arctan2(np.hypot(x, y), z).astype(np.float32), np.arctan2(y, x).astype(np.float32)
 
 
-def _strongest(found: dict[str, np.ndarray], count: int) -> Paths:
-    """The strongest `count` paths of every link, padded with zeros; equal powers are ordered by delay, then angle."""
-    valid = found["valid"]
-    power = np.where(valid, np.abs(found["amplitude"].astype(complex)) ** 2, 0.0)
-    order = np.lexsort((found["azimuth"], found["zenith"], found["delay"], -power, ~valid), axis=-1)[:, :count]
-    padding = ((0, 0), (0, count - order.shape[1]))
+def _line_of_sight(found: Paths) -> np.ndarray:
+    return (found.valid & (found.kind == 0))[:, 0].any(-1)
 
-    def pick(values: np.ndarray) -> np.ndarray:
-        kept = np.take_along_axis(np.where(valid, values, values.dtype.type(0)), order, axis=-1)
-        return np.pad(kept, padding)
 
-    total = power.sum(-1)
+def _by_key(twin, station, position, velocity, seed, vehicles: Vehicles) -> Paths:
+    """Trace key by key, vehicles where they are then."""
+    scene, _ = _radio_scene(twin.model_dump_json(), station)
+    parts, present = [], []
+    try:
+        for key in range(position.shape[1]):
+            models = _vehicle_models(scene, vehicles.position[:, key], vehicles.velocity)
+            # New objects in place of old ones: to move one rebuilds the scene for each of them.
+            scene.edit(add=models, remove=present)
+            present = models
+            parts.append(_solve(twin, station, position[:, key], velocity, seed))
+    finally:
+        scene.edit(remove=present)
+    width = max(part.valid.shape[-1] for part in parts)
+    names = [field.name for field in fields(Paths)]
     return Paths(
-        **{name: pick(values) for name, values in found.items() if name != "direct"},
-        line_of_sight=(valid & found["direct"]).any(-1),
-        power_kept=np.divide(pick(power).sum(-1), total, out=np.zeros_like(total), where=total > 0),
+        **{name: np.concatenate([_padded(getattr(part, name), width) for part in parts], axis=1) for name in names}
     )
 
 
-def concatenate(parts: list[Paths]) -> Paths:
-    """All links of several calls."""
-    names = [field.name for field in fields(Paths)]
-    return Paths(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+def _padded(values: np.ndarray, width: int) -> np.ndarray:
+    padding = [(0, 0)] * values.ndim
+    padding[2] = (0, width - values.shape[2])
+    return np.pad(values, padding)
+
+
+def _vehicle_models(scene, ground: np.ndarray, velocity: np.ndarray) -> list:
+    """Cars of metal that stand on the ground, turned along their velocity."""
+    from wavefoundry.twin.scene import mi, rt
+
+    metal = scene.get(METAL) or rt.ITURadioMaterial(METAL, "metal", thickness=0.01)
+    across = np.hypot(velocity[:, 0], velocity[:, 1])
+    yaw, pitch = np.arctan2(velocity[:, 1], velocity[:, 0]), -np.arctan2(velocity[:, 2], across)
+    models = []
+    for index, (place, moving) in enumerate(zip(ground.tolist(), velocity.tolist(), strict=True)):
+        models.append(
+            rt.SceneObject(
+                fname=rt.scene.low_poly_car,
+                name=f"vehicle_{index}",
+                radio_material=metal,
+                position=mi.Point3f([place[0], place[1], place[2] + VEHICLE_HEIGHT / 2]),
+                orientation=mi.Point3f([float(yaw[index]), float(pitch[index]), 0.0]),
+                velocity=mi.Vector3f(moving),
+            )
+        )
+    return models

@@ -1,0 +1,106 @@
+"""All links of a ray-traced twin: which positions are traced, in which units of work, and how links come of them."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from wavefoundry.errors import InputError
+from wavefoundry.twin.config import ContinuousKeys, RayTracedTwin
+from wavefoundry.twin.ray_tracing import VEHICLE_HEIGHT, Traced, Vehicles, concatenate, trace_links, trace_points
+from wavefoundry.twin.street_map import StreetMap
+from wavefoundry.twin.traffic import Tracks
+
+# Does units of work: (function, list of its arguments) -> results in that order.
+MapUnits = Callable[[Callable, list[tuple]], Iterable]
+
+HEIGHT_STEP = 0.01  # of the antenna over the ground, in the discrete variant [m]
+
+
+def trace(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed: int, map_units: MapUnits) -> Traced:
+    """Paths of all links: base station by base station, user by user, window by window.
+
+    Raises:
+        InputError: vehicles are objects of the scene, and their antennas inside them; or the scene cannot be traced.
+    """
+    if not isinstance(twin.tracing.keys, ContinuousKeys):
+        return _trace_grid(twin, tracks, street_map, seed, map_units)
+    if twin.tracing.vehicles_scatter:
+        return _trace_among_vehicles(twin, tracks, seed, map_units)
+    return _trace_windows(twin, tracks, seed, map_units)
+
+
+def _trace_windows(twin: RayTracedTwin, tracks: Tracks, seed: int, map_units: MapUnits) -> Traced:
+    keys = twin.key_slots()
+    position = tracks.position[:, :, keys].reshape(-1, len(keys), 3)
+    velocity = tracks.velocity.reshape(-1, 3)
+    chunks = _chunks(len(position), max(1, twin.tracing.users_per_call // len(keys)))
+    arguments = [
+        (twin, station, position[links], velocity[links], seed, None)
+        for station in range(len(twin.base_stations))
+        for links in chunks
+    ]
+    parts = list(map_units(trace_links, arguments))
+    return concatenate(parts, _rows(len(twin.base_stations), chunks, len(position)))
+
+
+def _trace_among_vehicles(twin: RayTracedTwin, tracks: Tracks, seed: int, map_units: MapUnits) -> Traced:
+    """Window by window: its vehicles are the same for all users that are traced in it."""
+    traffic, keys, stations = twin.site.traffic, twin.key_slots(), len(twin.base_stations)
+    if traffic.vehicle_height <= VEHICLE_HEIGHT:
+        raise InputError(
+            f"traffic.vehicle_height {traffic.vehicle_height:g} m: with tracing.vehicles_scatter antennas are on the "
+            f"roofs of the vehicles, which are {VEHICLE_HEIGHT:g} m high; allowed: more than {VEHICLE_HEIGHT:g} m"
+        )
+    users, windows = tracks.velocity.shape[:2]
+    chunks = _chunks(users, twin.tracing.users_per_call)
+    ground = tracks.position[: traffic.vehicles][:, :, keys] - np.array([0.0, 0.0, traffic.vehicle_height])
+    arguments = []
+    for station in range(stations):
+        for window in range(windows):
+            vehicles = Vehicles(ground[:, window], tracks.velocity[: traffic.vehicles, window])
+            position, velocity = tracks.position[:, window][:, keys], tracks.velocity[:, window]
+            arguments += [(twin, station, position[part], velocity[part], seed, vehicles) for part in chunks]
+    parts = list(map_units(trace_links, arguments))
+    rows = _rows(stations * windows, chunks, users).reshape(stations, windows, users)
+    return concatenate(parts, rows.swapaxes(1, 2).ravel())
+
+
+def _trace_grid(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed: int, map_units: MapUnits) -> Traced:
+    """Every slot takes the paths of the nearest grid point; each point is traced once."""
+    points, nearest = _grid_points(tracks.position, street_map, twin.tracing.keys.spacing)
+    chunks, stations = _chunks(len(points), twin.tracing.users_per_call), len(twin.base_stations)
+    arguments = [(twin, station, points[part], seed) for station in range(stations) for part in chunks]
+    traced = concatenate(list(map_units(trace_points, arguments)), _rows(stations, chunks, len(points)))
+    slots = tracks.position.shape[2]
+    # (station * user * window, slot)
+    rows = (np.arange(stations)[:, None] * len(points) + nearest.ravel()).reshape(-1, slots)
+    paths = type(traced.paths)(**{name: values[rows, 0] for name, values in vars(traced.paths).items()})
+    reached = paths.valid.any(-1)
+    kept = np.where(reached, traced.power_kept[rows], 0.0).sum(1) / np.maximum(reached.sum(1), 1)
+    return Traced(paths, traced.line_of_sight[rows[:, 0]], kept)
+
+
+def _grid_points(position: np.ndarray, street_map: StreetMap, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Grid points (point, 3) [m], as high over the ground as the users near them, and the nearest of each position."""
+    across = position[..., :2]
+    height = np.round((position[..., 2] - street_map.height_at(across)) / HEIGHT_STEP)
+    steps = np.concatenate([np.round(across / spacing), height[..., None]], axis=-1).reshape(-1, 3).astype(int)
+    points, nearest = np.unique(steps, axis=0, return_inverse=True)
+    place = points[:, :2] * spacing
+    z = street_map.height_at(place) + points[:, 2] * HEIGHT_STEP
+    return np.concatenate([place, z[:, None]], axis=-1), nearest.reshape(position.shape[:-1])
+
+
+def _chunks(count: int, largest: int) -> list[np.ndarray]:
+    """Indices of units of equal size: for each number of receivers the ray tracer compiles its program anew.
+
+    The last unit repeats the last index where indices run out.
+    """
+    size = -(-count // -(-count // largest))
+    return [np.minimum(np.arange(first, first + size), count - 1) for first in range(0, count, size)]
+
+
+def _rows(rounds: int, chunks: list[np.ndarray], count: int) -> np.ndarray:
+    """Rows of the units' results, `rounds` times the chunks of `count` indices, without what was repeated."""
+    traced = sum(len(chunk) for chunk in chunks)
+    return (np.arange(rounds)[:, None] * traced + np.arange(count)).ravel()
