@@ -26,6 +26,8 @@ class StreetMap:
         centre: (2,) x and y of the centre of the site [m].
         radius: users stay within this distance of the centre [m].
         clearance: distance that users keep from walls [m].
+        lane_offset: distance of lanes from the middle of their street [m].
+        surface: (x, y) height of the highest surface, of ground or building [m]; NaN where there is none.
         ground: (x, y) height of the ground [m]; under buildings that of the nearest open cell.
         open: (x, y) bool, ground under the open sky, also beyond the radius.
         room: (x, y) distance from the middle of a cell to the nearest wall [m], never more than it is; not above 0
@@ -37,6 +39,8 @@ class StreetMap:
     centre: np.ndarray
     radius: float
     clearance: float
+    lane_offset: float
+    surface: np.ndarray
     ground: np.ndarray
     open: np.ndarray
     room: np.ndarray
@@ -78,13 +82,13 @@ def survey(site: Site) -> StreetMap:
     half = int(np.ceil((site.radius + traffic.clearance + MARGIN) / traffic.cell_size)) + 1
     offsets = np.arange(-half, half + 1) * traffic.cell_size
     points = centre + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)
-    height, shape = _look_down(site.scene, points)
-    is_open = find_ground(height, shape, traffic.cell_size)
+    surface, shape = _look_down(site.scene, points)
+    is_open = find_ground(surface, shape, traffic.cell_size)
     within = np.linalg.norm(points - centre, axis=-1) <= site.radius
     if not (is_open & within).any():
         raise InputError(
-            f"centre {site.centre}: no open ground of {site.scene} within {site.radius:g} m of it; allowed: a centre "
-            "among the streets of the scene"
+            f"centre {site.centre}: no open ground between buildings of {site.scene} within {site.radius:g} m of it; "
+            "allowed: a centre among the streets of a scene with ground and buildings"
         )
     nearest = ndimage.distance_transform_edt(~is_open, return_distances=False, return_indices=True)
     street_map = StreetMap(
@@ -93,7 +97,9 @@ def survey(site: Site) -> StreetMap:
         centre=centre,
         radius=site.radius,
         clearance=traffic.clearance,
-        ground=height[tuple(nearest)],
+        lane_offset=traffic.lane_offset,
+        surface=surface,
+        ground=surface[tuple(nearest)],
         open=is_open,
         room=measure_room(is_open, traffic.cell_size, traffic.clearance),
     )
@@ -126,7 +132,7 @@ def find_ground(height: np.ndarray, shape: np.ndarray, cell_size: float) -> np.n
 
     An even part of the surface is one without steps. The ground is the largest even part from which most steps lead up
     (from a roof they lead down), with every object that is mostly in it: terrain, or ground, roads and pavements of
-    several objects, or ground and buildings merged into one mesh.
+    several objects, or ground and buildings merged into one mesh. Without any step up there are no streets: none.
 
     Args:
         height: (x, y) of the highest surface [m], NaN where there is none.
@@ -136,9 +142,7 @@ def find_ground(height: np.ndarray, shape: np.ndarray, cell_size: float) -> np.n
     part = _even_parts(height, STEEPEST * cell_size)
     size = np.bincount(part.ravel())
     up, down = _steps(height, part)
-    candidates = np.where((up >= down) & (size > 0), size, 0)
-    # Cells without any surface are parts of one cell each.
-    candidates[part[np.isnan(height)]] = 0
+    candidates = np.where((up >= down) & (up > 0), size, 0)
     if not candidates.any():
         return np.zeros(height.shape, bool)
     ground = part == candidates.argmax()

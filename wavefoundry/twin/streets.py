@@ -61,18 +61,15 @@ class Streets:
     turns: list[list[Turn]]
 
 
-def find_streets(street_map: StreetMap, lane_offset: float) -> Streets:
+def find_streets(street_map: StreetMap) -> Streets:
     """Lanes of the streets within the radius of the map, connected at crossings and dead ends.
 
-    Every point of a lane or turn is walkable (StreetMap.is_walkable).
-
-    Args:
-        street_map: the ground.
-        lane_offset: distance of a lane from the middle line [m]; less where the street is narrower.
+    Every point of a lane or turn is walkable (StreetMap.is_walkable). Where a street is too narrow for the lane offset
+    of the map, its lanes are nearer to its middle.
     """
     edges = _clip(_Graph.of(street_map), street_map)
     ends = [node for edge in edges for node in (edge.start, edge.end)]
-    sides = [_lanes(street_map, edge, lane_offset, [ends.count(edge.start) == 1, ends.count(edge.end) == 1])
+    sides = [_lanes(street_map, edge, [ends.count(edge.start) == 1, ends.count(edge.end) == 1])
              for edge in edges]  # fmt: skip
     lanes = [lane for pair in sides for lane in pair]
     # Lane 2 i follows the middle line of edge i, lane 2 i + 1 comes back.
@@ -89,13 +86,10 @@ def find_streets(street_map: StreetMap, lane_offset: float) -> Streets:
 
 def find_pavements(street_map: StreetMap) -> list[np.ndarray]:
     """Ways of pedestrians along the walls, each (point, 2) [m]; a way round a block ends where it begins."""
-    pavements = [way for level in PAVEMENTS for way in _contours(street_map, street_map.room, level)]
-    if pavements:
-        return pavements
-    # No wall within the radius: along the rim of the site.
-    cells = np.stack(np.meshgrid(*map(np.arange, street_map.room.shape), indexing="ij"), axis=-1)
-    inwards = street_map.radius - np.linalg.norm(street_map.centres(cells) - street_map.centre, axis=-1)
-    return _contours(street_map, np.minimum(street_map.room, street_map.clearance + inwards), PAVEMENTS[0])
+    nearest = ndimage.distance_transform_edt(street_map.open, return_distances=False, return_indices=True)
+    # Not along the edge of the scene.
+    beside_wall = ~np.isnan(street_map.surface[tuple(nearest)])
+    return [way for level in PAVEMENTS for way in _contours(street_map, beside_wall, level)]
 
 
 def length(way: np.ndarray) -> float:
@@ -244,13 +238,13 @@ def _clip(graph: _Graph, street_map: StreetMap) -> list[_Edge]:
     return edges
 
 
-def _lanes(street_map: StreetMap, edge: _Edge, lane_offset: float, dead_ends: list[bool]) -> list[np.ndarray]:
+def _lanes(street_map: StreetMap, edge: _Edge, dead_ends: list[bool]) -> list[np.ndarray]:
     """The lane along the edge and the one back; both end where the crossing begins, or the room to turn round."""
     lanes = []
     for line, dead in ((edge.line, dead_ends), (edge.line[::-1], dead_ends[::-1])):
         room = street_map.room_at(line)
         steps = int(2 * SMOOTHING["street"] / SPACING)
-        offset = np.clip(room - street_map.clearance - 2 * SLACK, 0.0, lane_offset)
+        offset = np.clip(room - street_map.clearance - 2 * SLACK, 0.0, street_map.lane_offset)
         offset = ndimage.uniform_filter1d(
             ndimage.minimum_filter1d(offset, steps, mode="nearest"), steps, mode="nearest"
         )
@@ -303,15 +297,16 @@ def _without_traps(streets: Streets) -> Streets:
     return Streets(streets.middle, [streets.lanes[lane] for lane in turns], renumbered)
 
 
-def _contours(street_map: StreetMap, room: np.ndarray, level: float) -> list[np.ndarray]:
-    """Lines (point, 2) of equal distance to the walls, `level` [m] beyond the clearance, within the radius."""
+def _contours(street_map: StreetMap, chosen: np.ndarray, level: float) -> list[np.ndarray]:
+    """Lines (point, 2) of equal distance to the walls, `level` [m] beyond the clearance, in the chosen cells (x, y)."""
     from skimage.measure import find_contours
 
     ways = []
-    for contour in find_contours(room, street_map.clearance + level):
+    for contour in find_contours(street_map.room, street_map.clearance + level):
         line = _resample(street_map.centres(contour))
         line = _safe(street_map, _smooth(line, SMOOTHING["pavement"]), line, within=False)
-        good = _is_safe(street_map, line)
+        cells = np.round((line - street_map.origin) / street_map.cell_size).astype(int)
+        good = _is_safe(street_map, line) & chosen[cells[:, 0], cells[:, 1]]
         if not good.all() and np.array_equal(line[0], line[-1]):
             # So that a round way that is cut begins at a cut, not in the middle of a piece.
             turn = int(np.argmin(good))

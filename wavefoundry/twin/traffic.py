@@ -44,7 +44,7 @@ def simulate(street_map: StreetMap, traffic: Traffic, sampling: Sampling, genera
     """
     ranges = [traffic.vehicle_speed] * traffic.vehicles + [traffic.pedestrian_speed] * traffic.pedestrians
     speed = np.array([generator.uniform(*limits) for limits in ranges])
-    streets, pavements = find_streets(street_map, traffic.lane_offset), find_pavements(street_map)
+    streets, pavements = find_streets(street_map), find_pavements(street_map)
     if traffic.vehicles and not streets.lanes:
         raise InputError(
             f"traffic.vehicles {traffic.vehicles}: the ground within {street_map.radius:g} m of "
@@ -124,7 +124,11 @@ def _travel(street_map: StreetMap, draw, speed: float, sampling: Sampling) -> tu
         way = np.concatenate([way, street_map.height_at(way)[:, None]], axis=-1)
         along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1))])
         start, end = (_points_at(way, along, speed * starts + ahead) for ahead in (0.0, step))
-        direction = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
+        chord = np.linalg.norm(end - start, axis=1, keepdims=True)
+        if chord.min() < 0.5 * step:
+            # Turning round on the spot.
+            continue
+        direction = (end - start) / chord
         slots = start[:, None] + speed * np.linspace(0, duration, sampling.slots)[:, None] * direction[:, None]
         if street_map.is_walkable(slots[..., :2]).all():
             return start, direction
