@@ -80,8 +80,8 @@ class ImportedArrays(Section):
             for block in blocks:
                 if block.slot >= self.slots or block.subcarrier >= self.subcarriers:
                     raise ValueError(
-                        f"blocks.{name}: {block.variable!r} begins at slot {block.slot}, subcarrier {block.subcarrier}, "
-                        f"outside of the {self.slots} slots and {self.subcarriers} subcarriers"
+                        f"blocks.{name}: {block.variable!r} begins at slot {block.slot}, subcarrier "
+                        f"{block.subcarrier}, outside of the {self.slots} slots and {self.subcarriers} subcarriers"
                     )
         return self
 
