@@ -35,15 +35,15 @@ def write_csi(source: Path, target: Path, ofdm: OFDM, parameters: BaseModel, map
     import numpy as np
 
     from storage.csi_store import open_store, write_store
-    from wavefoundry.csi.path_response import frequency_response, link_chunks
+    from wavefoundry.csi.path_response import chunks, frequency_response
 
     paths = open_store(source, "paths")
-    chunks = list(link_chunks(paths.sizes["sample"], ofdm))
+    runs = list(chunks(paths.sizes["sample"], ofdm.links_per_call))
     gains = []
 
     def parts() -> Iterator:
-        units = ((_loaded(source, paths, links), ofdm) for links in chunks)
-        for links, csi in zip(chunks, map_units(frequency_response, units, len(chunks)), strict=True):
+        units = ((_loaded(source, paths, links), ofdm) for links in runs)
+        for links, csi in zip(runs, map_units(frequency_response, units, len(runs)), strict=True):
             values = csi.numpy()
             gains.append(10 * np.log10(np.mean(np.abs(values.astype(np.complex128)) ** 2, axis=(1, 2, 3))))
             yield _dataset(paths.isel(sample=links), values, ofdm, parameters)

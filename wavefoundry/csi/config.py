@@ -13,9 +13,7 @@ class OFDM(Section):
     timing_advance: NonNegative = Field(
         description="the first path of a sample arrives this long after the start of the delay axis [s]"
     )
-    links_per_call: Count = Field(
-        description="samples turned into CSI together; bounds memory, part of the rounding"
-    )
+    links_per_call: Count = Field(description="samples in a unit of work, which bounds memory")
 
 
 class AngleDelay(Section):

@@ -16,27 +16,30 @@ import xarray as xr
 from wavefoundry.csi.config import OFDM
 from wavefoundry.csi.tracks import Evolution, Tracks, evolve
 
+# Links that are computed together, so that what is between the factors and the product stays in the processor's cache.
+BLOCK = 32
+
 
 def subcarrier_offsets(ofdm: OFDM) -> np.ndarray:
     """Offsets (subcarrier,) [Hz] from the carrier; subcarrier number K // 2 lies on it."""
     return (np.arange(ofdm.subcarriers) - ofdm.subcarriers // 2) * ofdm.subcarrier_spacing
 
 
-def link_chunks(samples: int, ofdm: OFDM) -> Iterator[slice]:
-    """Samples that are computed together."""
-    for first in range(0, samples, ofdm.links_per_call):
-        yield slice(first, min(first + ofdm.links_per_call, samples))
+def chunks(samples: int, size: int) -> Iterator[slice]:
+    """Runs of at most `size` samples."""
+    for first in range(0, samples, size):
+        yield slice(first, min(first + size, samples))
 
 
 def frequency_response(paths: xr.Dataset, ofdm: OFDM, device: str = "cpu") -> torch.Tensor:
-    """CSI of all samples of a paths data set, `links_per_call` of them at a time.
+    """CSI of all samples of a paths data set; what it needs of memory besides does not grow with their number.
 
     The delays of a sample are shifted by one constant, the same for all its slots, such that its first path arrives at
     `timing_advance`: the receiver is synchronised once, at the start of the sample.
 
     Args:
         paths: Dataset of kind "paths" (docs/data-contract.md), ray-traced or statistical.
-        ofdm: subcarriers, timing advance, and how many samples are computed together.
+        ofdm: subcarriers and timing advance.
         device: where torch computes.
 
     Returns:
@@ -46,7 +49,7 @@ def frequency_response(paths: xr.Dataset, ofdm: OFDM, device: str = "cpu") -> to
     csi = torch.empty(shape, dtype=torch.complex64)
     offsets = torch.from_numpy(subcarrier_offsets(ofdm)).to(device)
     respond = _cluster_samples if "coefficient" in paths else _track_samples
-    for links in link_chunks(shape[0], ofdm):
+    for links in chunks(shape[0], BLOCK):
         here = csi[links] if offsets.device == csi.device else None
         found = respond(paths.isel(sample=links), offsets, ofdm.timing_advance, here)
         if here is None:

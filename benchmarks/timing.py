@@ -1,0 +1,17 @@
+"""Times of functions that are compared with each other, taken in turn."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median wall time [s] of each function: one warm-up of all, then `rounds` rounds in which each runs once."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for turn in range(rounds + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if turn:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
