@@ -1,0 +1,73 @@
+"""Units of work on processes: in order, the same wherever they run, done again when their worker dies."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.scale_out import Workers, workers
+from wavefoundry.errors import InputError
+
+
+def square(value: int) -> np.ndarray:
+    return np.full(3, value**2)
+
+
+def die_once(marker: Path, value: int) -> int:
+    """Kills its own process the first time."""
+    if value == 2 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value + 100
+
+
+def process(_: int) -> int:
+    return os.getpid()
+
+
+def results(function, arguments, processes=2):
+    with workers(Workers(processes=processes, scheduler=None), "test") as map_units:
+        return list(map_units(function, arguments))
+
+
+def test_results_are_those_of_a_plain_loop_in_its_order():
+    arguments = [(value,) for value in range(9)]
+    alone, together = (results(square, arguments, processes) for processes in (1, 2))
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_a_single_unit_starts_no_process():
+    assert results(process, [(0,)]) == [os.getpid()]
+
+
+def test_the_unit_of_a_killed_worker_is_done_again(tmp_path):
+    assert results(die_once, [(tmp_path / "died", value) for value in range(6)]) == [100, 101, 102, 103, 104, 105]
+    assert (tmp_path / "died").exists()
+
+
+def test_several_processes_share_the_work():
+    assert len(set(results(process, [(value,) for value in range(12)]))) == 2
+
+
+def test_a_running_cluster_is_taken_from_the_environment(monkeypatch):
+    import dask
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        dask.config.set({"scheduler-address": cluster.scheduler_address}),
+        workers(Workers(processes=1, scheduler=None), "test") as map_units,
+    ):
+        here = set(map_units(process, [(0,), (1,)]))
+    assert len(here) == 1 and os.getpid() not in here
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr("stages.scale_out.PATIENCE", 1)
+    with (
+        pytest.raises(InputError, match=r"workers.scheduler tcp://127.0.0.1:9: no Dask scheduler"),
+        workers(Workers(processes=1, scheduler="tcp://127.0.0.1:9"), "test") as map_units,
+    ):
+        list(map_units(process, [(0,), (1,)]))
