@@ -13,7 +13,7 @@ from wavefoundry.csi.path_response import subcarrier_offsets
 from wavefoundry.errors import InputError
 from wavefoundry.imports.config import ANTENNA_AXES, Block, ImportedArrays
 from wavefoundry.imports.files import StoredArray, open_array
-from wavefoundry.twin.array import element_positions
+from wavefoundry.twin.dataset import describe, sample_coordinates, signal_attributes
 
 SPLITS = ("train", "validation", "test")
 
@@ -224,54 +224,32 @@ def _require_sound(source: _Source, csi: np.ndarray, rows: slice) -> None:
 def _dataset(
     section: ImportedArrays, csi: np.ndarray, source: _Source, indices: slice, rows: slice, seed: int
 ) -> xr.Dataset:
-    elements = element_positions(section.array)
     variables = {
         "csi": (
             ("sample", "time", "antenna", "subcarrier"),
             csi,
-            _describe("1", "channel frequency response, base station to user"),
+            describe("1", "channel frequency response, base station to user"),
         ),
-        "trajectory": (("sample",), source.trajectory[rows], _describe("1", "index of the user")),
-        "split": (("sample",), source.split[rows], _describe("1", "split of the sample's trajectory")),
+        "trajectory": (("sample",), source.trajectory[rows], describe("1", "index of the user")),
+        "split": (("sample",), source.split[rows], describe("1", "split of the sample's trajectory")),
     }
     if section.speed is not None:
         speed = np.linspace(*section.speed, source.lengths[0])[indices].repeat(
             len(csi) // (indices.stop - indices.start)
         )
-        variables["speed"] = (("sample",), speed, _describe("m s-1", "speed of the user"))
-    coordinates = {
-        "time": (
-            ("time",),
-            np.arange(section.slots) * section.slot_duration,
-            _describe("s", "time from the first slot of the sample"),
-        ),
-        "antenna": (("antenna",), np.arange(len(elements), dtype=np.int32), _describe("1", "antenna index")),
-        "element_position": (
-            ("antenna", "xyz"),
-            elements,
-            _describe("1", "position of the antenna element in wavelengths, frame of the base station"),
-        ),
+        variables["speed"] = (("sample",), speed, describe("m s-1", "speed of the user"))
+    coordinates = sample_coordinates(np.arange(section.slots) * section.slot_duration, section.array) | {
         "subcarrier": (
             ("subcarrier",),
             subcarrier_offsets(section),
-            _describe("Hz", "offset of the subcarrier from the carrier frequency"),
-        ),
+            describe("Hz", "offset of the subcarrier from the carrier frequency"),
+        )
     }
-    attributes = {
-        "carrier_frequency": section.carrier_frequency,
+    attributes = signal_attributes(section.carrier_frequency, section.array) | {
         "bandwidth": section.subcarriers * section.subcarrier_spacing,
-        "array_rows": section.array.rows,
-        "array_columns": section.array.columns,
-        "array_spacing": section.array.spacing,
-        "array_pattern": section.array.pattern,
-        "polarisation": section.array.polarisation,
-        "generator": f"import ({section.kind})",
+        "generator": f"import of {section.kind}",
         "generator_version": "unknown",
         "seed": seed,
         "parameters": json.dumps(section.model_dump(), sort_keys=True),
     }
     return xr.Dataset(variables, coordinates, attributes)
-
-
-def _describe(units: str, long_name: str) -> dict:
-    return {"units": units, "long_name": long_name}

@@ -5,18 +5,21 @@ of propagation where the ray tracer does not put it into the phase, and its Dopp
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from scipy.constants import c
 
 from wavefoundry.errors import InputError
 from wavefoundry.imports.config import ImportedDeepMIMO
 from wavefoundry.imports.files import open_array
-from wavefoundry.twin.array import element_positions, rotation_matrix
+from wavefoundry.twin.array import rotation_matrix
+from wavefoundry.twin.continuation import Paths
+from wavefoundry.twin.dataset import paths_dataset, signal_attributes
+from wavefoundry.twin.traffic import Tracks
 
-SPEED_OF_LIGHT = 299792458.0  # [m/s]
 PARAMETERS = "params.json"
 # Interaction code of a path without interactions.
 LINE_OF_SIGHT = 0
@@ -56,34 +59,29 @@ def read_deepmimo(section: ImportedDeepMIMO, seed: int) -> xr.Dataset:
             receivers are reached.
     """
     folder = Path(section.files)
-    points = _points(section, folder)
-    stations = [_rays(section, folder, number) for number in range(points)]
+    stations = [_rays(section, folder, number) for number in range(_points(section, folder))]
     generator = np.random.default_rng(seed)
-    reached = np.any([np.isfinite(rays.power).any(1) for rays in stations], axis=0)
-    if reached.sum() < section.users:
-        raise InputError(f"{folder}: {reached.sum()} receivers are reached by a path, users is {section.users}")
-    users = np.sort(generator.choice(np.flatnonzero(reached), section.users, replace=False))
-    speed, heading = generator.uniform(*section.speed, len(users)), generator.uniform(0, 2 * np.pi, len(users))
-    velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading), np.zeros(len(users))], axis=-1)
-    samples = [
-        (station, user)
-        for station, rays in enumerate(stations)
-        for user in np.flatnonzero(np.isfinite(rays.power[users]).any(1))
-    ]
-    station, user = np.array(samples).T
-    taken = [
-        _taken(section, rays, users[user[station == number]], velocity[user[station == number]])
-        for number, rays in enumerate(stations)
-    ]
-    most = max(part["delay"].shape[1] for part in taken)
-    paths = {
-        name: np.concatenate([_padded(part[name], most) for part in taken])
-        for name in taken[0]
-        if name != "line_of_sight"
-    }
-    line_of_sight = np.concatenate([part["line_of_sight"] for part in taken])
-    places = stations[0].rx_pos[users].astype(float)
-    return _dataset(section, paths, line_of_sight, (station, user), (places, velocity, speed), stations, seed)
+    reached = np.flatnonzero(np.any([np.isfinite(rays.power).any(1) for rays in stations], axis=0))
+    if len(reached) < section.users:
+        raise InputError(f"{folder}: {len(reached)} receivers are reached by a path, users is {section.users}")
+    users = np.sort(generator.choice(reached, section.users, replace=False))
+    time = np.arange(section.slots) * section.slot_duration
+    tracks = _motion(section, stations[0].rx_pos[users].astype(float), time, generator)
+    parts = [_strongest(section, rays, users, tracks.velocity[:, 0]) for rays in stations]
+    paths = Paths(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Paths)))
+    if not all(np.isfinite(getattr(paths, field.name)).all() for field in fields(Paths)):
+        raise InputError(f"{folder}: a path with power has a phase, delay or angle that is NaN or infinite")
+    line_of_sight = (paths.valid & (paths.kind == LINE_OF_SIGHT)).any((1, 2))
+    dataset = paths_dataset(paths, tracks, line_of_sight, time, np.zeros(1), section.array)
+    return dataset.assign_attrs(
+        signal_attributes(section.carrier_frequency, section.array),
+        base_station_positions=np.concatenate([rays.tx_pos[0] for rays in stations]).astype(float).tolist(),
+        base_station_orientations=[angle for _ in stations for angle in section.orientation],
+        generator="import of deepmimo",
+        generator_version="unknown",
+        seed=seed,
+        parameters=json.dumps(section.model_dump(), sort_keys=True),
+    )
 
 
 def _points(section: ImportedDeepMIMO, folder: Path) -> int:
@@ -115,125 +113,70 @@ def _points(section: ImportedDeepMIMO, folder: Path) -> int:
 
 
 def _rays(section: ImportedDeepMIMO, folder: Path, point: int) -> _Rays:
-    fields = {}
-    for name in _Rays.__dataclass_fields__:
+    matrices = {}
+    for name in (field.name for field in fields(_Rays)):
         stem = f"{name}_t{section.transmitters:03}_tx{point:03}_r{section.receivers:03}"
         kind = next((kind for kind in ("npz", "mat") if (folder / f"{stem}.{kind}").exists()), None)
         if kind is None:
             raise InputError(f"{folder}: neither {stem}.npz nor {stem}.mat is there")
         with open_array(kind, folder / f"{stem}.{kind}", name) as array:
-            fields[name] = array.read(0, slice(None))
-    shape = fields["power"].shape
-    for name, values in fields.items():
+            matrices[name] = array.read(0, slice(None))
+    shape = matrices["power"].shape
+    for name, values in matrices.items():
         expected = {"rx_pos": (shape[0], 3), "tx_pos": (1, 3)}.get(name, shape)
         if values.shape != expected:
             raise InputError(f"{folder}: {name} of transmitter {point} has shape {values.shape}, expected {expected}")
-    return _Rays(**fields)
+    return _Rays(**matrices)
 
 
-def _taken(section: ImportedDeepMIMO, rays: _Rays, receivers: np.ndarray, velocity: np.ndarray) -> dict:
-    """The strongest paths of some receivers, 0 where there is none."""
+def _motion(section: ImportedDeepMIMO, places: np.ndarray, time: np.ndarray, generator: np.random.Generator) -> Tracks:
+    """One window of constant velocity from each place (user, xyz)."""
+    speed, heading = generator.uniform(*section.speed, len(places)), generator.uniform(0, 2 * np.pi, len(places))
+    velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading), np.zeros(len(places))], axis=-1)
+    return Tracks((places[:, None] + velocity[:, None] * time[:, None])[:, None], velocity[:, None], speed)
+
+
+def _strongest(section: ImportedDeepMIMO, rays: _Rays, receivers: np.ndarray, velocity: np.ndarray) -> Paths:
+    """The `max_paths` strongest paths from one base station to receivers with the velocities (receiver, xyz)."""
     power = np.nan_to_num(rays.power[receivers].astype(float), nan=-np.inf)
     order = np.argsort(-power, axis=1, kind="stable")[:, : section.max_paths]
+    # Stations can have different numbers of paths.
+    missing = [(0, 0), (0, section.max_paths - order.shape[1])]
 
     def chosen(values: np.ndarray) -> np.ndarray:
-        return np.take_along_axis(values[receivers].astype(float), order, axis=1)
+        return np.pad(np.take_along_axis(values, order, axis=1), missing, constant_values=np.nan)
 
-    valid = np.isfinite(np.take_along_axis(power, order, axis=1))
-    delay = chosen(rays.delay)
-    # The phase of many turns in double precision.
-    turns = chosen(rays.phase) / 360 - (0.0 if section.carrier_phase else section.carrier_frequency * delay)
-    amplitude = 10 ** (np.take_along_axis(power, order, axis=1) / 20) * np.exp(2j * np.pi * turns)
-    arrival = _direction(chosen(rays.aoa_el), chosen(rays.aoa_az))
-    departure = _direction(chosen(rays.aod_el), chosen(rays.aod_az)) @ rotation_matrix(section.orientation)
-    doppler = (arrival * velocity[:, None]).sum(-1) * section.carrier_frequency / SPEED_OF_LIGHT
+    power, phase, delay, kind, *angles = (
+        chosen(values[receivers].astype(float))
+        for values in (
+            rays.power,
+            rays.phase,
+            rays.delay,
+            rays.inter,
+            rays.aoa_el,
+            rays.aoa_az,
+            rays.aod_el,
+            rays.aod_az,
+        )
+    )
+    valid = np.isfinite(power)
+    # Many turns, so in double precision.
+    turns = phase / 360 - (0.0 if section.carrier_phase else section.carrier_frequency * delay)
+    arrival, departure = _direction(*angles[:2]), _direction(*angles[2:]) @ rotation_matrix(section.orientation)
     values = {
-        "amplitude": amplitude.astype(np.complex64)[..., None],
-        "delay": delay,
-        "doppler": doppler,
-        "zenith": np.arccos(np.clip(departure[..., 2], -1, 1)),
-        "azimuth": np.arctan2(departure[..., 1], departure[..., 0]),
+        "amplitude": (10 ** (power / 20) * np.exp(2j * np.pi * turns))[..., None].astype(np.complex64),
+        "delay": delay.astype(np.float32),
+        "doppler": ((arrival @ velocity[:, :, None])[..., 0] * section.carrier_frequency / c).astype(np.float32),
+        "zenith": np.arccos(np.clip(departure[..., 2], -1, 1)).astype(np.float32),
+        "azimuth": np.arctan2(departure[..., 1], departure[..., 0]).astype(np.float32),
+        "kind": kind,
     }
-    cleared = {
-        name: np.where(valid.reshape(*valid.shape, *[1] * (part.ndim - 2)), part, 0) for name, part in values.items()
-    }
-    for name, part in cleared.items():
-        if not np.isfinite(part).all():
-            raise InputError(f"{section.files}: {name} of a path of receiver {receivers[0]} or after is not finite")
-    direct = valid & (chosen(rays.inter) == LINE_OF_SIGHT)
-    return cleared | {"valid": valid, "line_of_sight": direct.any(1)}
+    cleared = {name: np.where(valid[..., None] if part.ndim == 3 else valid, part, 0) for name, part in values.items()}
+    cleared = {name: part.astype(values[name].dtype)[:, None] for name, part in cleared.items()}
+    return Paths(**cleared | {"kind": cleared["kind"].astype(np.int64)}, valid=valid[:, None])
 
 
 def _direction(zenith: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
     """Unit vectors (..., xyz) of angles in degrees."""
     zenith, azimuth = np.radians(zenith), np.radians(azimuth)
     return np.stack([np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)], axis=-1)
-
-
-def _padded(values: np.ndarray, paths: int) -> np.ndarray:
-    """(sample, path, ...) filled up with 0 to the given number of paths."""
-    missing = [(0, 0), (0, paths - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
-    return np.pad(values, missing)
-
-
-def _dataset(section, paths: dict, line_of_sight, index, motion, stations: list[_Rays], seed: int) -> xr.Dataset:
-    station, user = index
-    places, velocity, speed = motion
-    time = np.arange(section.slots) * section.slot_duration
-    elements = element_positions(section.array)
-    described = {
-        "amplitude": ("1", "complex gain of the path at the key, with carrier phase"),
-        "delay": ("s", "propagation delay of the path"),
-        "doppler": ("Hz", "Doppler shift of the path"),
-        "zenith": ("rad", "zenith angle of departure, frame of the base station"),
-        "azimuth": ("rad", "azimuth angle of departure, frame of the base station"),
-        "valid": ("1", "whether the path exists at the key"),
-    }
-    dimensions = ("sample", "key", "path", "polarisation")
-    variables = {
-        name: (dimensions[: paths[name].ndim + 1], paths[name][:, None], _describe(*description))
-        for name, description in described.items()
-    }
-    position = places[user][:, None] + velocity[user][:, None] * time[:, None]
-    variables |= {
-        "position": (("sample", "time", "xyz"), position, _describe("m", "position of the user")),
-        "velocity": (
-            ("sample", "time", "xyz"),
-            np.broadcast_to(velocity[user][:, None], position.shape),
-            _describe("m s-1", "velocity of the user"),
-        ),
-        "speed": (("sample",), speed[user], _describe("m s-1", "speed of the user")),
-        "los": (("sample",), line_of_sight, _describe("1", "line of sight at the first slot")),
-        "trajectory": (("sample",), user.astype(np.int32), _describe("1", "index of the user")),
-        "base_station": (("sample",), station.astype(np.int32), _describe("1", "index of the base station")),
-    }
-    coordinates = {
-        "time": (("time",), time, _describe("s", "time from the first slot of the sample")),
-        "key_time": (("key",), np.zeros(1), _describe("s", "time of the key position")),
-        "antenna": (("antenna",), np.arange(len(elements), dtype=np.int32), _describe("1", "antenna index")),
-        "element_position": (
-            ("antenna", "xyz"),
-            elements,
-            _describe("1", "position of the antenna element in wavelengths, frame of the base station"),
-        ),
-    }
-    attributes = {
-        "carrier_frequency": section.carrier_frequency,
-        "array_rows": section.array.rows,
-        "array_columns": section.array.columns,
-        "array_spacing": section.array.spacing,
-        "array_pattern": section.array.pattern,
-        "polarisation": section.array.polarisation,
-        "base_station_positions": np.concatenate([rays.tx_pos[0] for rays in stations]).astype(float).tolist(),
-        "base_station_orientations": [angle for _ in stations for angle in section.orientation],
-        "generator": "import (deepmimo)",
-        "generator_version": "unknown",
-        "seed": seed,
-        "windows_total": len(stations) * section.users,
-        "parameters": json.dumps(section.model_dump(), sort_keys=True),
-    }
-    return xr.Dataset(variables, coordinates, attributes)
-
-
-def _describe(units: str, long_name: str) -> dict:
-    return {"units": units, "long_name": long_name}

@@ -8,6 +8,7 @@ import xarray as xr
 
 from wavefoundry.twin.array import element_positions
 from wavefoundry.twin.config import Array, RayTracedTwin, StatisticalTwin
+from wavefoundry.twin.continuation import Paths
 from wavefoundry.twin.ray_tracing import Traced
 from wavefoundry.twin.statistical import Clusters
 from wavefoundry.twin.traffic import Tracks
@@ -17,29 +18,13 @@ FRAME = "frame of the base station"
 
 def ray_traced_dataset(twin: RayTracedTwin, tracks: Tracks, traced: Traced, seed: int) -> xr.Dataset:
     """One sample for every window that a path reaches; `traced` holds all (station, user, window), row by row."""
-    paths = traced.paths
-    kept = np.flatnonzero(paths.valid.any((1, 2)))
-    described = {
-        "amplitude": ("1", "complex gain of the path at the key, with element pattern and carrier phase"),
-        "delay": ("s", "propagation delay of the path"),
-        "doppler": ("Hz", "Doppler shift of the path"),
-        "zenith": ("rad", f"zenith angle of departure, {FRAME}"),
-        "azimuth": ("rad", f"azimuth angle of departure, {FRAME}"),
-        "valid": ("1", "whether the path exists at the key"),
-    }
-    dimensions = ("sample", "key", "path", "polarisation")
-    variables = {
-        name: (dimensions[: getattr(paths, name).ndim], getattr(paths, name)[kept], _describe(*description))
-        for name, description in described.items()
-    }
     sampling = twin.site.sampling
     time = np.arange(sampling.slots) * sampling.slot_duration
-    dataset = _with_samples(variables, tracks, kept, traced.line_of_sight, time, twin.array)
-    return _with_keys(dataset, time[twin.key_slots()]).assign_attrs(
+    dataset = paths_dataset(traced.paths, tracks, traced.line_of_sight, time, time[twin.key_slots()], twin.array)
+    return dataset.assign_attrs(
         _attributes(twin, "sionna-rt", seed),
         base_station_positions=[value for station in twin.base_stations for value in station.position],
         base_station_orientations=[value for station in twin.base_stations for value in station.orientation],
-        windows_total=len(paths.valid),
     )
 
 
@@ -49,14 +34,14 @@ def statistical_dataset(twin: StatisticalTwin, tracks: Tracks, clusters: Cluster
         "coefficient": (
             ("sample", "path", "antenna", "time"),
             clusters.coefficient,
-            _describe("1", "complex gain of the path, with path loss, shadowing, array and Doppler"),
+            describe("1", "complex gain of the path, with path loss, shadowing, array and Doppler"),
         ),
         "delay": (
             ("sample", "key", "path"),
             clusters.delay[:, None],
-            _describe("s", "delay of the path relative to the first one"),
+            describe("s", "delay of the path relative to the first one"),
         ),
-        "valid": (("sample", "key", "path"), clusters.valid[:, None], _describe("1", "whether the entry is a path")),
+        "valid": (("sample", "key", "path"), clusters.valid[:, None], describe("1", "whether the entry is a path")),
     }
     line_of_sight = np.full(twin.users, twin.line_of_sight)
     time = np.arange(twin.slots) * twin.slot_duration
@@ -69,7 +54,39 @@ def statistical_dataset(twin: StatisticalTwin, tracks: Tracks, clusters: Cluster
     )
 
 
-def _describe(units: str, long_name: str) -> dict:
+def paths_dataset(
+    paths: Paths, tracks: Tracks, line_of_sight: np.ndarray, time: np.ndarray, key_times: np.ndarray, array: Array
+) -> xr.Dataset:
+    """One sample for every window that a path reaches, without attributes of its origin.
+
+    Args:
+        paths: of all links (station, user, window), row by row.
+        tracks: motion of the users.
+        line_of_sight: (link,) bool.
+        time: (slot,) [s].
+        key_times: (key,) [s].
+        array: of the base stations.
+    """
+    kept = np.flatnonzero(paths.valid.any((1, 2)))
+    described = {
+        "amplitude": ("1", "complex gain of the path at the key, with element pattern and carrier phase"),
+        "delay": ("s", "propagation delay of the path"),
+        "doppler": ("Hz", "Doppler shift of the path"),
+        "zenith": ("rad", f"zenith angle of departure, {FRAME}"),
+        "azimuth": ("rad", f"azimuth angle of departure, {FRAME}"),
+        "valid": ("1", "whether the path exists at the key"),
+    }
+    dimensions = ("sample", "key", "path", "polarisation")
+    variables = {
+        name: (dimensions[: getattr(paths, name).ndim], getattr(paths, name)[kept], describe(*description))
+        for name, description in described.items()
+    }
+    dataset = _with_samples(variables, tracks, kept, line_of_sight, time, array)
+    return _with_keys(dataset, key_times).assign_attrs(windows_total=len(paths.valid))
+
+
+def describe(units: str, long_name: str) -> dict:
+    """Attributes of a variable."""
     return {"units": units, "long_name": long_name}
 
 
@@ -79,51 +96,61 @@ def _with_samples(variables, tracks: Tracks, kept, line_of_sight, time, array: A
     station, user_window = np.divmod(kept, users * windows)
     user, window = np.divmod(user_window, windows)
     velocity = np.broadcast_to(tracks.velocity[:, :, None], (users, windows, slots, 3))
-    elements = element_positions(array)
     return xr.Dataset(
         {
             **variables,
             "position": (
                 ("sample", "time", "xyz"),
                 tracks.position[user, window],
-                _describe("m", "position of the user"),
+                describe("m", "position of the user"),
             ),
-            "velocity": (("sample", "time", "xyz"), velocity[user, window], _describe("m s-1", "velocity of the user")),
-            "speed": (("sample",), tracks.speed[user], _describe("m s-1", "speed of the user")),
-            "los": (("sample",), line_of_sight[kept], _describe("1", "line of sight at the first slot")),
-            "trajectory": (("sample",), user.astype(np.int32), _describe("1", "index of the user")),
-            "base_station": (("sample",), station.astype(np.int32), _describe("1", "index of the base station")),
-            "window": (("sample",), window.astype(np.int32), _describe("1", "index of the window of the user")),
+            "velocity": (("sample", "time", "xyz"), velocity[user, window], describe("m s-1", "velocity of the user")),
+            "speed": (("sample",), tracks.speed[user], describe("m s-1", "speed of the user")),
+            "los": (("sample",), line_of_sight[kept], describe("1", "line of sight at the first slot")),
+            "trajectory": (("sample",), user.astype(np.int32), describe("1", "index of the user")),
+            "base_station": (("sample",), station.astype(np.int32), describe("1", "index of the base station")),
+            "window": (("sample",), window.astype(np.int32), describe("1", "index of the window of the user")),
         },
-        coords={
-            "time": (("time",), time, _describe("s", "time from the first slot of the sample")),
-            "antenna": (("antenna",), np.arange(len(elements), dtype=np.int32), _describe("1", "antenna index")),
-            "element_position": (
-                ("antenna", "xyz"),
-                elements,
-                _describe("1", "position of the antenna element in wavelengths, frame of the base station"),
-            ),
-        },
+        coords=sample_coordinates(time, array),
     )
+
+
+def sample_coordinates(time: np.ndarray, array: Array) -> dict:
+    """Coordinates of samples with the given slots (time,) [s] and array."""
+    elements = element_positions(array)
+    return {
+        "time": (("time",), time, describe("s", "time from the first slot of the sample")),
+        "antenna": (("antenna",), np.arange(len(elements), dtype=np.int32), describe("1", "antenna index")),
+        "element_position": (
+            ("antenna", "xyz"),
+            elements,
+            describe("1", "position of the antenna element in wavelengths, frame of the base station"),
+        ),
+    }
 
 
 def _with_keys(dataset: xr.Dataset, key_times: np.ndarray) -> xr.Dataset:
     return dataset.assign_coords(
-        key_time=(("key",), key_times, _describe("s", "time of the key position from the first slot of the sample"))
+        key_time=(("key",), key_times, describe("s", "time of the key position from the first slot of the sample"))
     )
 
 
 def _attributes(twin: RayTracedTwin | StatisticalTwin, generator: str, seed: int) -> dict:
-    array = twin.array
+    return signal_attributes(twin.carrier_frequency, twin.array) | {
+        "generator": generator,
+        "generator_version": version(generator),
+        "seed": seed,
+        "parameters": json.dumps(twin.model_dump(), sort_keys=True),
+    }
+
+
+def signal_attributes(carrier_frequency: float, array: Array) -> dict:
+    """What a store says of the carrier [Hz] and the array."""
     return {
-        "carrier_frequency": twin.carrier_frequency,
+        "carrier_frequency": carrier_frequency,
         "array_rows": array.rows,
         "array_columns": array.columns,
         "array_spacing": array.spacing,
         "array_pattern": array.pattern,
         "polarisation": array.polarisation,
-        "generator": generator,
-        "generator_version": version(generator),
-        "seed": seed,
-        "parameters": json.dumps(twin.model_dump(), sort_keys=True),
     }
