@@ -1,0 +1,198 @@
+"""Paths of DeepMIMO scenarios: closed forms of a direct path, and the CSI of sionna-rt for the same paths."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.io
+from pydantic import ValidationError
+from scipy.constants import speed_of_light
+
+from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
+from wavefoundry.errors import InputError
+from wavefoundry.imports.config import ImportedDeepMIMO
+from wavefoundry.imports.deepmimo import read_deepmimo
+from wavefoundry.twin.array import element_positions, rotation_matrix
+
+CARRIER = 3.5e9
+STATION = np.array([1.0, -2.0, 20.0])
+ORIENTATION = [0.4, 0.1, -0.2]
+RECEIVERS = np.array([[50.0, 10.0, 1.5], [30.0, -25.0, 1.5], [20.0, 40.0, 1.5], [60.0, 5.0, 1.5], [-30.0, 9.0, 2.0]])
+
+
+def section(files, **changes) -> ImportedDeepMIMO:
+    values = {
+        "kind": "deepmimo",
+        "files": str(files),
+        "transmitters": 0,
+        "receivers": 1,
+        "carrier_frequency": CARRIER,
+        "carrier_phase": False,
+        "array": {"rows": 2, "columns": 3, "spacing": 0.5, "pattern": "iso", "polarisation": "V"},
+        "orientation": ORIENTATION,
+        "users": 4,
+        "speed": [10.0, 30.0],
+        "slots": 4,
+        "slot_duration": 1e-3,
+        "max_paths": 25,
+        "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
+        "ofdm": {"subcarriers": 8, "subcarrier_spacing": 180e3, "timing_advance": 0.0, "links_per_call": 100},
+    }
+    return ImportedDeepMIMO.model_validate(values | changes)
+
+
+def angles(vector):
+    """Azimuth and zenith [degree]."""
+    zenith = np.arccos(vector[:, 2] / np.linalg.norm(vector, axis=1))
+    return np.degrees(np.arctan2(vector[:, 1], vector[:, 0])), np.degrees(zenith)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A scenario of direct paths, and one receiver without any path; changes replace matrices."""
+
+    def make(form="npz", frequency=CARRIER, scenes=1, **changes):
+        vector = RECEIVERS - STATION
+        distance = np.linalg.norm(vector, axis=1)
+        departure, arrival = angles(vector), angles(-vector)
+        matrices = {
+            "power": 20 * np.log10(speed_of_light / CARRIER / (4 * np.pi * distance)),
+            "phase": np.zeros(len(distance)),
+            "delay": distance / speed_of_light,
+            "aod_az": departure[0],
+            "aod_el": departure[1],
+            "aoa_az": arrival[0],
+            "aoa_el": arrival[1],
+            "inter": np.zeros(len(distance)),
+        }
+        # A second path is there for nobody.
+        matrices = {name: np.stack([values, np.full(5, np.nan)], axis=1) for name, values in matrices.items()}
+        for values in matrices.values():
+            values[4] = np.nan
+        matrices |= {"rx_pos": RECEIVERS, "tx_pos": STATION[None]} | changes
+        for name, values in matrices.items():
+            path = tmp_path / f"{name}_t000_tx000_r001.{form}"
+            values = np.asarray(values, np.float32)
+            np.savez(path, **{name: values}) if form == "npz" else scipy.io.savemat(path, {name: values})
+        sets = [{"id": 0, "is_tx": True, "is_rx": False, "num_points": 1}]
+        sets += [{"id": 1, "is_tx": False, "is_rx": True, "num_points": 5}]
+        parameters = {
+            "txrx_sets": {f"txrx_set_{entry['id']}": entry for entry in sets},
+            "scene": {"num_scenes": scenes},
+            "rt_params": {"frequency": frequency},
+        }
+        (tmp_path / "params.json").write_text(json.dumps(parameters))
+        return tmp_path
+
+    return make
+
+
+@pytest.mark.parametrize("form", ["npz", "mat"])
+@pytest.mark.parametrize("carrier_phase", [False, True])
+def test_direct_path_is_the_closed_form(folder, form, carrier_phase):
+    """Free space: lambda / (4 pi d), the phase of the carrier, Doppler v . u / lambda, a plane wave over the array."""
+    delays = np.linalg.norm(RECEIVERS - STATION, axis=1) / speed_of_light
+    phase = np.degrees(np.angle(np.exp(-2j * np.pi * CARRIER * delays)))[:, None] * [1.0, np.nan]
+    stated = section(folder(form, **({"phase": phase} if carrier_phase else {})), carrier_phase=carrier_phase)
+    paths = read_deepmimo(stated, seed=3)
+    assert paths.sizes["sample"] == 4 and paths["los"].values.all()
+    csi = frequency_response(paths, stated.ofdm).numpy()
+    start, velocity = paths["position"].values[:, 0], paths["velocity"].values[:, 0]
+    assert {tuple(place) for place in start.round(3)} == {tuple(place) for place in RECEIVERS[:4]}
+    np.testing.assert_allclose(np.linalg.norm(velocity, axis=1), paths["speed"].values)
+    assert paths["speed"].values.min() >= 10 and paths["speed"].values.max() <= 30
+
+    vector = start - STATION
+    distance = np.linalg.norm(vector, axis=1)
+    towards_station = -vector / distance[:, None]
+    doppler = (velocity * towards_station).sum(1) * CARRIER / speed_of_light
+    np.testing.assert_allclose(paths["doppler"].values[:, 0, 0], doppler, atol=1e-2)
+    local = -towards_station @ rotation_matrix(ORIENTATION)
+    wave = np.exp(2j * np.pi * local @ element_positions(stated.array).T)
+    gain = speed_of_light / CARRIER / (4 * np.pi * distance) * np.exp(-2j * np.pi * CARRIER * distance / speed_of_light)
+    turning = np.exp(2j * np.pi * doppler[:, None] * np.arange(4) * 1e-3)
+    expected = gain[:, None, None] * turning[:, :, None] * wave[:, None]
+    # One path that arrives at 0 after synchronisation: the same on all subcarriers.
+    np.testing.assert_allclose(csi, np.repeat(expected[..., None], 8, axis=-1), rtol=0, atol=5e-3 * np.abs(gain).max())
+    # The Doppler shift is what the motion does to the length of the path.
+    moved = np.linalg.norm(vector + velocity * 1e-4, axis=1) - distance
+    np.testing.assert_allclose(doppler, -moved / 1e-4 * CARRIER / speed_of_light, rtol=1e-2, atol=0.1)
+
+
+def test_users_and_motion_repeat_with_the_seed(folder):
+    stated = section(folder(), users=3)
+    first, again, other = (read_deepmimo(stated, seed) for seed in (0, 0, 1))
+    for name in first.variables:
+        np.testing.assert_array_equal(first[name].values, again[name].values)
+    assert (first["velocity"].values != other["velocity"].values).any()
+    assert len(np.unique(first["trajectory"].values)) == 3
+
+
+@pytest.mark.parametrize(
+    ("made", "stated", "message"),
+    [
+        ({"frequency": 28e9}, {}, r"traced at 2\.8e\+10 Hz, carrier_frequency is 3\.5e\+09 Hz"),
+        ({"scenes": 4}, {}, "4 scenes; only static"),
+        ({}, {"transmitters": 1}, "transmitters is 1, allowed: 0"),
+        ({}, {"receivers": 2}, "receivers is 2, allowed: 1"),
+        ({}, {"users": 5}, "4 receivers are reached by a path, users is 5"),
+        ({"delay": np.zeros((5, 1))}, {}, r"delay of transmitter 0 has shape \(5, 1\), expected \(5, 2\)"),
+        ({"phase": np.full((5, 2), np.nan)}, {}, "NaN or infinite"),
+    ],
+)
+def test_faults_of_a_scenario_are_named(folder, made, stated, message):
+    with pytest.raises(InputError, match=message):
+        read_deepmimo(section(folder(**made), **stated), seed=0)
+
+
+def test_incomplete_folders_are_named(folder, tmp_path):
+    with pytest.raises(InputError, match=r"params\.json: no such file; files must be the folder of a DeepMIMO"):
+        read_deepmimo(section(tmp_path / "absent"), seed=0)
+    made = folder()
+    (made / "aoa_el_t000_tx000_r001.npz").unlink()
+    with pytest.raises(InputError, match="neither aoa_el_t000_tx000_r001"):
+        read_deepmimo(section(made), seed=0)
+    (made / "params.json").write_text("{}")
+    with pytest.raises(InputError, match="no parameters of a DeepMIMO v4 scenario"):
+        read_deepmimo(section(made), seed=0)
+
+
+def test_other_elements_than_isotropic_ones_are_refused():
+    with pytest.raises(ValidationError, match="allowed: iso and V"):
+        section("absent", array={"rows": 1, "columns": 4, "spacing": 0.5, "pattern": "tr38901", "polarisation": "V"})
+
+
+def test_csi_is_that_of_the_ray_tracer(tmp_path, monkeypatch):
+    """A scene of sionna-rt, exported by DeepMIMO and imported here, against the ray tracer's own response."""
+    from wavefoundry.twin.llvm import prepare_ray_tracer
+
+    prepare_ray_tracer()
+    monkeypatch.chdir(tmp_path)
+    import deepmimo
+    import sionna.rt as rt
+    from deepmimo.exporters.sionna_exporter import sionna_exporter
+
+    scene = rt.load_scene(rt.scene.simple_street_canyon, merge_shapes=True)
+    scene.frequency = CARRIER
+    scene.tx_array = scene.rx_array = rt.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization="V")
+    scene.add(rt.Transmitter("station", position=[-33.0, 0.0, 20.0]))
+    places = [[-20.0, 3.0, 1.5], [10.0, -4.0, 1.5], [0.0, 5.0, 1.5], [-55.0, 2.0, 1.5]]
+    for number, place in enumerate(places):
+        scene.add(rt.Receiver(f"user{number}", position=place))
+    options = {"max_depth": 2, "samples_per_src": 20000, "synthetic_array": True, "seed": 1}
+    traced = rt.PathSolver()(scene, **options)
+    sionna_exporter(scene, traced, options, str(tmp_path / "exported"))
+    deepmimo.convert(str(tmp_path / "exported"), scenario_name="canyon", vis_scene=False, overwrite=True)
+
+    single = {"rows": 1, "columns": 1, "spacing": 0.5, "pattern": "iso", "polarisation": "V"}
+    stated = section(tmp_path / "deepmimo_scenarios" / "canyon", array=single, orientation=[0.0, 0.0, 0.0])
+    paths = read_deepmimo(stated, seed=0)
+    assert paths["valid"].values.sum() > 12
+    offsets = subcarrier_offsets(stated.ofdm)
+    expected = traced.cfr(frequencies=offsets, normalize_delays=False, out_type="numpy")
+    user = [places.index(place) for place in paths["position"].values[:, 0].round(3).tolist()]
+    expected = expected[user, 0, 0, 0, 0]
+    found = frequency_response(paths, stated.ofdm).numpy()[:, 0, 0]
+    first = np.where(paths["valid"].values, paths["delay"].values.astype(float), np.inf).min((1, 2))
+    found = found * np.exp(-2j * np.pi * first[:, None] * offsets)
+    assert np.linalg.norm(found - expected) < 1e-2 * np.linalg.norm(expected)
