@@ -118,13 +118,20 @@ def measure_room(is_open: np.ndarray, cell_size: float, clearance: float) -> np.
     What lies off the raster is a wall.
     """
     room = (ndimage.distance_transform_edt(np.pad(is_open, 1))[1:-1, 1:-1] - 1) * cell_size
-    passable, count = ndimage.label(room >= clearance)
-    if count == 0:
+    passable = room >= clearance
+    if not passable.any():
         return np.minimum(room, 0.0)
-    largest = passable == 1 + np.argmax(np.bincount(passable.ravel())[1:])
-    # The strip along its walls belongs to it: cells nearer to it than to any other part.
-    nearest = ndimage.distance_transform_edt(passable == 0, return_distances=False, return_indices=True)
-    return np.where(largest[tuple(nearest)], room, np.minimum(room, 0.0))
+    # The strip along its walls belongs to a part: cells nearer to it than to any other part.
+    nearest = ndimage.distance_transform_edt(~passable, return_distances=False, return_indices=True)
+    return np.where(largest_part(passable)[tuple(nearest)], room, np.minimum(room, 0.0))
+
+
+def largest_part(cells: np.ndarray) -> np.ndarray:
+    """Those of the chosen cells (x, y) that are in their largest connected part."""
+    labels, count = ndimage.label(cells)
+    if count == 0:
+        return cells
+    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
 
 
 def find_ground(height: np.ndarray, shape: np.ndarray, cell_size: float) -> np.ndarray:

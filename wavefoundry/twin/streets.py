@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from wavefoundry.twin.street_map import StreetMap
+from wavefoundry.twin.street_map import StreetMap, largest_part
 
 # Room that a lane needs beyond the clearance, on both sides of the middle line [m].
 LANE_ROOM = 0.5
@@ -180,7 +180,7 @@ def _trace_skeleton(street_map: StreetMap) -> tuple[list[_Edge], dict[int, float
     """Edges of the skeleton, and the room [m] at its nodes: cells with other than two neighbours."""
     from skimage.morphology import skeletonize
 
-    skeleton = skeletonize(street_map.room >= street_map.clearance + LANE_ROOM)
+    skeleton = skeletonize(largest_part(street_map.room >= street_map.clearance + LANE_ROOM))
     cells = np.argwhere(skeleton)
     links = _links(skeleton)
     paths, passed = [], set()
