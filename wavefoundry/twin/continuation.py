@@ -136,7 +136,7 @@ def _strongest(found: Paths, root: np.ndarray, count: int) -> tuple[Paths, np.nd
     total, carried = (
         np.bincount(link[chosen], power[chosen], len(found.valid)) for chosen in (np.full(len(link), True), kept)
     )
-    share = np.divide(carried, total, out=np.zeros_like(total), where=total > 0)
+    share = np.divide(carried, total, out=np.zeros(len(total)), where=total > 0)
     return Paths(**{field.name: pick(getattr(found, field.name)) for field in fields(Paths)}), share
 
 

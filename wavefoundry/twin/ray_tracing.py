@@ -121,7 +121,8 @@ def _solve(twin: RayTracedTwin, station: int, position: np.ndarray, velocity: np
 
     scene, solver = _radio_scene(twin.model_dump_json(), station)
     scene.remove(list(scene.receivers))
-    for index, (place, moving) in enumerate(zip(position.tolist(), velocity.tolist(), strict=True)):
+    # As arrays: plain numbers would become part of the program, which would be compiled anew for every call.
+    for index, (place, moving) in enumerate(zip(*(values[:, :, None] for values in (position, velocity)), strict=True)):
         scene.add(rt.Receiver(f"user_{index}", mi.Point3f(place), velocity=mi.Vector3f(moving)))
     tracing = twin.tracing
     found = solver(
