@@ -37,13 +37,11 @@ class Turn:
         lane: index of the lane that is entered.
         way: (point, 2) from the end of the one lane to the start of the other, both excluded [m].
         angle: change of heading, to the left positive, from -pi to pi [rad].
-        back: whether the vehicle turns round, into the other lane of its street.
     """
 
     lane: int
     way: np.ndarray
     angle: float
-    back: bool
 
 
 @dataclass(frozen=True)
@@ -68,19 +66,17 @@ def find_streets(street_map: StreetMap) -> Streets:
     of the map, its lanes are nearer to its middle.
     """
     edges = _clip(_Graph.of(street_map), street_map)
-    ends = [node for edge in edges for node in (edge.start, edge.end)]
-    sides = [_lanes(street_map, edge, [ends.count(edge.start) == 1, ends.count(edge.end) == 1])
-             for edge in edges]  # fmt: skip
-    lanes = [lane for pair in sides for lane in pair]
-    # Lane 2 i follows the middle line of edge i, lane 2 i + 1 comes back.
-    leave = ends
+    leave = [node for edge in edges for node in (edge.start, edge.end)]
     arrive = [node for edge in edges for node in (edge.end, edge.start)]
-    turns: list[list[Turn]] = []
-    for one, lane in enumerate(lanes):
-        onward = [_turn(street_map, lane, lanes, other, back=False) for other, node in enumerate(leave)
-                  if node == arrive[one] and other != one ^ 1]  # fmt: skip
-        onward = [turn for turn in onward if turn is not None]
-        turns.append(onward or [turn for turn in [_turn(street_map, lane, lanes, one ^ 1, back=True)] if turn])
+    lanes = []
+    for edge in edges:
+        lanes += _lanes(street_map, edge, [leave.count(node) == 1 for node in (edge.start, edge.end)])
+    turns = []
+    for one, node in enumerate(arrive):
+        # Lane 2 i follows the middle line of edge i, lane 2 i + 1 comes back.
+        back = one ^ 1
+        others = [other for other, start in enumerate(leave) if start == node and other != back]
+        turns.append(_turns(street_map, lanes, one, others) or _turns(street_map, lanes, one, [back]))
     return _without_traps(Streets([edge.line for edge in edges], lanes, turns))
 
 
@@ -258,22 +254,30 @@ def _lanes(street_map: StreetMap, edge: _Edge, dead_ends: list[bool]) -> list[np
     return lanes
 
 
-def _turn(street_map, lane, lanes, other, back) -> Turn | None:
-    """The way from the end of a lane to the start of another, None if there is no walkable one."""
-    start, end = lane[-1], lanes[other][0]
-    away, towards = _heading(lane[-1] - lane), _heading(lanes[other] - end)
-    angle = float((np.arctan2(towards[1], towards[0]) - np.arctan2(away[1], away[0]) + np.pi) % (2 * np.pi) - np.pi)
+def _turns(street_map: StreetMap, lanes: list[np.ndarray], one: int, others: list[int]) -> list[Turn]:
+    """From the end of one lane to the starts of others, as far as there is a walkable way."""
+    turns = []
+    for other in others:
+        start, end = lanes[one][-1], lanes[other][0]
+        away, towards = _heading(start - lanes[one]), _heading(lanes[other] - end)
+        turned = np.arctan2(towards[1], towards[0]) - np.arctan2(away[1], away[0])
+        angle = float((turned + np.pi) % (2 * np.pi) - np.pi)
+        # Round where possible; two thirds make a half circle of a turn back.
+        reaches = (2 / 3 if abs(angle) > 0.75 * np.pi else 0.4, 0.2, 0.0)
+        ways = (_bend(start, end, away, towards, reach) for reach in reaches)
+        way = next((way for way in ways if _is_safe(street_map, way).all()), None)
+        if way is not None:
+            turns.append(Turn(other, way, angle))
+    return turns
+
+
+def _bend(start: np.ndarray, end: np.ndarray, away: np.ndarray, towards: np.ndarray, reach: float) -> np.ndarray:
+    """Inner points (point, 2) of a cubic Bezier curve that leaves and arrives in the given directions."""
     distance = np.linalg.norm(end - start)
-    count = max(int(np.ceil(2 * distance / SPACING)), 4)
-    along = np.linspace(0, 1, count + 1)[1:-1, None]
-    # Cubic Bezier curves, from a round one to the straight line.
-    for reach in (2 / 3 if back else 0.4, 0.2, 0.0):
-        first, second = start + reach * distance * away, end - reach * distance * towards
-        way = (1 - along) ** 3 * start + 3 * (1 - along) ** 2 * along * first
-        way = way + 3 * (1 - along) * along**2 * second + along**3 * end
-        if _is_safe(street_map, way).all():
-            return Turn(other, way, angle, back)
-    return None
+    along = np.linspace(0, 1, max(int(np.ceil(2 * distance / SPACING)), 4) + 1)[1:-1, None]
+    weights = (1 - along) ** 3, 3 * (1 - along) ** 2 * along, 3 * (1 - along) * along**2, along**3
+    points = start, start + reach * distance * away, end - reach * distance * towards, end
+    return sum(weight * point for weight, point in zip(weights, points, strict=True))
 
 
 def _heading(offsets: np.ndarray) -> np.ndarray:
@@ -291,9 +295,7 @@ def _without_traps(streets: Streets) -> Streets:
             del turns[trap]
         turns = {lane: [turn for turn in onward if turn.lane in turns] for lane, onward in turns.items()}
     number = {lane: index for index, lane in enumerate(turns)}
-    renumbered = [
-        [Turn(number[turn.lane], turn.way, turn.angle, turn.back) for turn in onward] for onward in turns.values()
-    ]
+    renumbered = [[Turn(number[turn.lane], turn.way, turn.angle) for turn in onward] for onward in turns.values()]
     return Streets(streets.middle, [streets.lanes[lane] for lane in turns], renumbered)
 
 

@@ -1,13 +1,15 @@
 """Vehicles on the lanes of the streets, pedestrians along the walls."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from wavefoundry.errors import InputError
 from wavefoundry.twin.config import Sampling, Traffic
 from wavefoundry.twin.street_map import StreetMap
-from wavefoundry.twin.streets import Streets, find_pavements, find_streets, length
+from wavefoundry.twin.streets import Streets, Turn, find_pavements, find_streets, length
 
 # A lane that leads on with a smaller change of heading goes straight on [rad].
 STRAIGHT = np.pi / 4
@@ -57,16 +59,10 @@ def simulate(street_map: StreetMap, traffic: Traffic, sampling: Sampling, genera
             f"{street_map.centre.tolist()} has no way along walls; allowed: 0, less traffic.clearance than "
             f"{traffic.clearance:g} m, or another centre or radius"
         )
-    users = []
-    for user, one in enumerate(speed):
-        vehicle = user < traffic.vehicles
-
-        def draw(distance: float, vehicle=vehicle) -> np.ndarray:
-            if vehicle:
-                return drive(streets, distance, traffic.turn_probability, generator)
-            return stroll(pavements, distance, generator)
-
-        users.append(_travel(street_map, draw, one, sampling))
+    vehicle = partial(drive, streets, traffic.turn_probability, generator)
+    pedestrian = partial(stroll, pavements, generator)
+    draws = [vehicle] * traffic.vehicles + [pedestrian] * traffic.pedestrians
+    users = [_travel(street_map, draw, one, sampling) for draw, one in zip(draws, speed, strict=True)]
     start, direction = (np.array(part) for part in zip(*users, strict=True))
     height = np.repeat([traffic.vehicle_height, traffic.pedestrian_height], [traffic.vehicles, traffic.pedestrians])
     velocity = speed[:, None, None] * direction
@@ -76,7 +72,7 @@ def simulate(street_map: StreetMap, traffic: Traffic, sampling: Sampling, genera
     return Tracks(position, velocity, speed)
 
 
-def drive(streets: Streets, distance: float, turn_probability: float, generator: np.random.Generator) -> np.ndarray:
+def drive(streets: Streets, turn_probability: float, generator: np.random.Generator, distance: float) -> np.ndarray:
     """Way (point, 2) [m] of a vehicle, at least `distance` [m] long, from anywhere on a lane."""
     lengths = np.array([length(lane) for lane in streets.lanes])
     lane = int(generator.choice(len(lengths), p=lengths / lengths.sum()))
@@ -91,7 +87,7 @@ def drive(streets: Streets, distance: float, turn_probability: float, generator:
     return np.concatenate(pieces)
 
 
-def stroll(pavements: list[np.ndarray], distance: float, generator: np.random.Generator) -> np.ndarray:
+def stroll(pavements: list[np.ndarray], generator: np.random.Generator, distance: float) -> np.ndarray:
     """Way (point, 2) [m] of a pedestrian, at least `distance` [m] long, from anywhere on a pavement."""
     lengths = np.array([length(way) for way in pavements])
     way = pavements[int(generator.choice(len(lengths), p=lengths / lengths.sum()))]
@@ -104,7 +100,7 @@ def stroll(pavements: list[np.ndarray], distance: float, generator: np.random.Ge
     return np.concatenate([way[start:], *[again] * rounds])
 
 
-def _next_turn(turns, turn_probability: float, generator: np.random.Generator):
+def _next_turn(turns: list[Turn], turn_probability: float, generator: np.random.Generator) -> Turn:
     straight = min(turns, key=lambda turn: abs(turn.angle))
     if abs(straight.angle) > STRAIGHT:
         return turns[generator.integers(len(turns))]
@@ -114,7 +110,9 @@ def _next_turn(turns, turn_probability: float, generator: np.random.Generator):
     return straight
 
 
-def _travel(street_map: StreetMap, draw, speed: float, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+def _travel(
+    street_map: StreetMap, draw: Callable[[float], np.ndarray], speed: float, sampling: Sampling
+) -> tuple[np.ndarray, np.ndarray]:
     """Ground points (window, 3) [m] at the window starts of one user, and unit vectors (window, 3) of its motion."""
     duration = (sampling.slots - 1) * sampling.slot_duration
     starts = np.arange(sampling.windows) * sampling.window_interval
