@@ -1,0 +1,124 @@
+"""Stage import@NAME: CSI, paths or a scene from files of one's own."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages import params
+from stages.csi import store_path, write_csi
+from stages.scale_out import MapUnits, workers
+from stages.scenario import derived_seed, simulate
+from stages.stage import clear_errors, stage
+from wavefoundry.imports.config import Imported, ImportedArrays, ImportedDeepMIMO
+
+# Samples that the picture is made of.
+DRAWN = 500
+
+
+def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Path, map_units: MapUnits) -> dict:
+    """Write what a file holds into our stores, with a summary and pictures; returns the summary.
+
+    Args:
+        section: entry `name` of the group `imported` in params.yaml.
+        seed: of the study.
+        name: of the entry.
+        folder: gets summary.json, and paths.zarr where there are paths.
+        figures: gets csi.png, and those of a scenario for a scene.
+        map_units: does the units of work.
+    """
+    target = store_path(name)
+    if isinstance(section, ImportedArrays):
+        summary = {}
+        csi = write_arrays(section, derived_seed(seed, "import", name), target)
+    else:
+        if isinstance(section, ImportedDeepMIMO):
+            summary = write_paths(section, derived_seed(seed, "import", name), folder / "paths.zarr")
+        else:
+            summary = simulate(section.twin, seed, name, folder, figures, map_units)
+        csi = write_csi(folder / "paths.zarr", target, section.ofdm, section, map_units)
+    draw(target, section, name, figures / "csi.png")
+    summary |= csi
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def write_arrays(section: ImportedArrays, seed: int, target: Path) -> dict:
+    """Write the CSI store of arrays in files, part by part; returns figures about it."""
+    import numpy as np
+
+    from storage.csi_store import SPLITS, split_attributes, write_store
+    from wavefoundry.imports.arrays import read_arrays
+
+    gains, splits = [], []
+
+    def parts() -> Iterator:
+        for part in read_arrays(section, seed):
+            csi = part["csi"].values.astype(np.complex128)
+            gains.append(10 * np.log10(np.mean(np.abs(csi) ** 2, axis=(1, 2, 3))))
+            splits.append(part["split"].values)
+            yield part.assign(split=part["split"].assign_attrs(split_attributes()))
+
+    write_store(target, parts(), "csi")
+    gain, split = np.concatenate(gains), np.concatenate(splits)
+    counts = {f"samples_{name}": int((split == code).sum()) for code, name in enumerate(SPLITS)}
+    figures = {"gain_median_db": float(np.median(gain)), "gain_min_db": float(gain.min())}
+    return {"samples": len(gain)} | counts | figures
+
+
+def write_paths(section: ImportedDeepMIMO, seed: int, target: Path) -> dict:
+    """Write the paths store of a DeepMIMO scenario; returns figures about it."""
+    import numpy as np
+
+    from storage.csi_store import assign_splits, split_attributes, write_store
+    from wavefoundry.imports.deepmimo import read_deepmimo
+
+    paths = read_deepmimo(section, seed)
+    shares = section.split.train, section.split.validation, section.split.test
+    codes = assign_splits(section.users, shares, np.random.default_rng([seed, 1]))
+    paths = paths.assign(split=(("sample",), codes[paths["trajectory"].values], split_attributes()))
+    write_store(target, paths, "paths")
+    return {
+        "users": section.users,
+        "links": paths.sizes["sample"],
+        "share_line_of_sight": float(paths["los"].values.mean()),
+        "paths_mean": float(paths["valid"].values.sum((1, 2)).mean()),
+    }
+
+
+def draw(store: Path, section: Imported, name: str, path: Path) -> None:
+    """Picture of a CSI store."""
+    import numpy as np
+
+    from storage.csi_store import open_store, read_array
+    from wavefoundry.plots.csi import draw_csi
+
+    dataset = open_store(store, "csi")
+    samples = dataset.sizes["sample"]
+    some = dataset.isel(sample=np.linspace(0, samples - 1, min(DRAWN, samples)).astype(int))
+    spacings = tuple(float(np.diff(dataset[axis].values[:2])[0]) for axis in ("time", "subcarrier"))
+    array_shape = section.array.polarisations, section.array.rows, section.array.columns
+    draw_csi(read_array(store, some, "csi"), array_shape, spacings, f"{name}, {samples} samples", path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="entry of params.yaml: imported")
+    name = parser.parse_args().name
+    with clear_errors():
+        settings = params.read()
+        section = settings.entry("imported", name)
+    folder, figures = Path(f"data/scenario/{name}"), Path(f"figures/scenario/{name}")
+    outputs = [folder, store_path(name), figures]
+    with (
+        stage(f"import@{name}", section=section, dependencies=[Path(section.files)], outputs=outputs) as run,
+        workers(settings.workers, f"import of {name}") as map_units,
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        run.log_metrics(bring_in(section, settings.seed, name, folder, figures, map_units))
+        for figure in sorted(figures.iterdir()):
+            run.log_figure(figure)
+
+
+if __name__ == "__main__":
+    main()
