@@ -11,6 +11,8 @@ from stages.stage import clear_errors, stage
 from wavefoundry.csi.config import AngleDelay
 
 CARRIED = ("window", "base_station")
+# A unit of work is a quarter of a gigabyte of CSI: less is done sooner than handed to another process.
+SHARDS_PER_UNIT = 8
 
 
 def store_path(name: str) -> Path:
@@ -42,20 +44,21 @@ def transform(source: Path, target: Path, figure: Path, section: AngleDelay, nam
     """Write the angle-delay store, part by part, and the animation; returns the summary metrics."""
     import numpy as np
 
-    from storage.csi_store import open_store, read_samples, shard_slices, write_store
+    from storage.csi_store import open_store, read_array, write_store
+    from wavefoundry.csi.path_response import chunks
     from wavefoundry.plots.angle_delay import animate
 
     store = open_store(source, "csi")
-    shards = shard_slices(source, "csi")
+    runs = list(chunks(store.sizes["sample"], SHARDS_PER_UNIT * store["csi"].encoding["shards"][0]))
     kept = section.kept_bins(store.sizes["subcarrier"])
     energy_kept = []
 
     def parts() -> Iterator:
-        units = ((read_samples(source, store, samples), array_shape(store), kept) for samples in shards)
-        results = map_units(transform_samples, units, len(shards))
-        for samples, (maps, scale, energy) in zip(shards, results, strict=True):
+        units = ((read_array(source, store.isel(sample=run), "csi"), array_shape(store), kept) for run in runs)
+        results = map_units(transform_samples, units, len(runs))
+        for run, (maps, scale, energy) in zip(runs, results, strict=True):
             energy_kept.append(energy)
-            yield _dataset(store.isel(sample=samples), maps, scale, energy)
+            yield _dataset(store.isel(sample=run), maps, scale, energy)
 
     write_store(target, parts(), "angle_delay")
     energy_kept = np.concatenate(energy_kept)

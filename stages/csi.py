@@ -55,10 +55,10 @@ def write_csi(source: Path, target: Path, ofdm: OFDM, parameters: BaseModel, map
 
 def _loaded(source: Path, paths, links: slice):
     """Some samples of a paths store in memory."""
-    from storage.csi_store import clear_damage
+    from storage.csi_store import read_array
 
-    with clear_damage(source, "paths"):
-        return paths.isel(sample=links).load()
+    some = paths.isel(sample=links)
+    return some.assign({name: some[name].copy(data=read_array(source, some, name)) for name in some.data_vars})
 
 
 def _dataset(samples, csi, ofdm: OFDM, parameters: BaseModel):

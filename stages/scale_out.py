@@ -1,14 +1,20 @@
 """Units of work on several processes, local ones or a Dask cluster. What a unit returns is the same wherever it ran."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from wavefoundry.section import Count, Section
 
 # Units that are under way or done and not yet fetched, for every worker: bounds the memory of a stage.
 AHEAD = 2
+# What must be left to do before local processes are started, which takes half a minute of two cores' time [s].
+WORTHWHILE = 20.0
+# Units that are done before that is known: the first one also loads libraries and compiles.
+TRIALS = 2
 PATIENCE = 30  # with a cluster that does not answer [s]
 
 # map_units(function, arguments) -> results in the order of the arguments; the number of these follows them where they
@@ -25,14 +31,21 @@ class Workers(Section):
 
 @contextmanager
 def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
-    """Workers for the units of a stage, started when there is more than one unit for them.
+    """Workers for the units of a stage.
 
-    The address of a scheduler, from `workers.scheduler` or the environment (DASK_SCHEDULER_ADDRESS), is taken before
-    local processes. A unit whose worker died is done again by another one.
+    A cluster is asked at once: its scheduler's address is `workers.scheduler` or in the environment
+    (DASK_SCHEDULER_ADDRESS). Local processes are started when the first units, done here, show that there is enough to
+    do for them. A unit whose worker died is done again by another one.
 
     Args:
         settings: how many local processes, or which cluster.
         description: of the progress bar.
+
+    Yields:
+        map_units(function, arguments, total=len(arguments)), an iterator of the results in order.
+
+    Raises:
+        InputError: no scheduler answers at the address.
     """
     import dask
     from tqdm import tqdm
@@ -40,15 +53,16 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
     address = settings.scheduler or dask.config.get("scheduler-address", None)
     clients = []
 
+    def here_or_there(function: Callable, arguments: Iterator[tuple], total: int) -> Iterator[Any]:
+        if address is None:
+            yield from _while_little(function, arguments, total, settings.processes)
+        for first in arguments:
+            clients.append(_client(address, settings.processes))
+            yield from _in_order(clients[-1], function, chain([first], arguments))
+
     def map_units(function: Callable, arguments: Iterable[tuple], total: int | None = None) -> Iterator[Any]:
         total = len(arguments) if total is None else total
-        several = total > 1 and (address or settings.processes > 1)
-        if several and not clients:
-            clients.append(_client(address, min(settings.processes, total)))
-        if several:
-            results = _in_order(clients[0], function, arguments)
-        else:
-            results = (_unit(function, *one) for one in arguments)
+        results = here_or_there(function, iter(arguments), total)
         yield from tqdm(results, desc=description, total=total, unit="unit")
 
     try:
@@ -58,6 +72,17 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
             client.close()
             if client.cluster is not None:
                 client.cluster.close()
+
+
+def _while_little(function: Callable, arguments: Iterator[tuple], total: int, processes: int) -> Iterator[Any]:
+    """Results of units done here, until other processes are worth their start."""
+    for done, one in enumerate(arguments, start=1):
+        start = time.monotonic()
+        result = _unit(function, *one)
+        took = time.monotonic() - start
+        yield result
+        if processes > 1 and done >= TRIALS and took * (total - done) > WORTHWHILE:
+            return
 
 
 def _client(address: str | None, processes: int):

@@ -34,7 +34,6 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
         map_units: does the units of work.
     """
     import numpy as np
-    from wavefoundry.plots.paths import animate_paths
 
     from storage.csi_store import SPLITS, assign_splits, split_attributes, write_store
     from wavefoundry.plots.scene import draw_scene
@@ -52,6 +51,8 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
     (folder / "summary.json").write_text(json.dumps(built.summary, indent=2) + "\n")
     draw_scene(built, name, figures / "scene.png")
     if isinstance(twin, RayTracedTwin):
+        from wavefoundry.plots.paths import animate_paths
+
         # The user that was reached most often, of these the fastest one.
         reached = np.bincount(built.paths["trajectory"].values, minlength=twin.user_count)
         user = int(np.lexsort((built.tracks.speed, reached))[-1])

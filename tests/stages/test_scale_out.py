@@ -11,13 +11,18 @@ from stages.scale_out import Workers, workers
 from wavefoundry.errors import InputError
 
 
+@pytest.fixture(autouse=True)
+def always_worthwhile(monkeypatch):
+    monkeypatch.setattr("stages.scale_out.WORTHWHILE", -1.0)
+
+
 def square(value: int) -> np.ndarray:
     return np.full(3, value**2)
 
 
 def die_once(marker: Path, value: int) -> int:
     """Kills its own process the first time."""
-    if value == 2 and not marker.exists():
+    if value == 4 and not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return value + 100
@@ -38,17 +43,21 @@ def test_results_are_those_of_a_plain_loop_in_its_order():
     np.testing.assert_array_equal(alone, together)
 
 
-def test_a_single_unit_starts_no_process():
-    assert results(process, [(0,)]) == [os.getpid()]
+def test_few_units_start_no_process(monkeypatch):
+    assert results(process, [(0,), (1,)]) == [os.getpid()] * 2
+    monkeypatch.setattr("stages.scale_out.WORTHWHILE", 20.0)
+    assert results(process, [(value,) for value in range(9)]) == [os.getpid()] * 9
 
 
 def test_the_unit_of_a_killed_worker_is_done_again(tmp_path):
-    assert results(die_once, [(tmp_path / "died", value) for value in range(6)]) == [100, 101, 102, 103, 104, 105]
+    assert results(die_once, [(tmp_path / "died", value) for value in range(8)]) == list(range(100, 108))
     assert (tmp_path / "died").exists()
 
 
 def test_several_processes_share_the_work():
-    assert len(set(results(process, [(value,) for value in range(12)]))) == 2
+    found = results(process, [(value,) for value in range(14)])
+    assert found[:2] == [os.getpid()] * 2
+    assert len(set(found[2:])) == 2 and os.getpid() not in found[2:]
 
 
 def test_a_running_cluster_is_taken_from_the_environment(monkeypatch):
@@ -70,4 +79,4 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
         pytest.raises(InputError, match=r"workers.scheduler tcp://127.0.0.1:9: no Dask scheduler"),
         workers(Workers(processes=1, scheduler="tcp://127.0.0.1:9"), "test") as map_units,
     ):
-        list(map_units(process, [(0,), (1,)]))
+        list(map_units(process, [(0,)]))
