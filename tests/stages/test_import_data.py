@@ -1,0 +1,124 @@
+"""Stage import: what files hold becomes stores like those that we generate."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stages.import_data import bring_in
+from storage.csi_store import open_store
+from storage.errors import StorageError
+from wavefoundry.errors import InputError
+from wavefoundry.imports.config import ImportedArrays, ImportedDeepMIMO
+
+ARRAY = {"rows": 1, "columns": 4, "spacing": 0.5, "pattern": "iso", "polarisation": "V"}
+
+
+def one_process(function, arguments, total=None):
+    return (function(*one) for one in arguments)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("scenario", "figures"):
+        (tmp_path / folder).mkdir()
+    return tmp_path
+
+
+def arrays(files, **changes) -> ImportedArrays:
+    block = {"file": None, "variable": "csi", "slot": 0, "subcarrier": 0}
+    values = {
+        "kind": "npz",
+        "files": str(files),
+        "blocks": {"any": [block]},
+        "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
+        "axes": ["sample", "time", "antenna", "subcarrier"],
+        "trajectory": None,
+        "speed": [1.0, 1.0],
+        "unknown_is_zero": False,
+        "carrier_frequency": 2.4e9,
+        "array": ARRAY,
+        "slots": 4,
+        "slot_duration": 1e-3,
+        "subcarriers": 8,
+        "subcarrier_spacing": 180e3,
+        "samples_per_call": 5,
+    }
+    return ImportedArrays.model_validate(values | changes)
+
+
+def bring(section, project, name="mine"):
+    return bring_in(section, 0, name, project / "scenario", project / "figures", one_process)
+
+
+def test_arrays_become_a_store(project):
+    generator = np.random.default_rng(0)
+    csi = (generator.standard_normal((12, 4, 4, 8)) + 1j * generator.standard_normal((12, 4, 4, 8))).astype("complex64")
+    np.savez(project / "data.npz", csi=csi)
+    summary = bring(arrays(project / "data.npz"), project)
+    store = open_store(project / "data/csi/mine.zarr", "csi")
+    np.testing.assert_array_equal(store["csi"].values, csi)
+    assert [summary[f"samples_{name}"] for name in ("train", "validation", "test")] == [6, 3, 3]
+    power = np.mean(np.abs(csi) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(summary["gain_median_db"], np.median(10 * np.log10(power)), rtol=1e-5)
+    assert json.loads((project / "scenario/summary.json").read_text()) == summary
+    assert (project / "figures/csi.png").stat().st_size > 10000
+
+    # A store of ours is a zarr file as good as any other, with its own carrier and trajectories.
+    stated = {"kind": "zarr", "trajectory": "trajectory"}
+    bring(arrays(project / "data/csi/mine.zarr", **stated), project, "again")
+    np.testing.assert_array_equal(open_store(project / "data/csi/again.zarr", "csi")["csi"].values, csi)
+    with pytest.raises(InputError, match="carrier_frequency"):
+        bring(arrays(project / "data/csi/mine.zarr", carrier_frequency=28e9, **stated), project, "again")
+
+
+def test_a_fault_in_the_last_sample_leaves_the_store_as_it_was(project):
+    csi = np.ones((12, 4, 4, 8), np.complex64)
+    np.savez(project / "data.npz", csi=csi)
+    bring(arrays(project / "data.npz"), project)
+    csi[11, 0, 0, 0] = np.nan
+    np.savez(project / "data.npz", csi=csi)
+    with pytest.raises((InputError, StorageError), match="sample 11 has NaN"):
+        bring(arrays(project / "data.npz"), project)
+    store = open_store(project / "data/csi/mine.zarr", "csi")
+    np.testing.assert_array_equal(store["csi"].values, np.ones((12, 4, 4, 8)))
+
+
+def test_paths_of_deepmimo_become_stores(project):
+    folder = project / "town"
+    folder.mkdir()
+    receivers = np.array([[40.0, 10.0 * index, 1.5] for index in range(6)])
+    distance = np.linalg.norm(receivers - [0, 0, 10.0], axis=1)[:, None]
+    matrices = {name: np.full((6, 1), 90.0) for name in ("aoa_az", "aoa_el", "aod_az", "aod_el")}
+    matrices |= {"power": -20 * np.log10(distance), "phase": distance, "delay": distance / 3e8, "inter": 0 * distance}
+    for name, values in (matrices | {"rx_pos": receivers, "tx_pos": np.array([[0, 0, 10.0]])}).items():
+        np.savez(folder / f"{name}_t000_tx000_r001.npz", **{name: values})
+    sets = {"a": {"id": 0, "is_tx": True, "is_rx": False, "num_points": 1}}
+    sets |= {"b": {"id": 1, "is_tx": False, "is_rx": True, "num_points": 6}}
+    parameters = {"txrx_sets": sets, "scene": {"num_scenes": 1}, "rt_params": {"frequency": 2.4e9}}
+    (folder / "params.json").write_text(json.dumps(parameters))
+    values = {
+        "kind": "deepmimo",
+        "files": str(folder),
+        "transmitters": 0,
+        "receivers": 1,
+        "carrier_frequency": 2.4e9,
+        "carrier_phase": True,
+        "array": ARRAY,
+        "orientation": [0.0, 0.0, 0.0],
+        "users": 5,
+        "speed": [1.0, 2.0],
+        "slots": 4,
+        "slot_duration": 1e-3,
+        "max_paths": 3,
+        "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
+        "ofdm": {"subcarriers": 8, "subcarrier_spacing": 180e3, "timing_advance": 2e-7, "links_per_call": 2},
+    }
+    summary = bring(ImportedDeepMIMO.model_validate(values), project)
+    csi = open_store(project / "data/csi/mine.zarr", "csi")
+    assert open_store(project / "scenario/paths.zarr", "paths").sizes["sample"] == csi.sizes["sample"] == 5
+    assert summary["share_line_of_sight"] == 1 and summary["paths_mean"] == 1
+    start = csi["position"].values[:, 0]
+    gain = np.abs(csi["csi"].values[:, 0, 0, 0])
+    np.testing.assert_allclose(gain, 1 / np.linalg.norm(start - [0, 0, 10.0], axis=1), rtol=1e-5)
