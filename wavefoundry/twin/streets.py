@@ -21,8 +21,8 @@ SPACING = 0.5
 SMOOTHING = {"street": 4.0, "pavement": 1.0}
 # A crossing is at most this far from its middle to where lanes begin [m].
 CROSSING = 12.0
-# Shorter streets and pavements are left out [m].
-SHORTEST = 10.0
+# Shorter streets and pavements are left out [m]; in a narrow alley there are rings of a few metres.
+SHORTEST = {"street": 10.0, "pavement": 25.0}
 # Distances of pedestrians from the clearance [m].
 PAVEMENTS = (SLACK, 0.7, 1.3)
 # Directions at the ends of a lane are taken over this length [m].
@@ -131,7 +131,11 @@ class _Graph:
         at, spurs = self._at(), set()
         for index, edge in enumerate(self.edges):
             for end, other in ((edge.start, edge.end), (edge.end, edge.start)):
-                if len(at[end]) == 1 and len(at[other]) > 1 and length(edge.line) < 1.5 * self.room[other] + SHORTEST:
+                if (
+                    len(at[end]) == 1
+                    and len(at[other]) > 1
+                    and length(edge.line) < 1.5 * self.room[other] + SHORTEST["street"]
+                ):
                     spurs.add(index)
         return spurs
 
@@ -229,7 +233,7 @@ def _clip(graph: _Graph, street_map: StreetMap) -> list[_Edge]:
                 start, next_node = next_node, next_node + 1
             if run[-1] < len(line) - 1:
                 end, next_node = next_node, next_node + 1
-            if length(line[run]) >= SHORTEST:
+            if length(line[run]) >= SHORTEST["street"]:
                 edges.append(_Edge(start, end, line[run]))
     return edges
 
@@ -313,7 +317,7 @@ def _contours(street_map: StreetMap, chosen: np.ndarray, level: float) -> list[n
             # So that a round way that is cut begins at a cut, not in the middle of a piece.
             turn = int(np.argmin(good))
             line, good = np.roll(line[:-1], -turn, axis=0), np.roll(good[:-1], -turn)
-        ways += [line[run] for run in _runs(good) if length(line[run]) >= SHORTEST]
+        ways += [line[run] for run in _runs(good) if length(line[run]) >= SHORTEST["pavement"]]
     return ways
 
 
