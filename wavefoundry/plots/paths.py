@@ -17,7 +17,8 @@ def animate_paths(paths: xr.Dataset, trajectory: int, title: str, path: Path) ->
     """Write a GIF with one frame for each window in which the user is reached; the same paths give the same bytes.
 
     Each frame shows the user on its way, the paths at the first key that has any by delay and gain, and their azimuth
-    of departure in the frame of the base station; colours are Doppler shifts. Of several base stations it is the one that reaches the user most often.
+    of departure in the frame of the base station; colours are Doppler shifts. Of several base stations it is the one
+    that reaches the user most often.
 
     Args:
         paths: ray-traced or imported paths (docs/data-contract.md), of any number of users.
@@ -123,8 +124,8 @@ def _draw_departures(axes, window: _Window, top: float, shades) -> None:
     # A radius below the range would come out on the other side.
     shown = window.gain > top - RANGE_DB
     axes.scatter(
-        window.azimuth[shown], window.gain[shown], c=window.doppler[shown], cmap=shades.get_cmap(), norm=shades.norm, s=36,
-        edgecolors="#444444", linewidths=0.6,
+        window.azimuth[shown], window.gain[shown], c=window.doppler[shown], cmap=shades.get_cmap(), norm=shades.norm,
+        s=36, edgecolors="#444444", linewidths=0.6,
     )  # fmt: skip
     axes.set(rlim=(top - RANGE_DB, top), rlabel_position=250)
     axes.set_rticks([top - 40, top - 20, top])
