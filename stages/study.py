@@ -2,6 +2,7 @@
 
 A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists and
 single values are replaced, comments stay. The whole result is checked before anything is written.
+A study that builds on another one names it: `extends: tr38901.yaml`, a file beside it.
 Back to the committed parameters: `git checkout params.yaml`.
 """
 
@@ -41,7 +42,7 @@ def apply(study: Path, params: Path = PATH) -> None:
     """
     yaml = _yaml()
     merged = _load(yaml, params)
-    merge(merged, _load(yaml, study))
+    merge(merged, _load_study(yaml, study))
     text = io.StringIO()
     yaml.dump(merged, text)
     parse(text.getvalue(), f"{params} with {study}")
@@ -53,11 +54,22 @@ def apply(study: Path, params: Path = PATH) -> None:
 def _yaml() -> YAML:
     yaml = YAML()
     yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.preserve_quotes = True
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     return yaml
+
+
+def _load_study(yaml: YAML, path: Path) -> CommentedMap:
+    """A study with what it extends."""
+    study = _load(yaml, path)
+    if "extends" not in study:
+        return study
+    extended = _load_study(yaml, path.parent / str(study.pop("extends")))
+    merge(extended, study)
+    return extended
 
 
 def _load(yaml: YAML, path: Path) -> CommentedMap:

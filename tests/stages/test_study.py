@@ -34,10 +34,15 @@ def deep_merge(base, overlay):
     return merged
 
 
+def content(study):
+    own = yaml.safe_load(study.read_text())
+    return deep_merge(content(study.parent / own.pop("extends")), own) if "extends" in own else own
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "studies").glob("*.yaml")))
 def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
     study = TOP / "studies" / name
-    expected = deep_merge(yaml.safe_load(params.read_text()), yaml.safe_load(study.read_text()))
+    expected = deep_merge(yaml.safe_load(params.read_text()), content(study))
     apply(study, params)
     first = params.read_text()
     assert yaml.safe_load(first) == expected
