@@ -14,7 +14,7 @@ from wavefoundry.csi.config import OFDM
 from wavefoundry.csi.path_response import cluster_response, subcarrier_offsets
 from wavefoundry.twin.array import element_positions
 from wavefoundry.twin.config import StatisticalTwin
-from wavefoundry.twin.statistical import HALF_SECTOR, Clusters, drop, generate, units
+from wavefoundry.twin.statistical import HALF_SECTOR, collect, drop, generate, units
 
 CARRIER = 2.4e9
 # Base station over users at 1.5 m [m] (TR 38.901 Table 7.2-1 to 7.2-3).
@@ -49,8 +49,7 @@ def place(twin, seed=0):
 
 def channels(twin, seed=0):
     tracks = place(twin, seed)
-    parts = [generate(*unit) for unit in units(twin, tracks, seed)]
-    return tracks, Clusters(*(np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+    return tracks, collect((generate(*unit) for unit in units(twin, tracks, seed)), twin.users)
 
 
 def power(clusters):

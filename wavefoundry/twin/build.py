@@ -9,7 +9,7 @@ from wavefoundry.errors import InputError
 from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.dataset import ray_traced_dataset, statistical_dataset
 from wavefoundry.twin.key_positions import MapUnits, trace
-from wavefoundry.twin.statistical import Clusters, drop, generate, units
+from wavefoundry.twin.statistical import collect, drop, generate, units
 from wavefoundry.twin.street_map import StreetMap, survey
 from wavefoundry.twin.summary import rounded, summarise, why_not_reached
 from wavefoundry.twin.traffic import Tracks, simulate
@@ -84,8 +84,7 @@ def _statistical(
     twin: StatisticalTwin, test_users: np.ndarray, motion_seed: int, channel_seed: int, map_units: MapUnits
 ) -> Built:
     tracks = drop(twin, test_users, np.random.default_rng(motion_seed))
-    parts = list(map_units(generate, units(twin, tracks, channel_seed)))
-    clusters = Clusters(*(np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+    clusters = collect(map_units(generate, units(twin, tracks, channel_seed)), twin.users)
     paths = statistical_dataset(twin, tracks, clusters, channel_seed)
     line_of_sight = np.full((1, twin.users, 1), twin.line_of_sight)
     reached = np.ones_like(line_of_sight)

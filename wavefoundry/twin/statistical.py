@@ -1,5 +1,6 @@
 """Users dropped before a base station; their channels follow 3GPP TR 38.901, by sionna."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,19 @@ def generate(twin: StatisticalTwin, position: np.ndarray, velocity: np.ndarray, 
     coefficient, delay = coefficient[:links], delay[:links]
     valid = np.abs(coefficient).max(axis=(2, 3)) > 0
     return Clusters(coefficient, np.where(valid, delay, np.float32(0)), valid)
+
+
+def collect(parts: Iterable[Clusters], links: int) -> Clusters:
+    """The clusters of all calls as one; each part is let go of before the next one comes."""
+    whole, first = {}, 0
+    for part in parts:
+        rows = slice(first, first + len(part.valid))
+        for name, values in vars(part).items():
+            if name not in whole:
+                whole[name] = np.empty((links, *values.shape[1:]), values.dtype)
+            whole[name][rows] = values
+        first = rows.stop
+    return Clusters(**whole)
 
 
 def _places(twin: StatisticalTwin, generator: np.random.Generator) -> np.ndarray:

@@ -77,7 +77,9 @@ def _path_power(paths: xr.Dataset) -> np.ndarray:
     """(sample, key, path), the mean over the antennas of an element and slots."""
     if "amplitude" in paths:
         return np.mean(np.abs(paths["amplitude"].values.astype(complex)) ** 2, axis=3)
-    return np.mean(np.abs(paths["coefficient"].values.astype(complex)) ** 2, axis=(2, 3))[:, None]
+    coefficient = paths["coefficient"].values
+    parts = (np.mean(np.square(part), axis=(2, 3), dtype=float) for part in (coefficient.real, coefficient.imag))
+    return sum(parts)[:, None]
 
 
 def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
