@@ -1,67 +1,69 @@
 """Stores of path parameters, CSI and angle-delay maps: xarray Datasets on sharded zarr v3 (docs/data-contract.md).
 
-The same data give the same bytes: no clock time, host or path is written. A store appears under its name only when it
-is complete.
+The same data give the same bytes, however they were cut into parts: no clock time, host or path is written. A store
+appears under its name only when it is complete, and the one before it stays until then.
 """
 
 import math
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from storage.errors import StorageError
+from storage.replacement import recover, replacing
+from storage.schema import KINDS, SCHEMA_VERSION, SPLITS, require_kind, require_schema
+from storage.schema import SAMPLE_VARIABLES as SAMPLE_VARIABLES
+from storage.writing import StoreWriter
 
-SCHEMA_VERSION = 1
-SPLITS = ("train", "validation", "test")
-
-# The main variable of each kind of store and its dimensions.
-KINDS = {
-    "paths": ("delay", ("sample", "path")),
-    "csi": ("csi", ("sample", "time", "antenna", "subcarrier")),
-    "angle_delay": ("csi", ("sample", "time", "angle", "delay")),
-}
-# What every kind knows of each sample, with its dimensions.
-SAMPLE_VARIABLES = {
-    "position": ("sample", "time", "xyz"),
-    "velocity": ("sample", "time", "xyz"),
-    "speed": ("sample",),
-    "los": ("sample",),
-    "split": ("sample",),
-    "trajectory": ("sample",),
-}
-SHARD_BYTES = 256 * 2**20
+Parts = xr.Dataset | Iterable[xr.Dataset]
 
 
-def write_store(path: Path, dataset: xr.Dataset, kind: str) -> None:
-    """Write `dataset` under `path`, all of it or nothing; a store that stood there before is replaced at the end.
+def write_store(path: Path, parts: Parts, kind: str) -> None:
+    """Write a store, all of it or nothing; a store that stood there before is replaced at the end.
 
     Args:
         path: folder of the store, ending in .zarr.
-        dataset: follows the schema of `kind`; every variable has `units` and `long_name`.
+        parts: one data set, or data sets that follow each other along `sample` and agree in all else. They follow the
+            schema of `kind` (storage/schema.py); every variable has `units` and `long_name`. Memory: one part, or of a
+            lazy one a shard at a time.
         kind: "paths", "csi" or "angle_delay".
 
     Raises:
-        StorageError: the data set breaks the schema, a trajectory is in two splits, or a value is NaN or infinite.
+        StorageError: a part breaks the schema or disagrees with those before it, a trajectory is in two splits, a
+            value is NaN or infinite, there is no sample, another process writes this store, or the disk is full.
     """
-    _check_schema(path, dataset, kind)
-    _check_content(path, dataset)
-    dataset = dataset.assign_attrs(schema=kind, schema_version=SCHEMA_VERSION)
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        dataset.to_zarr(
-            partial, mode="w-", zarr_format=3, consolidated=False, encoding=_encoding(dataset), write_empty_chunks=True
-        )
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    path = Path(path)
+    require_kind(path, kind)
+    with replacing(path) as folder:
+        _fill(StoreWriter(path, folder, kind), parts)
+
+
+def append_store(path: Path, parts: Parts, kind: str) -> None:
+    """Add samples to a store, all of them or none: the bytes are those of one `write_store` of old and new samples.
+
+    Full shards stay the files they are; the last, partly filled shard of each variable is replaced.
+
+    Args:
+        path: an existing store of this kind.
+        parts: as for `write_store`; they must agree with the store in variables, dimensions, types, units, coordinates
+            and all attributes but those of their origin (storage/schema.py: PROVENANCE). An origin unlike that of
+            the store is added to its attribute `appended`.
+
+    Raises:
+        StorageError: as for `write_store` and `open_store`.
+    """
+    path = Path(path)
+    require_kind(path, kind)
+    recover(path)
+    with replacing(path) as folder:
+        writer = StoreWriter(path, folder, kind)
+        with _abandoned_on_error(writer):
+            writer.take_over(path, open_store(path, kind))
+        _fill(writer, parts)
 
 
 def open_store(path: Path, kind: str) -> xr.Dataset:
@@ -71,46 +73,51 @@ def open_store(path: Path, kind: str) -> xr.Dataset:
         StorageError: no store there, another kind or schema version, or files of it missing.
     """
     path = Path(path)
-    if not (path / "zarr.json").exists():
-        raise StorageError(f"{path}: no {kind} store there (zarr.json is missing)")
+    require_kind(path, kind)
+    recover(path)
+    _require_store(path, kind)
     try:
         dataset = xr.open_zarr(path, consolidated=False, zarr_format=3, chunks=None)
     except Exception as error:
         raise StorageError(f"{path}: cannot be opened as a zarr store: {error}") from error
-    found = dataset.attrs.get("schema"), dataset.attrs.get("schema_version")
-    if found != (kind, SCHEMA_VERSION):
-        raise StorageError(
-            f"{path}: schema {found[0]!r} version {found[1]}, expected {kind!r} version {SCHEMA_VERSION}"
-        )
-    _check_schema(path, dataset, kind)
-    _check_shards(path)
+    require_schema(path, dataset, kind)
+    for name, array in zarr.open_group(path, mode="r", use_consolidated=False).arrays():
+        step = array.shards or array.chunks
+        expected = math.prod(math.ceil(size / part) for size, part in zip(array.shape, step, strict=True))
+        found = sum(1 for file in (path / name).rglob("*") if file.is_file()) - 1
+        if found != expected:
+            raise StorageError(
+                f"{path}: variable {name!r} has {found} of {expected} files; the store is incomplete "
+                f"(python -m storage check {path} names what is lost)"
+            )
     return dataset
 
 
 def read_array(path: Path, dataset: xr.Dataset, name: str) -> np.ndarray:
-    """Values of one variable of an opened store.
+    """Values of one variable of an opened store, or of a selection of it such as `store.isel(sample=slice(0, 64))`.
 
     Raises:
         StorageError: a shard is cut short or damaged (its checksum disagrees).
     """
-    with clear_damage(path, name):
-        return require_read(dataset[name].values)
-
-
-@contextmanager
-def clear_damage(path: Path, name: str) -> Iterator[None]:
-    """Turn whatever goes wrong while a variable is read into a StorageError that names it."""
     try:
-        yield
+        values = dataset[name].values
     except Exception as error:
         raise StorageError(f"{path}: variable {name!r} is damaged or cut short: {error}") from error
-
-
-def require_read(values: np.ndarray) -> np.ndarray:
-    """`values`, unless chunks of it were missing: zarr fills them without a word."""
-    if values.dtype.kind in "fc" and np.isnan(values.reshape(len(values), -1)[:, 0]).any():
-        raise ValueError("chunks are missing")
+    # zarr fills missing chunks without a word, and no store holds NaN.
+    if values.dtype.kind in "fc" and values.size and np.isnan(values.reshape(len(values), -1)[:, 0]).any():
+        raise StorageError(f"{path}: variable {name!r} is damaged or cut short: chunks are missing")
     return values
+
+
+def stored_kind(path: Path) -> str:
+    """Kind of the store that lies there.
+
+    Raises:
+        StorageError: no store there, or none of this schema version.
+    """
+    path = Path(path)
+    recover(path)
+    return _require_store(path, None)
 
 
 def split_indices(dataset: xr.Dataset, split: str) -> np.ndarray:
@@ -142,57 +149,34 @@ def split_attributes() -> dict:
     }
 
 
-def _check_schema(path: Path, dataset: xr.Dataset, kind: str) -> None:
-    name, dimensions = KINDS[kind]
-    for variable, expected in {name: dimensions, **SAMPLE_VARIABLES}.items():
-        if variable not in dataset.variables:
-            raise StorageError(f"{path}: variable {variable!r} is missing; a {kind} store needs it")
-        if dataset[variable].dims != expected:
-            raise StorageError(f"{path}: {variable!r} has dimensions {dataset[variable].dims}, expected {expected}")
-    if name == "csi" and dataset[name].dtype != np.complex64:
-        raise StorageError(f"{path}: 'csi' is {dataset[name].dtype}, expected complex64")
-    for variable in dataset.variables:
-        for attribute in ("units", "long_name"):
-            # xarray keeps decoded units in the encoding.
-            if attribute not in dataset[variable].attrs:
-                raise StorageError(f"{path}: variable {variable!r} has no attribute {attribute!r}")
+def _fill(writer: StoreWriter, parts: Parts) -> None:
+    with _abandoned_on_error(writer):
+        for part in [parts] if isinstance(parts, xr.Dataset) else parts:
+            writer.write(part)
+        writer.close()
 
 
-def _check_content(path: Path, dataset: xr.Dataset) -> None:
-    for name, variable in dataset.variables.items():
-        if variable.dtype.kind in "fc" and not np.isfinite(variable.values).all():
-            raise StorageError(f"{path}: variable {name!r} has NaN or infinite values")
-    pairs = np.unique(np.stack([dataset["trajectory"].values, dataset["split"].values]), axis=1)
-    trajectories, counts = np.unique(pairs[0], return_counts=True)
-    if (counts > 1).any():
-        raise StorageError(f"{path}: trajectory {trajectories[counts > 1][0]} is in more than one split")
+@contextmanager
+def _abandoned_on_error(writer: StoreWriter) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        writer.abandon()
+        raise
 
 
-def _encoding(dataset: xr.Dataset) -> dict:
-    from zarr.codecs import Crc32cCodec
-
-    encoding = {}
-    for name, variable in dataset.variables.items():
-        chunks = tuple(max(1, size) for size in variable.shape)
-        entry = {"compressors": [Crc32cCodec()], "chunks": chunks, "shards": None}
-        if variable.dtype.kind in "fc":
-            # What is missing when it is read becomes NaN, which no store holds, and not a plausible zero.
-            entry["fill_value"] = variable.dtype.type(np.nan)
-        if variable.dims[:1] == ("sample",) and variable.ndim > 2:
-            # A chunk is one sample, the unit that training reads; a shard is as many samples as SHARD_BYTES hold.
-            sample_bytes = variable.dtype.itemsize * math.prod(variable.shape[1:])
-            per_shard = max(1, min(variable.shape[0], SHARD_BYTES // sample_bytes))
-            entry |= {"chunks": (1, *chunks[1:]), "shards": (per_shard, *chunks[1:])}
-        encoding[name] = entry
-    return encoding
-
-
-def _check_shards(path: Path) -> None:
-    import zarr
-
-    for name, array in zarr.open_group(path, mode="r").arrays():
-        step = array.shards or array.chunks
-        expected = math.prod(math.ceil(size / part) for size, part in zip(array.shape, step, strict=True))
-        found = sum(1 for file in (path / name).rglob("*") if file.is_file()) - 1
-        if found != expected:
-            raise StorageError(f"{path}: variable {name!r} has {found} of {expected} files; the store is incomplete")
+def _require_store(path: Path, kind: str | None) -> str:
+    """Kind of the store under `path`; any if `kind` is None."""
+    if not (path / "zarr.json").exists():
+        raise StorageError(f"{path}: no {kind or 'CSI'} store there (zarr.json is missing)")
+    try:
+        attributes = zarr.open_group(path, mode="r", use_consolidated=False).attrs
+        found = attributes.get("schema"), attributes.get("schema_version")
+    except Exception as error:
+        raise StorageError(f"{path}: cannot be opened as a zarr store: {error}") from error
+    expected = (found[0] if kind is None else kind), SCHEMA_VERSION
+    if found != expected or found[0] not in KINDS:
+        raise StorageError(
+            f"{path}: schema {found[0]!r} version {found[1]}, expected {expected[0]!r} version {expected[1]}"
+        )
+    return found[0]

@@ -1,0 +1,65 @@
+"""python -m storage info|check|append: look into a store, verify every checksum of it, add the samples of another."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from storage.csi_store import append_store, open_store, stored_kind
+from storage.errors import StorageError
+from storage.inspection import check_store, describe_store
+
+
+def info(path: Path) -> int:
+    lines = describe_store(path)
+    width = max(map(len, lines))
+    for subject, text in lines.items():
+        print(f"{subject:<{width}}  {text}")
+    return 0
+
+
+def check(path: Path) -> int:
+    result = check_store(path)
+    for fault in result.faults:
+        print(fault)
+    if result.faults:
+        print(f"{result.lost} of {result.samples} samples lost")
+        return 1
+    print(f"{result.shards} shards, {result.samples} samples, all checksums right")
+    return 0
+
+
+def append(path: Path, source: Path, new_users: bool) -> int:
+    kind = stored_kind(path)
+    before, added = open_store(path, kind), open_store(source, kind)
+    if new_users:
+        shift = int(before["trajectory"].max()) + 1
+        added["trajectory"] = added["trajectory"].copy(data=added["trajectory"].values + shift)
+    append_store(path, added, kind)
+    print(f"{path}: {added.sizes['sample']} samples added to {before.sizes['sample']}")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m storage", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for command in (info, check, append):
+        actions = commands.add_parser(command.__name__)
+        actions.set_defaults(command=command)
+        actions.add_argument("path", type=Path, help="folder of the store, ending in .zarr")
+        if command is append:
+            actions.add_argument("source", type=Path, help="store of the same kind")
+            actions.add_argument(
+                "--new-users",
+                action="store_true",
+                help="the users of the source are others than those of the store: number their trajectories on",
+            )
+    arguments = vars(parser.parse_args())
+    try:
+        return arguments.pop("command")(**arguments)
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
