@@ -157,6 +157,12 @@ class Tracing(Section):
     max_paths: Count = Field(description="strongest paths kept per link")
     users_per_call: Count = Field(description="receivers traced together; bounds memory")
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.vehicles_scatter and self.keys.kind == "discrete":
+            raise ValueError("vehicles_scatter must be false with discrete keys: the paths of a grid point stand still")
+        return self
+
 
 class RayTracedTwin(Section):
     kind: Literal["ray_traced"]
@@ -165,6 +171,10 @@ class RayTracedTwin(Section):
     base_stations: Annotated[list[BaseStation], Field(min_length=1)]
     array: Array = Field(description="of every base station")
     tracing: Tracing
+
+    @property
+    def user_count(self) -> int:
+        return self.site.traffic.vehicles + self.site.traffic.pedestrians
 
     def key_slots(self) -> list[int]:
         """Slots of a window at which paths are traced, the first and the last one among them."""
@@ -236,6 +246,10 @@ class StatisticalTwin(Section):
         description="users drawn together; part of the result, because the generator is batched"
     )
     split: Split
+
+    @property
+    def user_count(self) -> int:
+        return self.users
 
     @model_validator(mode="after")
     def _check(self) -> Self:
