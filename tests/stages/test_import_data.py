@@ -1,15 +1,18 @@
 """Stage import: what files hold becomes stores like those that we generate."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from stages.import_data import bring_in
 from storage.csi_store import open_store
 from storage.errors import StorageError
 from wavefoundry.errors import InputError
-from wavefoundry.imports.config import ImportedArrays, ImportedDeepMIMO
+from wavefoundry.imports.config import ImportedArrays, ImportedDeepMIMO, ImportedScene
 
 ARRAY = {"rows": 1, "columns": 4, "spacing": 0.5, "pattern": "iso", "polarisation": "V"}
 
@@ -46,6 +49,31 @@ def arrays(files, **changes) -> ImportedArrays:
         "samples_per_call": 5,
     }
     return ImportedArrays.model_validate(values | changes)
+
+
+def scene(files, xml) -> ImportedScene:
+    traffic = {"vehicles": 4, "pedestrians": 2, "vehicle_speed": [5.0, 10.0], "pedestrian_speed": [0.5, 2.0]}
+    traffic |= {"turn_probability": 0.1, "vehicle_height": 1.6, "pedestrian_height": 1.5, "cell_size": 1.0}
+    site = {"scene": xml, "centre": [-33.0, 0.0], "radius": 60.0}
+    site |= {"traffic": traffic | {"clearance": 2.0, "lane_offset": 2.0}}
+    site |= {"sampling": {"windows": 1, "window_interval": 0.5, "slots": 4, "slot_duration": 1e-3}}
+    site |= {"split": {"train": 0.5, "validation": 0.25, "test": 0.25}}
+    tracing = {"max_depth": 1, "samples_per_source": 10000, "diffuse_reflection": False, "diffraction": False}
+    tracing |= {"vehicles_scatter": False, "keys": {"kind": "continuous", "interval": 3}, "max_paths": 5}
+    values = {
+        "kind": "scene",
+        "files": files,
+        "twin": {
+            "kind": "ray_traced",
+            "site": site,
+            "carrier_frequency": 2.4e9,
+            "base_stations": [{"position": [-33.0, 0.0, 20.0], "orientation": [0.0, 0.0, 0.0]}],
+            "array": ARRAY,
+            "tracing": tracing | {"users_per_call": 10},
+        },
+        "ofdm": {"subcarriers": 8, "subcarrier_spacing": 180e3, "timing_advance": 2e-7, "links_per_call": 100},
+    }
+    return ImportedScene.model_validate(values)
 
 
 def bring(section, project, name="mine"):
@@ -122,3 +150,30 @@ def test_paths_of_deepmimo_become_stores(project):
     start = csi["position"].values[:, 0]
     gain = np.abs(csi["csi"].values[:, 0, 0, 0])
     np.testing.assert_allclose(gain, 1 / np.linalg.norm(start - [0, 0, 10.0], axis=1), rtol=1e-5)
+
+
+def test_a_scene_of_ones_own_becomes_stores(project):
+    """The XML file and meshes of a scene, in a folder as one of a user."""
+    from wavefoundry.twin.llvm import prepare_ray_tracer
+
+    prepare_ray_tracer()
+    import sionna.rt
+
+    shutil.copytree(Path(sionna.rt.scene.simple_street_canyon).parent, "town")
+    section = scene("town", "town/simple_street_canyon.xml")
+    summary = bring(section, project)
+    csi = open_store(project / "data/csi/mine.zarr", "csi")
+    assert csi.sizes["sample"] == summary["windows_reached"] > 0
+    assert csi["csi"].shape[1:] == section.shape == (4, 4, 8)
+    for name in ("scene.png", "csi.png"):
+        assert (project / "figures" / name).stat().st_size > 10000
+    # Free space along the direct path, within what a reflection off the ground adds or takes.
+    distance = np.linalg.norm(csi["position"].values[:, 0] - [-33.0, 0.0, 20.0], axis=1)
+    free = 20 * np.log10(299792458.0 / 2.4e9 / (4 * np.pi * distance))
+    gain = 10 * np.log10(np.mean(np.abs(csi["csi"].values) ** 2, axis=(1, 2, 3)))
+    assert np.abs((gain - free)[csi["los"].values]).max() < 8
+
+
+def test_a_scene_outside_of_its_files_is_refused():
+    with pytest.raises(ValidationError, match="must lie in files, 'town'"):
+        scene("town", "city/simple_street_canyon.xml")
