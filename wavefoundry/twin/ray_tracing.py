@@ -121,9 +121,8 @@ def _solve(twin: RayTracedTwin, station: int, position: np.ndarray, velocity: np
 
     scene, solver = _radio_scene(twin.model_dump_json(), station)
     scene.remove(list(scene.receivers))
-    # As arrays: plain numbers would become part of the program, which would be compiled anew for every call.
-    for index, (place, moving) in enumerate(zip(*(values[:, :, None] for values in (position, velocity)), strict=True)):
-        scene.add(rt.Receiver(f"user_{index}", mi.Point3f(place), velocity=mi.Vector3f(moving)))
+    for index, (place, moving) in enumerate(zip(position, velocity, strict=True)):
+        scene.add(rt.Receiver(f"user_{index}", mi.Point3f(_array(place)), velocity=mi.Vector3f(_array(moving))))
     tracing = twin.tracing
     found = solver(
         scene,
@@ -135,6 +134,12 @@ def _solve(twin: RayTracedTwin, station: int, position: np.ndarray, velocity: np
         seed=seed,
     )
     return _read(found, twin.base_stations[station].orientation)
+
+
+def _array(vector: np.ndarray) -> np.ndarray:
+    """The vector as an array of one: plain numbers would become part of the ray tracer's program, which would then be
+    compiled anew for every call."""
+    return vector[:, None].astype(np.float32)
 
 
 def _read(found, orientation: list[float]) -> Paths:
@@ -205,16 +210,16 @@ def _vehicle_models(scene, ground: np.ndarray, velocity: np.ndarray) -> list:
     metal = scene.get(METAL) or rt.ITURadioMaterial(METAL, "metal", thickness=0.01)
     across = np.hypot(velocity[:, 0], velocity[:, 1])
     yaw, pitch = np.arctan2(velocity[:, 1], velocity[:, 0]), -np.arctan2(velocity[:, 2], across)
-    models = []
-    for index, (place, moving) in enumerate(zip(ground.tolist(), velocity.tolist(), strict=True)):
-        models.append(
-            rt.SceneObject(
-                fname=rt.scene.low_poly_car,
-                name=f"vehicle_{index}",
-                radio_material=metal,
-                position=mi.Point3f([place[0], place[1], place[2] + VEHICLE_HEIGHT / 2]),
-                orientation=mi.Point3f([float(yaw[index]), float(pitch[index]), 0.0]),
-                velocity=mi.Vector3f(moving),
-            )
+    angles = np.stack([yaw, pitch, np.zeros_like(yaw)], axis=-1)
+    middle = ground + np.array([0.0, 0.0, VEHICLE_HEIGHT / 2])
+    return [
+        rt.SceneObject(
+            fname=rt.scene.low_poly_car,
+            name=f"vehicle_{index}",
+            radio_material=metal,
+            position=mi.Point3f(_array(middle[index])),
+            orientation=mi.Point3f(_array(angles[index])),
+            velocity=mi.Vector3f(_array(velocity[index])),
         )
-    return models
+        for index in range(len(ground))
+    ]
