@@ -53,6 +53,20 @@ def test_scene_of_the_user_is_loaded(canyon, written):
     np.testing.assert_array_equal(inside, [True, True, False, False])
 
 
+def test_fence_too_thin_to_be_seen_from_above_is_a_wall(canyon, written):
+    """2 cm thick, 2 m high, across the street from the left block to the right one, between two rows of cells."""
+    from wavefoundry.twin.street_map import survey
+
+    place = '<scale x="9" y="0.01" z="1"/><translate x="0" y="20.4" z="1"/>'
+    fence = f'<shape type="cube"><transform name="to_world">{place}</transform><ref id="wall" name="bsdf"/></shape>'
+    y = np.linspace(10, 29, 191)
+    for content, passable in ((TOWN, True), (TOWN + fence, False)):
+        site = canyon(site__scene=written(content), site__centre=[0.0, 0.0], site__radius=50.0).site
+        walkable = survey(site).is_walkable(np.stack([np.zeros_like(y), y], axis=-1))
+        assert walkable.all() if passable else not walkable[np.abs(y - 20.4) < site.traffic.clearance].any()
+        assert walkable[[0, -1]].all()
+
+
 @pytest.mark.parametrize(
     "content, reason",
     [

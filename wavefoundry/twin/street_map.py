@@ -12,6 +12,8 @@ from wavefoundry.twin.config import Site
 HEADROOM = 1.0
 # The map reaches this far beyond the radius of the site [m]: a street goes on where the site ends.
 MARGIN = 30.0
+# Heights over the ground at which walls are looked for between cells [m].
+EYE_HEIGHTS = (0.5, 1.5)
 # Steepest ground [m/m]; a steeper step from cell to cell is a wall. Streets of San Francisco reach 0.35.
 STEEPEST = 0.5
 
@@ -82,8 +84,12 @@ def survey(site: Site) -> StreetMap:
     half = int(np.ceil((site.radius + traffic.clearance + MARGIN) / traffic.cell_size)) + 1
     offsets = np.arange(-half, half + 1) * traffic.cell_size
     points = centre + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)
-    surface, shape = _look_down(site.scene, points)
+    from wavefoundry.twin.scene import load_geometry
+
+    scene = load_geometry(site.scene).mi_scene
+    surface, shape = _look_down(scene, points)
     is_open = find_ground(surface, shape, traffic.cell_size)
+    is_open &= ~_walled(scene, points, surface, is_open)
     within = np.linalg.norm(points - centre, axis=-1) <= site.radius
     if not (is_open & within).any():
         raise InputError(
@@ -114,10 +120,11 @@ def survey(site: Site) -> StreetMap:
 def measure_room(is_open: np.ndarray, cell_size: float, clearance: float) -> np.ndarray:
     """Distance [m] from cell centres to the nearest wall, not above 0 off the largest connected part of the ground.
 
-    A wall stands anywhere between the last open cell centre and the next one; it is taken to stand at the former.
-    What lies off the raster is a wall.
+    A wall stands anywhere between the cell centres that are open and those that are not: it is taken to reach as far
+    as the eight neighbours of the latter. What lies off the raster is a wall.
     """
-    room = (ndimage.distance_transform_edt(np.pad(is_open, 1))[1:-1, 1:-1] - 1) * cell_size
+    walls = ndimage.binary_dilation(np.pad(~is_open, 1, constant_values=True), np.ones((3, 3)))
+    room = ndimage.distance_transform_edt(~walls)[1:-1, 1:-1] * cell_size
     passable = room >= clearance
     if not passable.any():
         return np.minimum(room, 0.0)
@@ -194,14 +201,36 @@ def _neighbours(axes: int) -> list[tuple[tuple, tuple]]:
     return pairs
 
 
-def _look_down(scene_name: str, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _look_down(scene, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Height [m] of the highest surface at the points (x, y, 2), NaN where there is none, and the object it is of."""
-    from wavefoundry.twin.scene import dr, load_geometry, mi
+    from wavefoundry.twin.scene import dr, mi
 
-    scene = load_geometry(scene_name)
-    top = scene.mi_scene.bbox().max.z + HEADROOM
+    top = scene.bbox().max.z + HEADROOM
     x, y = points.reshape(-1, 2).T.astype(np.float32)
-    hit = scene.mi_scene.ray_intersect(mi.Ray3f(mi.Point3f(mi.Float(x), mi.Float(y), top), mi.Vector3f(0, 0, -1)))
+    hit = scene.ray_intersect(mi.Ray3f(mi.Point3f(mi.Float(x), mi.Float(y), top), mi.Vector3f(0, 0, -1)))
     height = np.where(hit.is_valid().numpy(), top - hit.t.numpy().astype(float), np.nan)
     _, shape = np.unique(dr.reinterpret_array(mi.UInt32, hit.shape).numpy(), return_inverse=True)
     return height.reshape(points.shape[:-1]), shape.reshape(points.shape[:-1])
+
+
+def _walled(scene, points: np.ndarray, surface: np.ndarray, is_open: np.ndarray) -> np.ndarray:
+    """Open cells (x, y) between which something stands that is too thin to be seen from above, on both its sides."""
+    from wavefoundry.twin.scene import mi
+
+    walled = np.zeros_like(is_open)
+    ground = np.concatenate([points, surface[..., None]], axis=-1)
+    for first, second in _neighbours(is_open.ndim):
+        pairs = np.flatnonzero(is_open[first] & is_open[second])
+        if not len(pairs):
+            continue
+        ends = [ground[part].reshape(-1, 3)[pairs] for part in (first, second)]
+        between = np.zeros(is_open[first].shape, bool)
+        for height in EYE_HEIGHTS:
+            start = (ends[0] + [0, 0, height]).T.astype(np.float32)
+            way = (ends[1] - ends[0]).T.astype(np.float32)
+            ray = mi.Ray3f(mi.Point3f(*map(mi.Float, start)), mi.Vector3f(*map(mi.Float, way)))
+            ray.maxt = 1.0
+            between.flat[pairs] |= scene.ray_test(ray).numpy()
+        walled[first] |= between
+        walled[second] |= between
+    return walled
