@@ -123,4 +123,4 @@ def _sky() -> np.ndarray:
 def _distances(scene: rt.Scene, position: list[float], directions: np.ndarray) -> np.ndarray:
     """Distance [m] from the position to the next surface along each direction, infinite where there is none."""
     towards = mi.Vector3f(*(mi.Float(axis.astype(np.float32)) for axis in directions.T))
-    return scene.mi_scene.ray_intersect(mi.Ray3f(mi.Point3f(position), towards)).t.numpy()
+    return scene.mi_scene.ray_intersect_preliminary(mi.Ray3f(mi.Point3f(position), towards)).t.numpy()

@@ -207,7 +207,8 @@ def _look_down(scene, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     top = scene.bbox().max.z + HEADROOM
     x, y = points.reshape(-1, 2).T.astype(np.float32)
-    hit = scene.ray_intersect(mi.Ray3f(mi.Point3f(mi.Float(x), mi.Float(y), top), mi.Vector3f(0, 0, -1)))
+    down = mi.Ray3f(mi.Point3f(mi.Float(x), mi.Float(y), top), mi.Vector3f(0, 0, -1))
+    hit = scene.ray_intersect_preliminary(down)
     height = np.where(hit.is_valid().numpy(), top - hit.t.numpy().astype(float), np.nan)
     _, shape = np.unique(dr.reinterpret_array(mi.UInt32, hit.shape).numpy(), return_inverse=True)
     return height.reshape(points.shape[:-1]), shape.reshape(points.shape[:-1])
