@@ -1,6 +1,6 @@
 import pytest
 
-from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
+from wavefoundry.twin.config import RayTracedTwin
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -46,32 +46,6 @@ def canyon():
             },
         }
         return RayTracedTwin.model_validate(_changed(values, changes))
-
-    return make
-
-
-@pytest.fixture
-def drop_twin():
-    """A small TR 38.901 twin."""
-
-    def make(**changes) -> StatisticalTwin:
-        values = {
-            "kind": "tr38901",
-            "model": "uma",
-            "line_of_sight": False,
-            "carrier_frequency": 2.4e9,
-            "array": {"rows": 2, "columns": 3, "spacing": 0.5, "pattern": "iso"},
-            "base_station_height": 25.0,
-            "user_height": 1.5,
-            "users": 25,
-            "distance": [50.0, 250.0],
-            "speed": [2.0, 14.0],
-            "slots": 4,
-            "slot_duration": 5e-4,
-            "users_per_call": 10,
-            "split": SPLIT,
-        }
-        return StatisticalTwin.model_validate(_changed(values, changes))
 
     return make
 
