@@ -92,10 +92,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         self._check_names()
+        self._check_students()
         self._check_held_out()
         self._check_wifo_grids()
         self._check_angle_delay_grids()
-        self._check_students()
         return self
 
     def _check_names(self) -> None:

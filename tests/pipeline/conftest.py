@@ -6,20 +6,38 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 PROJECT = Path(__file__).parents[2]
 COPIED = ("stages", "storage", "wavefoundry", "flows", "dvc.yaml", ".dvcignore")
 
+IMPORTED = {
+    "kind": "npz",
+    "files": "measured.npz",
+    "blocks": {"any": [{"file": None, "variable": "csi", "slot": 0, "subcarrier": 0}]},
+    "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
+    "axes": ["sample", "time", "antenna", "subcarrier"],
+    "trajectory": None,
+    "speed": None,
+    "unknown_is_zero": False,
+    "carrier_frequency": 2.4e9,
+    "slots": 16,
+    "slot_duration": 5e-4,
+    "subcarriers": 32,
+    "subcarrier_spacing": 180e3,
+    "samples_per_call": 5,
+}
+
 
 def tiny_parameters() -> dict:
-    """The default study with two scenarios, few users, small networks and short trainings."""
+    """The default study with two scenarios and a file of CSI, few users, small networks and short trainings."""
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())
     scenarios = {name: content["scenarios"][name] for name in ("street_canyon", "uma_nlos")}
     traced, drawn = scenarios["street_canyon"]["twin"], scenarios["uma_nlos"]["twin"]
-    traced["traffic"] |= {"vehicles": 4, "pedestrians": 2}
-    traced["sampling"] |= {"windows": 2}
+    traced["site"]["traffic"] |= {"vehicles": 4, "pedestrians": 2}
+    traced["site"]["sampling"] |= {"windows": 2}
     traced["tracing"] |= {"samples_per_source": 10000, "max_depth": 2}
     drawn |= {"users": 10, "users_per_call": 5}
     training = {"epochs": 2, "batch_size": 4}
@@ -28,6 +46,7 @@ def tiny_parameters() -> dict:
     lwm["training"] |= training
     lwm["prediction"]["training"] |= training
     teacher = content["teach"]["wifo"]
+    teacher["held_out"] = []
     teacher["architecture"] |= {"hidden_size": 32, "encoder_depth": 1, "decoder_depth": 1, "heads": 2}
     teacher["training"] |= training
     for student in content["distill"].values():
@@ -35,7 +54,16 @@ def tiny_parameters() -> dict:
         student["training"] = student["training"] | training
         student["seeds"] = [0]
     content["evaluate"]["prediction"]["latency_repetitions"] = 2
-    return content | {"scenarios": scenarios}
+    imported = {"measured": IMPORTED | {"array": drawn["array"]}}
+    return content | {"scenarios": scenarios, "imported": imported, "workers": {"processes": 1, "scheduler": None}}
+
+
+def write_measurement(path: Path, seed: int) -> None:
+    """Twelve samples of CSI: a path that turns, and noise."""
+    generator = np.random.default_rng(seed)
+    turns = generator.uniform(-0.05, 0.05, (12, 1, 1, 1)) * np.arange(16)[:, None, None]
+    noise = generator.normal(size=(2, 12, 16, 16, 32))
+    np.savez(path, csi=(np.exp(2j * np.pi * turns) + 0.05 * (noise[0] + 1j * noise[1])).astype(np.complex64))
 
 
 class Study:
@@ -50,6 +78,7 @@ class Study:
             else:
                 shutil.copy(source, folder / name)
         self.write_parameters(tiny_parameters())
+        write_measurement(folder / "measured.npz", seed=0)
         self.dvc("init", "--no-scm", "-q")
         self.dvc("config", "core.analytics", "false")
 

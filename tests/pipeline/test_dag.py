@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 
-from tests.pipeline.conftest import tiny_parameters
+from tests.pipeline.conftest import tiny_parameters, write_measurement
 
 DATA_STAGES = {
     f"{stage}@{name}" for stage in ("scenario", "csi", "angle_delay") for name in ("street_canyon", "uma_nlos")
@@ -69,10 +69,19 @@ def test_a_new_entry_adds_one_branch(study):
     study.write_parameters(tiny_parameters())
     for path in ("data/scenario/uma_los", "data/csi/uma_los.zarr", "data/angle_delay/uma_los.zarr"):
         shutil.rmtree(study.folder / path)
-    (study.folder / "figures/scenario/uma_los.png").unlink()
+    shutil.rmtree(study.folder / "figures/scenario/uma_los")
     (study.folder / "figures/angle_delay/uma_los.gif").unlink()
     (study.folder / "dvc.lock").write_text(lock)
     assert study.repro() in ([], ["params"])
+
+
+def test_a_replaced_file_runs_its_branch_and_no_other(study):
+    write_measurement(study.folder / "measured.npz", seed=1)
+    ran = study.repro("angle_delay", "imported_angle_delay")
+    assert set(ran) == {"import@measured", "imported_angle_delay@measured"}
+    assert "teach@wifo" in _changed(study)
+    write_measurement(study.folder / "measured.npz", seed=0)
+    study.repro()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,7 @@ from wavefoundry.evaluation.metrics import nmse, to_db
 parameters = params.read()
 model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
 errors = []
-for csi in load_split(list(parameters.scenarios), "test").values():
+for csi in load_split(parameters.compared, "test").values():
     known, target = tasks(parameters.evaluate.prediction)[0].split(csi)
     two = torch.stack([known.real, known.imag], dim=1).numpy()
     real, imaginary = model.predict(two, params={"axis": "time", "horizon": target.shape[1]}).swapaxes(0, 1)
@@ -149,4 +158,4 @@ def test_report_is_complete_and_self_contained(study):
     for name in ("sample_and_hold", "autoregression", "lwm_temporal", "wifo", "tiny_wifo", "tiny_wifo_no_kd"):
         assert f"<td>{name}</td>" in page
     assert 'src="figures' not in page and "http" not in page.replace("http://www.w3.org", "")
-    assert page.count("data:image/png;base64") >= 7 and page.count("data:image/gif;base64") == 2
+    assert page.count("data:image/png;base64") >= 7 and page.count("data:image/gif;base64") == 4

@@ -9,6 +9,11 @@ from stages import params
 from wavefoundry.errors import InputError
 
 DEFAULT = yaml.safe_load(Path("params.yaml").read_text())
+SITE = "scenarios.munich.twin.site"
+# A scene of somebody's own with the traffic of munich.
+TOWN = DEFAULT["scenarios"]["munich"]["twin"]
+TOWN = TOWN | {"site": TOWN["site"] | {"scene": "town/town.xml"}}
+SCENE = {"kind": "scene", "files": "town", "twin": TOWN, "ofdm": DEFAULT["scenarios"]["munich"]["ofdm"]}
 LWM = "pretrain.lwm_temporal.architecture"
 
 
@@ -20,7 +25,7 @@ def changed(tmp_path, key, value):
         section = section[parent]
     section[last] = value
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 
@@ -33,15 +38,25 @@ def test_the_default_study_is_valid():
     [
         ("sede", 1, "sede: unknown key"),
         ("scenarios.munich.twin.scenery", 1, r"scenarios\.munich\.twin\.scenery: unknown key"),
-        ("scenarios.munich.twin.scene", "paris", "found 'paris'.*'munich', 'etoile'"),
-        ("scenarios.munich.twin.traffic.vehicle_speed", [-1.0, 3.0], "found -1.0.*greater than or equal to 0"),
-        ("scenarios.munich.twin.traffic.vehicle_speed", [9.0, 3.0], "must be .smallest, largest."),
-        ("scenarios.munich.twin.traffic", DEFAULT["scenarios"]["munich"]["twin"]["traffic"]
+        (f"{SITE}.scene", "paris", r"munich\.twin\.site: scene 'paris', allowed: munich, etoile"),
+        (f"{SITE}.scene", "my/town.xml", "scene of your own goes under imported"),
+        (f"{SITE}.traffic.vehicle_speed", [-1.0, 3.0], "found -1.0.*greater than or equal to 0"),
+        (f"{SITE}.traffic.vehicle_speed", [9.0, 3.0], "must be .smallest, largest."),
+        (f"{SITE}.traffic", DEFAULT["scenarios"]["munich"]["twin"]["site"]["traffic"]
          | {"vehicles": 0, "pedestrians": 0}, "at least 3 users"),
+        ("scenarios.munich.twin.base_stations", [], r"munich\.twin\.base_stations: found \[\].*at least 1 item"),
+        ("scenarios.munich.twin.tracing.keys.interval", 0, r"twin\.tracing\.keys\.interval: found 0"),
+        ("scenarios.munich.twin.array.polarisation", "left", "found 'left'.*'V', 'H', 'VH' or 'cross'"),
+        ("workers.processes", 0, r"workers\.processes: found 0"),
+        ("teach.wifo.held_out", ["paris"], r"teach\.wifo\.held_out: there is no data set 'paris', found: .*munich"),
+        ("teach.wifo.held_out", list(DEFAULT["scenarios"]), "leaves no data set to learn from"),
+        ("imported", {"munich": SCENE}, r"imported\.munich: the name is taken by scenarios\.munich"),
+        ("imported", {"town": SCENE | {"files": "elsewhere"}}, "'town/town.xml' must lie in files, 'elsewhere'"),
+        ("imported", {"town": SCENE | {"kind": "obj"}}, r"imported\.town: .*'obj'.*'deepmimo'"),
         ("scenarios.uma_nlos.twin.users", 0, "found 0.*greater than or equal to 3"),
         ("scenarios.uma_nlos.ofdm.subcarriers", "32", "found '32'.*valid integer"),
         ("angle_delay.keep_percentage", 0.0, "found 0.0.*greater than 0"),
-        ("teach.wifo.architecture.patch_size", [32, 4, 4], "32 does not divide the 16 slots of scenarios.munich"),
+        ("teach.wifo.architecture.patch_size", [32, 4, 4], "32 does not divide the 16 slots of munich"),
         ("teach.wifo.architecture.patch_size", [4, 4, 5], "5 does not divide the 32 subcarriers"),
         (f"{LWM}.patch_size", [3, 1], "3 does not divide the 16 angle bins"),
         (f"{LWM}.max_seq_len", 10, "max_seq_len 10 is less than"),
@@ -50,13 +65,21 @@ def test_the_default_study_is_valid():
         ("distill.tiny_wifo.teacher", "llama", "'llama', allowed: wifo"),
         ("distill.tiny_wifo.hidden_size", 4096, "at most its hidden_size"),
         ("evaluate.prediction.history_fraction", 0.3, "must be a multiple of the patch of"),
-        ("scenarios", {}, "at least 1 item"),
+        ("scenarios", {}, "scenarios and imported are both empty"),
         ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
     ],
 )  # fmt: skip
 def test_faults_are_named(tmp_path, key, value, message):
     with pytest.raises(InputError, match=message):
         params.read(changed(tmp_path, key, value))
+
+
+def test_models_learn_from_what_they_can_read_and_is_not_held_out(tmp_path):
+    read = params.read(changed(tmp_path, "imported", {"town": SCENE}))
+    assert read.learnt_by("lwm_temporal") == ["munich", "street_canyon", "uma_nlos", "d4", "town"]
+    assert read.learnt_by("wifo") == read.learnt_by("tiny_wifo") == read.learnt_by("lwm_temporal")
+    assert "d18" in read.read_by("wifo") and "d18" not in read.read_by("lwm_temporal")
+    assert read.compared == ["munich", "street_canyon", "uma_nlos", "d4", "town"]
 
 
 def test_missing_keys_files_and_broken_yaml_are_named(tmp_path):

@@ -10,6 +10,7 @@ import yaml
 
 import wavefoundry.models  # noqa: F401
 from stages import evaluate, params, register
+from stages.csi import store_path
 from storage.checkpoints import load_model, save_model
 from storage.csi_store import assign_splits, split_attributes, write_store
 from storage.registry import Registry
@@ -20,20 +21,21 @@ TOP = Path(register.__file__).parents[1]
 UNITS = {"units": "1", "long_name": "test"}
 
 
-def write_csi(name: str, shape: tuple[int, int, int], seed: int) -> None:
+def write_csi(name: str, dataset, seed: int) -> None:
     generator = np.random.default_rng(seed)
-    samples, slots = 10, shape[0]
-    csi = generator.normal(size=(2, samples, *shape)).astype(np.float32)
+    samples, (slots, antennas, subcarriers) = 10, dataset.shape
+    csi = generator.normal(size=(2, samples, slots, antennas, subcarriers)).astype(np.float32)
     variables = {
         "csi": (("sample", "time", "antenna", "subcarrier"), (csi[0] + 1j * csi[1]).astype(np.complex64), UNITS),
-        "position": (("sample", "time", "xyz"), np.zeros((samples, slots, 3)), UNITS),
-        "velocity": (("sample", "time", "xyz"), np.zeros((samples, slots, 3)), UNITS),
-        "speed": ("sample", np.ones(samples), UNITS),
-        "los": ("sample", np.ones(samples, bool), UNITS),
         "split": ("sample", assign_splits(samples, (0.4, 0.2, 0.4), generator), split_attributes()),
         "trajectory": ("sample", np.arange(samples), UNITS),
     }
-    write_store(Path(f"data/csi/{name}.zarr"), xr.Dataset(variables), "csi")
+    coordinates = {
+        "time": ("time", np.arange(slots) * 5e-4, UNITS),
+        "antenna": ("antenna", np.arange(antennas), UNITS),
+        "subcarrier": ("subcarrier", np.arange(subcarriers) * 180e3, UNITS),
+    }
+    write_store(store_path(name), xr.Dataset(variables, coordinates), "csi")
 
 
 @pytest.fixture
@@ -42,8 +44,8 @@ def parameters(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     content = yaml.safe_load((TOP / "params.yaml").read_text())
     parameters = params.Params.model_validate(content)
-    for index, (name, scenario) in enumerate(parameters.scenarios.items()):
-        write_csi(name, scenario.shape, index)
+    for index, (name, dataset) in enumerate(parameters.datasets.items()):
+        write_csi(name, dataset, index)
     return parameters
 
 
@@ -52,8 +54,7 @@ def test_registered_model_scores_what_was_evaluated(parameters):
     model = WiFo(WiFoConfig(hidden_size=16, encoder_depth=1, decoder_depth=1, heads=2))
     folder = Path("models/tiny_wifo/seed_0")
     save_model(model, folder)
-    section, names = parameters.evaluate.prediction, list(parameters.scenarios)
-    scores = evaluate.score_all({"tiny_wifo": {"seed_0": load_model(folder)}}, section, names)["tiny_wifo"]
+    scores = evaluate.score_all({"tiny_wifo": {"seed_0": load_model(folder)}}, parameters)["tiny_wifo"]
     candidate, held_out = register.choose("tiny_wifo", scores), register.HeldOut(parameters)
 
     registry, run = Registry(), Run("register", {}, {})
