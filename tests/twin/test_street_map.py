@@ -62,7 +62,12 @@ def test_only_the_largest_connected_part_has_room():
     is_open = np.zeros((40, 20), bool)
     is_open[2:25, 2:18] = is_open[28:38, 2:18] = True
     room = measure_room(is_open, 1.0, clearance=2.0)
-    assert room[12, 10] == 7.0 and (room[26:] <= 0).all()
+    assert room[12, 10] == 7.0 and (room[26:] < 0).all() and (room[~is_open] < 0).all()
+
+
+def test_nobody_is_inside_a_wall_even_without_clearance(canyon):
+    street_map = survey(canyon(site__traffic__clearance=0.0).site)
+    np.testing.assert_array_equal(street_map.is_walkable(np.array([BUILDING, STREET])), [False, True])
 
 
 def town(slope=0.0):

@@ -32,8 +32,8 @@ class StreetMap:
         surface: (x, y) height of the highest surface, of ground or building [m]; NaN where there is none.
         ground: (x, y) height of the ground [m]; under buildings that of the nearest open cell.
         open: (x, y) bool, ground under the open sky, also beyond the radius.
-        room: (x, y) distance from the middle of a cell to the nearest wall [m], never more than it is; not above 0
-            where there is no open ground, or none that is connected with the streets.
+        room: (x, y) distance from the middle of a cell to the nearest wall [m], never more than it is; negative where
+            there is no open ground, or none that is connected with the streets.
     """
 
     origin: np.ndarray
@@ -56,7 +56,7 @@ class StreetMap:
         return self._interpolate(self.ground, points, mode="nearest")
 
     def room_at(self, points: np.ndarray) -> np.ndarray:
-        """Distance from the points (..., 2) [m] to the nearest wall [m], bilinear; 0 off the map."""
+        """Distance from the points (..., 2) [m] to the nearest wall [m], bilinear; negative off the map."""
         return self._interpolate(self.room, points, mode="constant")
 
     def is_walkable(self, points: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ class StreetMap:
 
     def _interpolate(self, values: np.ndarray, points: np.ndarray, mode: str) -> np.ndarray:
         coordinates = np.moveaxis((points - self.origin) / self.cell_size, -1, 0)
-        return ndimage.map_coordinates(values, coordinates, order=1, mode=mode, cval=0.0)
+        return ndimage.map_coordinates(values, coordinates, order=1, mode=mode, cval=-1.0)
 
 
 def survey(site: Site) -> StreetMap:
@@ -80,12 +80,12 @@ def survey(site: Site) -> StreetMap:
     Raises:
         InputError: the scene cannot be loaded, or has no walkable ground around the centre.
     """
+    from wavefoundry.twin.scene import load_geometry
+
     centre, traffic = np.array(site.centre), site.traffic
     half = int(np.ceil((site.radius + traffic.clearance + MARGIN) / traffic.cell_size)) + 1
     offsets = np.arange(-half, half + 1) * traffic.cell_size
     points = centre + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)
-    from wavefoundry.twin.scene import load_geometry
-
     scene = load_geometry(site.scene).mi_scene
     surface, shape = _look_down(scene, points)
     is_open = find_ground(surface, shape, traffic.cell_size)
@@ -109,7 +109,7 @@ def survey(site: Site) -> StreetMap:
         open=is_open,
         room=measure_room(is_open, traffic.cell_size, traffic.clearance),
     )
-    if not (street_map.is_walkable(points)).any():
+    if not street_map.is_walkable(points).any():
         raise InputError(
             f"traffic.clearance {traffic.clearance:g} m leaves no open ground of {site.scene} within {site.radius:g} m "
             f"of {site.centre}"
@@ -118,19 +118,19 @@ def survey(site: Site) -> StreetMap:
 
 
 def measure_room(is_open: np.ndarray, cell_size: float, clearance: float) -> np.ndarray:
-    """Distance [m] from cell centres to the nearest wall, not above 0 off the largest connected part of the ground.
+    """Distance [m] from cell centres to the nearest wall, negative off the largest connected part of the ground.
 
     A wall stands anywhere between the cell centres that are open and those that are not: it is taken to reach as far
     as the eight neighbours of the latter. What lies off the raster is a wall.
     """
     walls = ndimage.binary_dilation(np.pad(~is_open, 1, constant_values=True), np.ones((3, 3)))
     room = ndimage.distance_transform_edt(~walls)[1:-1, 1:-1] * cell_size
-    passable = room >= clearance
+    passable = is_open & (room >= clearance)
     if not passable.any():
-        return np.minimum(room, 0.0)
+        return np.full_like(room, -cell_size)
     # The strip along its walls belongs to a part: cells nearer to it than to any other part.
     nearest = ndimage.distance_transform_edt(~passable, return_distances=False, return_indices=True)
-    return np.where(largest_part(passable)[tuple(nearest)], room, np.minimum(room, 0.0))
+    return np.where(is_open & largest_part(passable)[tuple(nearest)], room, -cell_size)
 
 
 def largest_part(cells: np.ndarray) -> np.ndarray:

@@ -352,6 +352,8 @@ def _safe(street_map: StreetMap, wanted: np.ndarray, fallback: np.ndarray, withi
             break
         near = ndimage.gaussian_filter1d(ndimage.maximum_filter1d(bad.astype(float), 17), 4)
         share = np.where(bad, 0.5 * share, share * (1 - 0.5 * near))
+    else:
+        way = fallback.copy()
     if np.array_equal(wanted[0], wanted[-1]):
         way[-1] = way[0]
     return way
