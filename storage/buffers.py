@@ -5,6 +5,8 @@ import weakref
 
 import numpy as np
 
+HUGE_PAGE = 2**21
+
 
 class BufferPool:
     """Arrays whose memory comes back when nobody holds them or a view or tensor of them any more.
@@ -25,7 +27,10 @@ class BufferPool:
             if self._total + size > self._limit:
                 self._total -= sum(map(len, self._waiting))
                 self._waiting.clear()
-            memory = np.empty(size, np.uint8)
+            # Aligned, it is made of huge pages, where the system has them.
+            memory = np.empty(size + HUGE_PAGE, np.uint8)
+            start = -memory.ctypes.data % HUGE_PAGE
+            memory = memory[start : start + size]
             self._total += size
         # Every view refers to this first array (the memoryview keeps numpy from referring to `memory` instead), so that
         # it dies with the last of them.
