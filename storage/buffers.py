@@ -27,10 +27,7 @@ class BufferPool:
             if self._total + size > self._limit:
                 self._total -= sum(map(len, self._waiting))
                 self._waiting.clear()
-            # Aligned, it is made of huge pages, where the system has them.
-            memory = np.empty(size + HUGE_PAGE, np.uint8)
-            start = -memory.ctypes.data % HUGE_PAGE
-            memory = memory[start : start + size]
+            memory = _huge(size) if size >= 2 * HUGE_PAGE else np.empty(size, np.uint8)
             self._total += size
         # Every view refers to this first array (the memoryview keeps numpy from referring to `memory` instead), so that
         # it dies with the last of them.
@@ -43,3 +40,10 @@ class BufferPool:
             if len(memory) == size:
                 return self._waiting.pop(place)
         return None
+
+
+def _huge(size: int) -> np.ndarray:
+    """Aligned memory: where the system has huge pages, numpy's request for them then covers all of it."""
+    memory = np.empty(size + HUGE_PAGE, np.uint8)
+    start = -memory.ctypes.data % HUGE_PAGE
+    return memory[start : start + size]
