@@ -11,7 +11,7 @@ import zarr
 
 from storage.csi_store import open_store, read_array, split_indices, stored_kind
 from storage.errors import StorageError
-from storage.schema import KINDS, SPLITS, provenances, windows_total
+from storage.schema import KINDS, SPLITS, provenances, required_variables, windows_total
 from storage.shards import DamageError, ShardReader, StoredArray, read_checked_file
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -34,8 +34,12 @@ def check_store(path: Path) -> Check:
         StorageError: no store there, or its metadata cannot be read.
     """
     path = Path(path)
-    stored_kind(path)
-    arrays = dict(sorted(zarr.open_group(path, mode="r", use_consolidated=False).arrays()))
+    kind = stored_kind(path)
+    try:
+        arrays = dict(sorted(zarr.open_group(path, mode="r", use_consolidated=False).arrays()))
+    except Exception as error:
+        raise StorageError(f"{path}: the metadata of a variable cannot be read: {error}") from error
+    required_variables(path, kind, arrays)
     shards, faults = 0, []
     lost = np.zeros(max(array.shape[0] for array in arrays.values() if array.shards), bool)
     for array in arrays.values():

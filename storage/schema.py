@@ -1,6 +1,7 @@
 """The contract of a store (docs/data-contract.md): variables, dimensions, attributes, and what may follow what."""
 
 import numbers
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -56,20 +57,30 @@ def require_kind(path: Path, kind: str) -> None:
         raise StorageError(f"{path}: no kind of store is called {kind!r}; there are {', '.join(KINDS)}")
 
 
-def require_schema(path: Path, dataset: xr.Dataset, kind: str) -> None:
-    """Refuse a data set without the variables, dimensions and attributes of its kind."""
+def required_variables(path: Path, kind: str, present: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Variables of a store of this kind and their dimensions, of which `present` are there.
+
+    Raises:
+        StorageError: one that every such store needs is not.
+    """
     name, dimensions = KINDS[kind]
     expected = {name: dimensions, **SAMPLE_VARIABLES, **OWN_VARIABLES[kind]}
     if kind == "paths":
-        forms = [form for form in PATH_VARIABLES if form in dataset.variables]
+        forms = [form for form in PATH_VARIABLES if form in present]
         if len(forms) != 1:
             raise StorageError(f"{path}: a paths store needs one of the variables {' and '.join(PATH_VARIABLES)}")
         expected |= PATH_VARIABLES[forms[0]]
-    for variable, axes in expected.items():
-        if variable not in dataset.variables:
-            if kind != "paths" and variable in OPTIONAL_VARIABLES:
-                continue
+    else:
+        expected = {name: axes for name, axes in expected.items() if name in present or name not in OPTIONAL_VARIABLES}
+    for variable in expected:
+        if variable not in present:
             raise StorageError(f"{path}: variable {variable!r} is missing; a {kind} store needs it")
+    return expected
+
+
+def require_schema(path: Path, dataset: xr.Dataset, kind: str) -> None:
+    """Refuse a data set without the variables, dimensions and attributes of its kind."""
+    for variable, axes in required_variables(path, kind, dataset.variables).items():
         if dataset[variable].dims != axes:
             raise StorageError(f"{path}: {variable!r} has dimensions {dataset[variable].dims}, expected {axes}")
     for variable in COMPLEX_VARIABLES:

@@ -29,7 +29,7 @@ def shard_files(path):
 @given(
     before=st.integers(1, 13), added=st.lists(st.integers(1, 9), min_size=1, max_size=2), kind=st.sampled_from([*KINDS])
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_appending_gives_the_bytes_of_one_writing(tmp_path_factory, before, added, kind):
     folder = tmp_path_factory.mktemp("append")
     write_store(folder / "grown.zarr", make_dataset(before, kind=kind), kind)

@@ -190,9 +190,7 @@ def test_a_resumed_epoch_does_not_read_shards_that_only_earlier_batches_need(one
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-def test_a_training_resumed_in_mid_epoch_sees_the_batches_of_the_unbroken_one(
-    one_store, streaming, tmp_path, prepared, shards_read
-):
+def test_a_training_resumed_in_mid_epoch_sees_the_batches_of_the_unbroken_one(one_store, streaming, tmp_path, prepared):
     seen: list = []
 
     class Model(torch.nn.Module):
@@ -230,9 +228,7 @@ def test_a_training_resumed_in_mid_epoch_sees_the_batches_of_the_unbroken_one(
     # 17 batches an epoch: step 25 lies in the second one.
     unbroken = train()
     assert sorted(itertools.chain(*unbroken[:17])) == list(range(0, 200, 3)) and unbroken[17:] != unbroken[:13]
-    shards_read.clear()
     assert train(str(tmp_path / "checkpoint-25")) == unbroken[25:]
-    assert len(shards_read) == len(set(shards_read)) < 50
 
 
 def test_batches_of_stores_of_all_sizes_are_mixed_over_the_epoch(tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def test_values_and_attributes_come_back(tmp_path, kind):
 
 
 @given(samples=st.integers(1, 25), bounds=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_the_bytes_do_not_depend_on_the_cut_into_parts(tmp_path_factory, samples, bounds):
     folder = tmp_path_factory.mktemp("cut")
     dataset = make_dataset(samples)

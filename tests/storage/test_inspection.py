@@ -95,6 +95,17 @@ def test_missing_and_short_shards_are_named_and_lost_samples_counted_once(path, 
     ]
 
 
+@pytest.mark.parametrize("broken", ["removed", "unreadable"])
+def test_a_variable_whose_metadata_are_gone_is_an_error(path, monkeypatch, capsys, broken):
+    if broken == "removed":
+        shutil.rmtree(path / "csi")
+    else:
+        (path / "csi" / "zarr.json").write_text("{")
+    assert command(monkeypatch, "check", path) == 1
+    message = "'csi' is missing" if broken == "removed" else "metadata of a variable cannot be read"
+    assert message in capsys.readouterr().err
+
+
 def test_what_is_no_store_is_one_line_on_stderr(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "storage", "check", str(tmp_path)],
