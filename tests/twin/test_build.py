@@ -43,16 +43,17 @@ def test_links_of_several_base_stations(canyon):
     np.testing.assert_array_equal(paths["position"].values, found.tracks.position[index[1:]])
     assert paths.attrs["windows_total"] == 2 * len(USERS) * windows
     assert paths.attrs["base_station_positions"] == STATIONS[0]["position"] + STATIONS[1]["position"]
-    np.testing.assert_allclose(paths["key_time"].values, [0.0, 5e-3])
+    np.testing.assert_array_equal(paths["key_time"].values, paths["time"].values)
 
-    # The direct path is as long as the way from that base station to that user, at both keys.
+    # The direct path is as long as the way from that base station to that user, at every slot.
     seen = np.flatnonzero(paths["los"].values)
     station = np.array([station["position"] for station in STATIONS])[index[0][seen]]
-    distance = np.linalg.norm(paths["position"].values[seen][:, twin.key_slots()] - station[:, None], axis=-1)
+    distance = np.linalg.norm(paths["position"].values[seen] - station[:, None], axis=-1)
     shortest = np.where(paths["valid"].values[seen], paths["delay"].values[seen], np.inf).min(-1)
     np.testing.assert_allclose(shortest[:, 0] * 299792458.0, distance[:, 0], rtol=1e-5)
-    with_path = np.isfinite(shortest[:, 1])
-    assert (shortest[with_path, 1] * 299792458.0 >= distance[with_path, 1] * (1 - 1e-5)).all()
+    alive = np.isfinite(shortest)
+    assert (shortest[alive] * 299792458.0 >= distance[alive] * (1 - 1e-5)).all()
+    assert (shortest[alive] * 299792458.0 <= distance[alive] * (1 + 1e-5)).mean() > 0.9
 
 
 def test_paths_do_not_depend_on_who_traced_them(canyon):
@@ -90,7 +91,7 @@ def test_windows_traced_among_vehicles_are_in_their_place(canyon):
     found = trace(among, tracks, street_map, 2, one_by_one).paths
     # The first ten links are the vehicles themselves; the others also see the far vehicles' reflections.
     for link in range(10, 16):
-        for key in range(2):
+        for key in (0, 5):
             mine, others = (paths.delay[link, key][paths.valid[link, key]] for paths in (expected, found))
             near = others[others < 400 / 3e8]
             np.testing.assert_allclose(np.sort(near), np.sort(mine), rtol=1e-5)

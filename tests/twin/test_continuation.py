@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavefoundry.twin.continuation import Paths, continue_paths
+from wavefoundry.twin.continuation import Paths, continue_paths, evolve_paths
 
 SPEED_OF_LIGHT = 299792458.0
 CARRIER = 3.5e9
@@ -12,43 +12,41 @@ KEY_TIMES = np.array([0.0, 0.004, 0.0075])
 LINKS, SOURCES = 3, 6
 
 
-def image_paths(generator, velocity, present, shuffle=True):
-    """Paths of users (link, 3) from image sources in all directions: exact delay, Doppler and phase at every key.
+def exact_paths(generator, velocity, sources, times):
+    """Exact parameters (link, time, source) of paths of users (link, 3) that come from image sources."""
+    links = len(velocity)
+    place = generator.uniform(-100, 100, (links, sources, 3)) + np.array([0, 0, 150.0])
+    gain = generator.uniform(0.5, 2.0, (links, sources)) * np.exp(2j * np.pi * generator.random((links, sources)))
+    way = velocity[:, None, None] * times[None, :, None, None] - place[:, None]
+    distance = np.linalg.norm(way, axis=-1)
+    delay = distance / SPEED_OF_LIGHT
+    return {
+        "amplitude": gain[:, None] / distance * np.exp(-2j * np.pi * CARRIER * delay),
+        "delay": delay,
+        "doppler": -(way / distance[..., None] @ velocity[:, None, :, None])[..., 0] * CARRIER / SPEED_OF_LIGHT,
+        "zenith": np.arccos(way[..., 2] / distance),
+        "azimuth": np.arctan2(way[..., 1], way[..., 0]),
+        "kind": np.broadcast_to(np.arange(sources) % 2, distance.shape),
+    }
 
-    Args:
-        present: bool (link, key, source); a source that is not there has no path.
+
+def image_paths(generator, velocity, present, shuffle=True):
+    """Those of them that are present (link, key, source), in any order at every key.
 
     Returns:
         The paths, and the source (link, key, path) of each of them, -1 where there is none.
     """
-    links, keys, sources = present.shape
-    place = generator.uniform(-100, 100, (links, sources, 3)) + np.array([0, 0, 150.0])
-    gain = generator.uniform(0.5, 2.0, (links, sources)) * np.exp(2j * np.pi * generator.random((links, sources)))
-    way = velocity[:, None, None] * KEY_TIMES[None, :keys, None, None] - place[:, None]
-    distance = np.linalg.norm(way, axis=-1)
-    doppler = -(way / distance[..., None] @ velocity[:, None, :, None])[..., 0] * CARRIER / SPEED_OF_LIGHT
-    delay = distance / SPEED_OF_LIGHT
-    amplitude = gain[:, None] / distance * np.exp(-2j * np.pi * CARRIER * delay)
-    order = np.broadcast_to(np.arange(sources), present.shape)
+    exact = exact_paths(generator, velocity, present.shape[-1], KEY_TIMES[: present.shape[1]])
+    order = np.broadcast_to(np.arange(present.shape[-1]), present.shape)
     if shuffle:
         order = generator.permuted(order, axis=-1)
     there = np.take_along_axis(present, order, axis=-1)
-
-    def shuffled(values, kind=np.float32):
-        return np.where(there, np.take_along_axis(values, order, axis=-1), 0).astype(kind)
-
-    zenith, azimuth = np.arccos(way[..., 2] / distance), np.arctan2(way[..., 1], way[..., 0])
-    kinds = np.broadcast_to(np.arange(sources) % 2, present.shape)
-    paths = Paths(
-        amplitude=shuffled(amplitude, np.complex64)[..., None],
-        delay=shuffled(delay),
-        doppler=shuffled(doppler),
-        zenith=shuffled(zenith),
-        azimuth=shuffled(azimuth),
-        kind=shuffled(kinds, np.int64),
-        valid=there,
-    )
-    return paths, np.where(there, order, -1)
+    types = {"amplitude": np.complex64, "kind": np.int64}
+    values = {
+        name: np.where(there, np.take_along_axis(value, order, axis=-1), 0).astype(types.get(name, np.float32))
+        for name, value in exact.items()
+    }
+    return Paths(**values | {"amplitude": values["amplitude"][..., None], "valid": there}), np.where(there, order, -1)
 
 
 def sources_of(tracks, found, source):
@@ -122,3 +120,30 @@ def test_no_path_at_all():
     found, _ = image_paths(np.random.default_rng(3), np.zeros((2, 3)), np.zeros((2, 3, 4), bool))
     tracks, kept = continue_paths(found, KEY_TIMES, CARRIER, count=5)
     assert not tracks.valid.any() and (kept == 0).all() and tracks.amplitude.shape == (2, 3, 5, 1)
+
+
+def test_evolved_tracks_are_those_of_the_sources():
+    """Between the keys, a path that goes on is where its source puts it; one that dies fades and keeps its rates."""
+    times = np.array([0.0, 0.002, 0.004, 0.0055, 0.0075])
+    velocity = np.full((1, 3), 15.0)
+    present = np.ones((1, 3, 4), bool)
+    present[0, 1:, 0] = False
+    found, source = image_paths(np.random.default_rng(4), velocity, present, shuffle=False)
+    tracks, _ = continue_paths(found, KEY_TIMES, CARRIER, count=4)
+    names = sources_of(tracks, found, source)[0].max(0)
+    evolved = evolve_paths(tracks, KEY_TIMES, times, CARRIER)
+    exact = {name: values[0] for name, values in exact_paths(np.random.default_rng(4), velocity, 4, times).items()}
+    for track, name in enumerate(names):
+        alive = evolved.valid[0, :, track]
+        np.testing.assert_array_equal(alive, [True, True, False, False, False] if name == 0 else [True] * 5)
+        gain = evolved.amplitude[0, alive, track, 0] / exact["amplitude"][alive, name]
+        fade = [1.0, 0.5] if name == 0 else np.ones(5)
+        np.testing.assert_allclose(np.abs(gain), fade, rtol=1e-3)
+        assert np.abs(np.angle(gain)).max() < 2 * np.pi * 5e-3
+        np.testing.assert_allclose(evolved.delay[0, alive, track], exact["delay"][alive, name], rtol=1e-6)
+        np.testing.assert_allclose(evolved.doppler[0, alive, track], exact["doppler"][alive, name], atol=0.2)
+        np.testing.assert_allclose(evolved.azimuth[0, alive, track], exact["azimuth"][alive, name], atol=1e-3)
+        assert (evolved.kind[0, alive, track] == name % 2).all()
+    # At the keys nothing changes.
+    for name in ("delay", "doppler", "valid", "kind"):
+        np.testing.assert_array_equal(getattr(evolved, name)[:, [0, 2, 4]], getattr(tracks, name))

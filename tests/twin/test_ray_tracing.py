@@ -36,7 +36,7 @@ def key_positions(twin, start=START, velocity=VELOCITY):
 
 
 def traced(twin, start=START, velocity=VELOCITY, vehicles=None, seed=1):
-    return trace_links(twin, 0, key_positions(twin, start, velocity), velocity, seed, vehicles)
+    return trace_links(twin, 0, twin.key_slots(), key_positions(twin, start, velocity), velocity, seed, vehicles)
 
 
 def directions(paths):
@@ -231,6 +231,21 @@ def test_path_that_ends_at_the_edge_of_a_shadow(canyon):
     np.testing.assert_array_equal(found.paths.valid[:, :, 0], [[False, True], [True, False]])
     np.testing.assert_array_equal(found.line_of_sight, [False, True])
     np.testing.assert_array_equal(found.paths.delay > 0, found.paths.valid)
+
+
+def test_edge_of_a_shadow_is_sharp(canyon):
+    """Traced at the first and the last of 16 slots, the direct path ends within two slots of where it does."""
+    sampling = {"windows": 1, "window_interval": 0.5, "slots": 16, "slot_duration": 5e-4}
+    twin = canyon(**PLAIN | {"tracing__max_depth": 0, "site__sampling": sampling, "tracing__keys__interval": 15})
+    edge = STATION[:2] + (np.array([16.0025, 9.57156]) - STATION[:2]) * 1.3
+    velocity = np.array([[0.0, 20.0, 0.0]])
+    for slot in (3.5, 9.5):
+        start = np.append(edge, 1.5)[None] - velocity * slot * 5e-4
+        paths = trace(twin, motion(start, velocity, twin), Flat(), 1, one_by_one).paths
+        amplitude = np.abs(paths.amplitude[0, :, 0, 0])
+        before, after = np.arange(16) <= slot - 2, np.arange(16) >= slot + 2
+        np.testing.assert_allclose(amplitude[before], amplitude[0], rtol=1e-2)
+        assert (amplitude[after] == 0).all() and not paths.valid[0, after].any()
 
 
 def test_reflection_by_a_driving_vehicle(canyon):

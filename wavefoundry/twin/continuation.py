@@ -6,6 +6,9 @@ Source: LWM-Temporal (spec: data): paths are traced at key positions and go on b
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
+
+from wavefoundry.csi.tracks import Tracks, evolve
 
 # How far the delay may be from what both Doppler shifts predict [carrier periods]. The prediction errs by 1e-3 for a
 # user at 30 m/s, 5 m from a wall, whose keys are 8 ms apart; paths of other walls are hundreds of periods away.
@@ -71,6 +74,39 @@ def continue_paths(
         link, before, after = _continued(found, key, duration, carrier_frequency)
         root[entry[link, key + 1, after]] = root[entry[link, key, before]]
     return _strongest(found, root, count)
+
+
+def evolve_paths(paths: Paths, key_times: np.ndarray, times: np.ndarray, carrier_frequency: float) -> Paths:
+    """Tracks at other times than those of their keys, by `wavefoundry.csi.tracks.evolve`.
+
+    Args:
+        paths: tracks at their keys.
+        key_times: (key,) [s], two or more.
+        times: (key,) [s], the first and the last key among them.
+        carrier_frequency: [Hz].
+    """
+    everywhere = (slice(None),) * 3
+    values = (paths.amplitude, paths.delay.astype(float), paths.doppler.astype(float))
+    tracks = Tracks(*(torch.from_numpy(part) for part in (*values, _direction(paths, everywhere), paths.valid)))
+    evolution = evolve(tracks, torch.from_numpy(key_times), torch.from_numpy(times), carrier_frequency)
+    gain, delay, direction = (part.numpy() for part in (evolution.gain, evolution.delay, evolution.direction))
+    valid = (np.abs(gain) > 0).any(-1)
+
+    before = np.clip(np.searchsorted(key_times, times, side="right") - 1, 0, len(key_times) - 2)
+    share = ((times - key_times[before]) / np.diff(key_times)[before])[:, None]
+    # A path that is born or dies keeps its Doppler shift.
+    weight = share * paths.valid[:, before + 1], (1 - share) * paths.valid[:, before]
+    doppler = weight[0] * paths.doppler[:, before + 1] + weight[1] * paths.doppler[:, before]
+    kind = np.maximum(paths.kind[:, before], paths.kind[:, before + 1])
+    evolved = {
+        "delay": delay.astype(np.float32),
+        "doppler": (doppler / np.maximum(sum(weight), np.finfo(float).tiny)).astype(np.float32),
+        "zenith": np.arctan2(np.hypot(direction[..., 0], direction[..., 1]), direction[..., 2]).astype(np.float32),
+        "azimuth": np.arctan2(direction[..., 1], direction[..., 0]).astype(np.float32),
+        "kind": kind,
+    }
+    masked = {name: np.where(valid, value, value.dtype.type(0)) for name, value in evolved.items()}
+    return Paths(amplitude=np.where(valid[..., None], gain, np.complex64(0)), valid=valid, **masked)
 
 
 def _continued(found: Paths, key: int, duration: float, carrier_frequency: float) -> tuple[np.ndarray, ...]:

@@ -20,7 +20,7 @@ def ray_traced_dataset(twin: RayTracedTwin, tracks: Tracks, traced: Traced, seed
     """One sample for every window that a path reaches; `traced` holds all (station, user, window), row by row."""
     sampling = twin.site.sampling
     time = np.arange(sampling.slots) * sampling.slot_duration
-    dataset = paths_dataset(traced.paths, tracks, traced.line_of_sight, time, time[twin.key_slots()], twin.array)
+    dataset = paths_dataset(traced.paths, tracks, traced.line_of_sight, time, time, twin.array)
     return dataset.assign_attrs(
         _attributes(twin, "sionna-rt", seed),
         base_station_positions=[value for station in twin.base_stations for value in station.position],

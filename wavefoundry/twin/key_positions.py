@@ -6,18 +6,26 @@ import numpy as np
 
 from wavefoundry.errors import InputError
 from wavefoundry.twin.config import ContinuousKeys, RayTracedTwin
-from wavefoundry.twin.ray_tracing import VEHICLE_HEIGHT, Traced, Vehicles, concatenate, trace_links, trace_points
+from wavefoundry.twin.continuation import Paths
+from wavefoundry.twin.ray_tracing import VEHICLE_HEIGHT, Traced, Vehicles, concatenate, trace_points, trace_windows
 from wavefoundry.twin.street_map import StreetMap
 from wavefoundry.twin.traffic import Tracks
 
 # Does units of work: (function, list of its arguments) -> results in that order.
 MapUnits = Callable[[Callable, list[tuple]], Iterable]
 
+# Share of a link's energy in paths that are born or die above which it is traced again. What is below fades over the
+# whole segment, with an error of a third of that at the most.
+LARGEST_CHANGE = 0.01
+CLOSER = 8  # parts of the interval between keys in a link that is traced again
 HEIGHT_STEP = 0.01  # of the antenna over the ground, in the discrete variant [m]
 
 
 def trace(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed: int, map_units: MapUnits) -> Traced:
-    """Paths of all links: base station by base station, user by user, window by window.
+    """Paths of all links at every slot: base station by base station, user by user, window by window.
+
+    Of continuous keys, only the key positions are traced, and tracks evolve to the slots between them. Links of which
+    much is born or dies between keys, at the edge of a shadow, are traced again at closer keys: the edge is sharp.
 
     Raises:
         InputError: vehicles are objects of the scene, and their antennas inside them; or the scene cannot be traced.
@@ -30,21 +38,48 @@ def trace(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed: int,
 
 
 def _trace_windows(twin: RayTracedTwin, tracks: Tracks, seed: int, map_units: MapUnits) -> Traced:
-    keys = twin.key_slots()
-    position = tracks.position[:, :, keys].reshape(-1, len(keys), 3)
-    velocity = tracks.velocity.reshape(-1, 3)
-    chunks = _chunks(len(position), max(1, twin.tracing.users_per_call // len(keys)))
-    arguments = [
-        (twin, station, position[links], velocity[links], seed, None)
-        for station in range(len(twin.base_stations))
-        for links in chunks
-    ]
-    parts = list(map_units(trace_links, arguments))
-    return concatenate(parts, _rows(len(twin.base_stations), chunks, len(position)))
+    """At key positions, and at closer ones where much is born or dies between keys."""
+    keys, last, stations = twin.key_slots(), twin.site.sampling.slots - 1, len(twin.base_stations)
+    position, velocity = tracks.position.reshape(-1, last + 1, 3), tracks.velocity.reshape(-1, 3)
+    everyone = [np.arange(len(position))] * stations
+    found = _trace_at(twin, keys, position, velocity, everyone, seed, map_units)
+    closer = [*range(0, last, -(-min(last, twin.tracing.keys.interval) // CLOSER)), last]
+    uneasy = np.flatnonzero(_changing_share(found.paths) > LARGEST_CHANGE)
+    if len(uneasy) == 0 or closer == keys:
+        return found
+    station, link = np.divmod(uneasy, len(position))
+    some = [link[station == one] for one in range(stations)]
+    traced = _trace_at(twin, closer, position, velocity, some, seed, map_units)
+    order = np.arange(len(found.power_kept))
+    order[uneasy] = len(order) + np.arange(len(uneasy))
+    return concatenate([found, traced], order)
+
+
+def _trace_at(twin, slots: list[int], position, velocity, links: list[np.ndarray], seed: int, map_units) -> Traced:
+    """Some links of each base station, one base station after the other."""
+    arguments, rows, first = [], [], 0
+    for station, chosen in enumerate(links):
+        for chunk in _chunks(len(chosen), max(1, twin.tracing.users_per_call // len(slots))):
+            part = chosen[chunk]
+            arguments.append((twin, station, slots, position[part][:, slots], velocity[part], seed, None))
+        rows.append(first + np.arange(len(chosen)))
+        first = sum(len(one[3]) for one in arguments)
+    return concatenate(list(map_units(trace_windows, arguments)), np.concatenate(rows))
+
+
+def _changing_share(paths: Paths) -> np.ndarray:
+    """Share of the energy of each link (link,) in tracks that are born or die."""
+    power = paths.power
+    changing = (paths.valid.any(1) & ~paths.valid.all(1))[:, None]
+    total = power.sum((1, 2))
+    return np.divide((power * changing).sum((1, 2)), total, out=np.zeros(len(total)), where=total > 0)
 
 
 def _trace_among_vehicles(twin: RayTracedTwin, tracks: Tracks, seed: int, map_units: MapUnits) -> Traced:
-    """Window by window: its vehicles are the same for all users that are traced in it."""
+    """Window by window: its vehicles are the same for all users that are traced in it.
+
+    Only at key positions, for each of them needs a scene of its own: what is born or dies between them fades.
+    """
     traffic, keys, stations = twin.site.traffic, twin.key_slots(), len(twin.base_stations)
     if traffic.vehicle_height <= VEHICLE_HEIGHT:
         raise InputError(
@@ -59,8 +94,8 @@ def _trace_among_vehicles(twin: RayTracedTwin, tracks: Tracks, seed: int, map_un
         for window in range(windows):
             vehicles = Vehicles(ground[:, window], tracks.velocity[: traffic.vehicles, window])
             position, velocity = tracks.position[:, window][:, keys], tracks.velocity[:, window]
-            arguments += [(twin, station, position[part], velocity[part], seed, vehicles) for part in chunks]
-    parts = list(map_units(trace_links, arguments))
+            arguments += [(twin, station, keys, position[part], velocity[part], seed, vehicles) for part in chunks]
+    parts = list(map_units(trace_windows, arguments))
     rows = _rows(stations * windows, chunks, users).reshape(stations, windows, users)
     return concatenate(parts, rows.swapaxes(1, 2).ravel())
 
@@ -74,7 +109,7 @@ def _trace_grid(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed
     slots = tracks.position.shape[2]
     # (station * user * window, slot)
     rows = (np.arange(stations)[:, None] * len(points) + nearest.ravel()).reshape(-1, slots)
-    paths = type(traced.paths)(**{name: values[rows, 0] for name, values in vars(traced.paths).items()})
+    paths = Paths(**{name: values[rows, 0] for name, values in vars(traced.paths).items()})
     reached = paths.valid.any(-1)
     kept = np.where(reached, traced.power_kept[rows], 0.0).sum(1) / np.maximum(reached.sum(1), 1)
     return Traced(paths, traced.line_of_sight[rows[:, 0]], kept)
@@ -92,10 +127,12 @@ def _grid_points(position: np.ndarray, street_map: StreetMap, spacing: float) ->
 
 
 def _chunks(count: int, largest: int) -> list[np.ndarray]:
-    """Indices of units of equal size: for each number of receivers the ray tracer compiles its program anew.
+    """Indices of units of equal size, none without indices: the ray tracer compiles its program for each size.
 
     The last unit repeats the last index where indices run out.
     """
+    if count == 0:
+        return []
     size = -(-count // -(-count // largest))
     return [np.minimum(np.arange(first, first + size), count - 1) for first in range(0, count, size)]
 

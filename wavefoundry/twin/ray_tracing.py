@@ -3,14 +3,14 @@
 The functions here are units of work: they may run in any process and order, and give the same bits wherever they run.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
 
 from wavefoundry.twin.array import rotation_matrix
 from wavefoundry.twin.config import RayTracedTwin
-from wavefoundry.twin.continuation import Paths, continue_paths
+from wavefoundry.twin.continuation import Paths, continue_paths, evolve_paths
 
 # Of sionna-rt's table of the paths that a call has found. Two paths that fall on one place of it pass for one: with its
 # default size, 1e6, one path in twenty of 100 users is lost that way. A power of two, because its hash (FNV-1a) then
@@ -51,7 +51,13 @@ class Vehicles:
 
 
 def trace_links(
-    twin: RayTracedTwin, station: int, position: np.ndarray, velocity: np.ndarray, seed: int, vehicles: Vehicles | None
+    twin: RayTracedTwin,
+    station: int,
+    slots: list[int],
+    position: np.ndarray,
+    velocity: np.ndarray,
+    seed: int,
+    vehicles: Vehicles | None,
 ) -> Traced:
     """Trace the tracks of paths of links; all their key positions are receivers of one call.
 
@@ -60,6 +66,7 @@ def trace_links(
     Args:
         twin: scene, base stations and tracing options.
         station: index of the base station.
+        slots: at which the keys are.
         position: (link, key, 3) [m].
         velocity: (link, 3) [m/s].
         seed: of the directions in which rays are shot.
@@ -74,9 +81,26 @@ def trace_links(
         found = Paths(**{name: values.reshape(links, keys, *values.shape[2:]) for name, values in vars(found).items()})
     else:
         found = _by_key(twin, station, position, velocity, seed, vehicles)
-    key_times = np.array(twin.key_slots()) * twin.site.sampling.slot_duration
+    key_times = np.array(slots) * twin.site.sampling.slot_duration
     paths, power_kept = continue_paths(found, key_times, twin.carrier_frequency, twin.tracing.max_paths)
     return Traced(paths, _line_of_sight(found), power_kept)
+
+
+def trace_windows(
+    twin: RayTracedTwin,
+    station: int,
+    slots: list[int],
+    position: np.ndarray,
+    velocity: np.ndarray,
+    seed: int,
+    vehicles: Vehicles | None,
+) -> Traced:
+    """`trace_links`, with the tracks evolved from their keys to every slot of the window."""
+    traced = trace_links(twin, station, slots, position, velocity, seed, vehicles)
+    times = np.arange(twin.site.sampling.slots) * twin.site.sampling.slot_duration
+    if len(slots) == len(times):
+        return traced
+    return replace(traced, paths=evolve_paths(traced.paths, times[slots], times, twin.carrier_frequency))
 
 
 def trace_points(twin: RayTracedTwin, station: int, position: np.ndarray, seed: int) -> Traced:
