@@ -122,7 +122,7 @@ class _Epochs(TrainerCallback):
     """Tells the batch sampler which epoch it shuffles."""
 
     def on_epoch_begin(self, args, state, control, *, train_dataloader, **context):
-        train_dataloader.batch_sampler.set_epoch(round(state.epoch or 0))
+        train_dataloader.batch_sampler.set_epoch(int(state.epoch or 0))
 
 
 class _History(TrainerCallback):
