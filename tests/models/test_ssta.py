@@ -2,14 +2,27 @@
 
 import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavefoundry.models.ssta import TILE, Routing, Windows, build_tables, candidates, route, sparse_attention
+from wavefoundry.models import ssta
+from wavefoundry.models.ssta import (
+    Routing,
+    Windows,
+    build_tables,
+    candidates,
+    flex,
+    flex_blocks,
+    route,
+    sparse_attention,
+    tile_shape,
+)
 
 CARD = Windows(2, (-4, -3, -2, -1, 1, 2, 3), 2, 1, 1)
-grids = st.tuples(st.integers(1, 5), st.integers(1, 2 * TILE + 3), st.integers(1, TILE + 3))
+CPU = torch.device("cpu")
+grids = st.tuples(st.integers(1, 5), st.integers(1, 19), st.integers(1, 11))
 windows = st.builds(
     Windows,
     st.integers(0, 3),
@@ -21,34 +34,87 @@ windows = st.builds(
 routings = st.none() | st.builds(Routing, st.floats(0.05, 1.0), st.integers(1, 40), st.booleans())
 
 
-def draw(grid, seed, batch=1, heads=2, width=4):
+def draw(grid, seed, batch=1, heads=2, width=4, front=0):
     generator = torch.Generator().manual_seed(seed)
-    size = (batch, heads, math.prod(grid), width)
+    size = (batch, heads, front + math.prod(grid), width)
     parts = [torch.randn(size, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(3)]
     return [*parts, torch.randn(size[:3], dtype=torch.float64, generator=generator, requires_grad=True)]
 
 
 def dense_attention(query, key, value, key_bias, grid, windows, routing):
-    visible = candidates(grid, windows)
+    """Softmax under an N x N mask; tokens in front of the grid's see all and are seen by all."""
+    front = query.shape[2] - math.prod(grid)
     scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + key_bias.unsqueeze(-2)
-    scores = scores.masked_fill(~visible, -torch.inf)
+    inner = candidates(grid, windows)
+    kept = inner
     if routing is not None:
-        scores = scores.masked_fill(~route(scores, visible, visible.sum(dim=-1), routing), -torch.inf)
-    return scores.softmax(dim=-1) @ value
+        own = scores[:, :, front:, front:].masked_fill(~inner, -torch.inf)
+        kept = route(own, inner, inner.sum(dim=-1), routing)
+    visible = torch.ones_like(scores, dtype=torch.bool)
+    visible[:, :, front:, front:] = kept
+    return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1) @ value
 
 
-@settings(max_examples=40)
-@given(grids, windows, routings, st.integers(0, 99))
-def test_equals_masked_dense_attention_in_values_and_gradients(grid, windows, routing, seed):
-    inputs = draw(grid, seed)
-    sparse = sparse_attention(*inputs, grid, windows, routing)
-    dense = dense_attention(*inputs, grid, windows, routing)
-    assert torch.allclose(sparse, dense, atol=1e-10)
-    upstream = torch.randn_like(sparse)
-    for ours, expected in zip(
-        torch.autograd.grad(sparse, inputs, upstream), torch.autograd.grad(dense, inputs, upstream), strict=True
+@pytest.mark.parametrize("kept_scores", [0, 2**60], ids=["recomputed", "kept"])
+@settings(max_examples=30)
+@given(grids, windows, routings, st.integers(0, 2), st.integers(1, 2), st.integers(0, 99))
+def test_equals_masked_dense_attention_in_values_and_gradients(kept_scores, grid, windows, routing, front, batch, seed):
+    inputs = draw(grid, seed, batch=batch, front=front)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssta, "KEPT_SCORES", kept_scores)
+        patch.setattr(ssta, "BLOCK_SCORES", 2**12)
+        sparse = sparse_attention(*inputs, grid, windows, routing)
+        dense = dense_attention(*inputs, grid, windows, routing)
+        assert torch.allclose(sparse, dense, atol=1e-10)
+        upstream = torch.randn(sparse.shape, dtype=sparse.dtype, generator=torch.Generator().manual_seed(seed))
+        for ours, expected in zip(
+            torch.autograd.grad(sparse, inputs, upstream), torch.autograd.grad(dense, inputs, upstream), strict=True
+        ):
+            assert torch.allclose(ours, expected, atol=1e-10)
+
+
+def test_no_bias_is_a_bias_of_zero():
+    grid = (3, 7, 5)
+    query, key, value, bias = draw(grid, 3)
+    without = sparse_attention(query, key, value, None, grid, CARD, None)
+    assert torch.allclose(without, sparse_attention(query, key, value, bias * 0, grid, CARD, None), atol=1e-12)
+
+
+@settings(max_examples=15)
+@given(grids, windows, st.integers(0, 1), st.integers(0, 99))
+def test_flex_attention_agrees(grid, windows, front, seed):
+    query, key, value, bias = (part.detach() for part in draw(grid, seed, front=front))
+    flexible = flex(query * query.shape[-1] ** -0.5, key, value, grid, windows)[..., : query.shape[-1]]
+    expected = sparse_attention(query, key, value, None, grid, windows, None)
+    assert torch.allclose(flexible, expected, atol=1e-10)
+
+
+@settings(max_examples=15)
+@given(st.tuples(st.integers(1, 6), st.integers(1, 19), st.integers(1, 11)), windows, st.integers(0, 1))
+def test_flex_attention_reads_the_blocks_with_something_to_see_and_no_others(grid, windows, front):
+    blocks = flex_blocks(grid, windows, front, CPU)
+    count = front + math.prod(grid)
+    visible = torch.ones(count, count, dtype=torch.bool)
+    visible[front:, front:] = candidates(grid, windows)
+    size = ssta.FLEX_BLOCK
+    for row, queries in enumerate(visible.split(size)):
+        wanted = [column for column, part in enumerate(queries.split(size, dim=1)) if part.any()]
+        number = int(blocks.kv_num_blocks[0, 0, row])
+        assert sorted(blocks.kv_indices[0, 0, row, :number].tolist()) == wanted
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the compiled FlexAttention kernel")
+@pytest.mark.parametrize("routing", [None, Routing(0.2, 32, True)])
+def test_cuda_agrees_with_the_cpu(routing):
+    grid = (6, 16, 12)
+    inputs = [part.detach().float().requires_grad_() for part in draw(grid, 0, batch=2, front=1)]
+    there = [part.detach().cuda().requires_grad_() for part in inputs]
+    ours, cuda = (sparse_attention(*parts, grid, CARD, routing) for parts in (inputs, there))
+    assert torch.allclose(ours, cuda.cpu(), atol=2e-3)  # FlexAttention multiplies in TF32
+    for here, gradient in zip(
+        torch.autograd.grad(ours.square().sum(), inputs), torch.autograd.grad(cuda.square().sum(), there), strict=True
     ):
-        assert torch.allclose(ours, expected, atol=1e-10)
+        assert (here - gradient.cpu()).norm() < 1e-2 * here.norm()
 
 
 def test_single_precision_agrees_to_1e_5():
@@ -91,10 +157,50 @@ def test_routing_keeps_the_highest_scores_of_each_query():
     assert kept[0, 0].tolist() == [[True, False, False, False], [False, False, False, True]]
 
 
+def test_token_in_front_sees_all_and_is_seen_by_all():
+    grid = (4, 12, 9)
+    query, key, value, bias = (part.detach() for part in draw(grid, 5, front=1))
+    key, bias = torch.zeros_like(key), torch.zeros_like(bias)  # equal weights: every output is a mean of values
+    value = torch.zeros_like(value)
+    value[:, :, -1] = 1.0  # the last token of the grid
+    seen = sparse_attention(query, key, value, bias, grid, Windows(0, (), 0, 0, 0), None)
+    assert torch.allclose(seen[:, :, 0], torch.full_like(seen[:, :, 0], 1 / (1 + math.prod(grid))))
+    assert not seen[:, :, 1:-1].any()
+    value = torch.zeros_like(value)
+    value[:, :, 0] = 1.0
+    for routing in (None, Routing(0.01, 1, True)):
+        seen = sparse_attention(query, key, value, bias, grid, Windows(0, (), 0, 0, 0), routing)
+        # A query and the token in front: one half each.
+        assert torch.allclose(seen[:, :, 1:], torch.full_like(seen[:, :, 1:], 0.5))
+
+
+@given(st.integers(1, 70), st.integers(1, 70))
+def test_tiles_fit_the_grid_and_its_size(rows, columns):
+    height, width = tile_shape(rows, columns)
+    assert 1 <= height <= rows and 1 <= width <= columns
+    assert height * width <= ssta.TILE
+    assert 2 * height * width > min(ssta.TILE, rows * columns) or height == rows or width == columns
+
+
+@settings(max_examples=20)
+@given(grids, windows)
+def test_every_token_is_the_query_of_one_tile_and_tables_hold_what_it_sees(grid, windows):
+    visible = candidates(grid, windows)
+    found = torch.zeros_like(visible)
+    queries = []
+    for tiles in build_tables(grid, windows, 0, CPU):
+        queries.append(tiles.query.flatten())
+        for query, key in zip(tiles.query.long(), tiles.key.long(), strict=True):
+            assert len(key.unique()) == len(key)
+            found[query[:, None], key] = tiles.mask == 0
+    assert torch.cat(queries).sort().values.tolist() == list(range(math.prod(grid)))
+    assert torch.equal(found, visible)
+
+
 def test_tables_grow_linearly_with_the_number_of_tokens():
     def size(grid):
-        tables = build_tables(grid, CARD, torch.device("cpu"))
-        return tables.visible.numel() + tables.key.numel() + tables.query.numel()
+        tables = build_tables(grid, CARD, 0, CPU)
+        return sum(tiles.query.numel() + tiles.key.numel() + tiles.mask.numel() for tiles in tables)
 
     for smaller, larger in [((16, 32, 32), (32, 32, 32)), ((12, 32, 32), (12, 64, 32)), ((12, 32, 32), (12, 32, 64))]:
         assert size(larger) < 2.35 * size(smaller)

@@ -139,6 +139,13 @@ def test_vehicles_keep_to_the_right_and_pedestrians_to_the_walls(seed):
         assert (wall >= 1.0).all() and (wall <= 3.0).all()
 
 
+def test_nobody_starts_where_somebody_else_does():
+    start = run(crossroads(), vehicles=150, pedestrians=150).position[:, 0, 0, :2]
+    distance = np.linalg.norm(start[:, None] - start, axis=-1)[np.triu_indices(300, 1)]
+    # Anywhere on some 1500 m of lanes and pavements, not at the points that they are drawn through.
+    assert distance.min() > 0 and (distance < 0.01).sum() < 10
+
+
 def test_users_follow_the_slope_of_the_ground():
     tracks = run(crossroads(slope=0.2))
     height = np.repeat([1.8, 1.4], [6, 4])[:, None, None]

@@ -88,9 +88,14 @@ def find_pavements(street_map: StreetMap) -> list[np.ndarray]:
     return [way for level in PAVEMENTS for way in _contours(street_map, beside_wall, level)]
 
 
+def distances_along(way: np.ndarray) -> np.ndarray:
+    """Distances (point,) [m] of the points of a way (point, axis) from its first one, along it."""
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1))])
+
+
 def length(way: np.ndarray) -> float:
     """Length [m] of a way (point, axis)."""
-    return float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum())
+    return float(distances_along(way)[-1])
 
 
 @dataclass(frozen=True)
@@ -323,7 +328,7 @@ def _contours(street_map: StreetMap, chosen: np.ndarray, level: float) -> list[n
 
 def _resample(line: np.ndarray) -> np.ndarray:
     """Points at about equal distances along a line, its ends among them."""
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    along = distances_along(line)
     at = np.linspace(0, along[-1], max(int(np.ceil(along[-1] / SPACING)), 1) + 1)
     points = np.stack([np.interp(at, along, axis) for axis in line.T], axis=-1)
     points[-1] = line[-1]

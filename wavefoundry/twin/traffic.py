@@ -9,7 +9,7 @@ import numpy as np
 from wavefoundry.errors import InputError
 from wavefoundry.twin.config import Sampling, Traffic
 from wavefoundry.twin.street_map import StreetMap
-from wavefoundry.twin.streets import Streets, Turn, find_pavements, find_streets, length
+from wavefoundry.twin.streets import Streets, Turn, distances_along, find_pavements, find_streets, length
 
 # A lane that leads on with a smaller change of heading goes straight on [rad].
 STRAIGHT = np.pi / 4
@@ -76,8 +76,7 @@ def drive(streets: Streets, turn_probability: float, generator: np.random.Genera
     """Way (point, 2) [m] of a vehicle, at least `distance` [m] long, from anywhere on a lane."""
     lengths = np.array([length(lane) for lane in streets.lanes])
     lane = int(generator.choice(len(lengths), p=lengths / lengths.sum()))
-    whole = streets.lanes[lane]
-    pieces = [whole[generator.integers(len(whole)) :]]
+    pieces = [_rest(streets.lanes[lane], generator.uniform(0, lengths[lane]))]
     covered = length(pieces[0])
     while covered < distance:
         turn = _next_turn(streets.turns[lane], turn_probability, generator)
@@ -94,10 +93,15 @@ def stroll(pavements: list[np.ndarray], generator: np.random.Generator, distance
     way = way[:: generator.choice([-1, 1])]
     # There and back again; round and round, where it is closed.
     again = way[1:] if np.array_equal(way[0], way[-1]) else np.concatenate([way[-2::-1], way[1:]])
-    start = int(generator.integers(len(way)))
-    covered = length(way[start:])
-    rounds = max(int(np.ceil((distance - covered) / length(again))), 0) + 1
-    return np.concatenate([way[start:], *[again] * rounds])
+    start = _rest(way, generator.uniform(0, length(way)))
+    rounds = max(int(np.ceil((distance - length(start)) / length(again))), 0) + 1
+    return np.concatenate([start, *[again] * rounds])
+
+
+def _rest(way: np.ndarray, distance: float) -> np.ndarray:
+    """What is left of a way (point, 2) after the first `distance` [m] of it."""
+    along = distances_along(way)
+    return np.concatenate([_points_at(way, along, np.array([distance])), way[along > distance]])
 
 
 def _next_turn(turns: list[Turn], turn_probability: float, generator: np.random.Generator) -> Turn:
@@ -120,7 +124,7 @@ def _travel(
     for _ in range(ATTEMPTS):
         way = draw(speed * starts[-1] + step)
         way = np.concatenate([way, street_map.height_at(way)[:, None]], axis=-1)
-        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1))])
+        along = distances_along(way)
         start, end = (_points_at(way, along, speed * starts + ahead) for ahead in (0.0, step))
         chord = np.linalg.norm(end - start, axis=1, keepdims=True)
         if chord.min() < 0.5 * step:
@@ -137,5 +141,5 @@ def _travel(
 
 
 def _points_at(way: np.ndarray, along: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """Points (distance, 3) of a way (point, 3) whose points lie `along` [m] it."""
+    """Points (distance, axis) of a way (point, axis) whose points lie `along` [m] it."""
     return np.stack([np.interp(distances, along, axis) for axis in way.T], axis=-1)
