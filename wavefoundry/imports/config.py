@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from wavefoundry.csi.config import OFDM
 from wavefoundry.section import Count, NonNegative, NonNegativeRange, Positive, Section, Vector, require_ordered
-from wavefoundry.twin.config import Array, RayTracedTwin, Split
+from wavefoundry.twin.config import Array, RayTracedTwin, Shares, Split
 
 Files = Annotated[str, Field(min_length=1, description="file or folder of the data, a dependency of the stage")]
 # Axes of an array in a file. Several sample axes count as one, the last the fastest. Antennas are one axis in the order
@@ -25,21 +25,6 @@ class Block(Section):
     variable: str = Field(min_length=1, description="of a MATLAB file, an npz file or a zarr group")
     slot: Annotated[int, Field(ge=0)] = Field(description="slot of the sample at which the array begins")
     subcarrier: Annotated[int, Field(ge=0)] = Field(description="subcarrier of the sample at which the array begins")
-
-
-class Shares(Section):
-    """Shares of the trajectories that go to each split."""
-
-    train: NonNegative
-    validation: NonNegative
-    test: NonNegative
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"train + validation + test is {total}, it must be 1")
-        return self
 
 
 class ImportedArrays(Section):

@@ -97,12 +97,12 @@ class Sampling(Section):
         return self
 
 
-class Split(Section):
+class Shares(Section):
     """Shares of the trajectories; whole trajectories, never single windows, go to one split."""
 
-    train: Fraction
-    validation: Fraction
-    test: Fraction
+    train: NonNegative
+    validation: NonNegative
+    test: NonNegative
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -110,6 +110,14 @@ class Split(Section):
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train + validation + test is {total}, it must be 1")
         return self
+
+
+class Split(Shares):
+    """Shares of which none is 0."""
+
+    train: Fraction
+    validation: Fraction
+    test: Fraction
 
 
 class Site(Section):
