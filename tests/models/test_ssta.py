@@ -80,10 +80,12 @@ def test_no_bias_is_a_bias_of_zero():
     assert torch.allclose(without, sparse_attention(query, key, value, bias * 0, grid, CARD, None), atol=1e-12)
 
 
-@settings(max_examples=15)
+# Slow only here: uncompiled, FlexAttention is a reference that scores every pair.
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@settings(max_examples=10)
 @given(grids, windows, st.integers(0, 1), st.integers(0, 99))
 def test_flex_attention_agrees(grid, windows, front, seed):
-    query, key, value, bias = (part.detach() for part in draw(grid, seed, front=front))
+    query, key, value = (part.detach() for part in draw(grid, seed, front=front)[:3])
     flexible = flex(query * query.shape[-1] ** -0.5, key, value, grid, windows)[..., : query.shape[-1]]
     expected = sparse_attention(query, key, value, None, grid, windows, None)
     assert torch.allclose(flexible, expected, atol=1e-10)
