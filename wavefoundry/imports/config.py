@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from wavefoundry.csi.config import OFDM
-from wavefoundry.section import Count, NonNegative, NonNegativeRange, Positive, Section, Vector, require_ordered
+from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Vector, require_ordered
 from wavefoundry.twin.config import Array, RayTracedTwin, Shares, Split
 
 Files = Annotated[str, Field(min_length=1, description="file or folder of the data, a dependency of the stage")]
