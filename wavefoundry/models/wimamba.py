@@ -1,0 +1,200 @@
+"""WiMamba: bidirectional selective state spaces over the patches of a channel, at any of several granularities.
+
+Source: WiMamba (spec: wimamba). One set of weights serves all granularities and all sizes: there is no positional
+encoding, and the cost is linear in the number of tokens.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+
+from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens, Representations
+from wavefoundry.models.selective_scan import selective_scan
+
+# Steps at the start of training are spread log-uniformly in this range, as in mamba-ssm.
+STEP_RANGE = (0.001, 0.1)
+STEP_FLOOR = 1e-4
+
+
+class WiMambaConfig(PreTrainedConfig):
+    """Defaults are the published model.
+
+    patch_sizes: granularities, side lengths of a patch.
+    hidden_size: width; each direction has half of it.
+    state_size, conv_kernel, expand: of the two Mambas of a layer, whose inner width is expand * hidden_size / 2.
+    max_seq_len: most tokens of a snapshot, class token included.
+    mask_ratio: share of the tokens that training masks.
+    """
+
+    model_type = "wimamba"
+
+    patch_sizes: list[int] | tuple[int, ...] = (2, 4, 6, 8)
+    hidden_size: int = 128
+    depth: int = 12
+    state_size: int = 8
+    conv_kernel: int = 4
+    expand: float = 1.2
+    mlp_ratio: float = 4.0
+    dropout: float = 0.1
+    max_seq_len: int = 4096
+    mask_ratio: float = 0.4
+
+    @property
+    def inner_size(self) -> int:
+        return int(self.expand * (self.hidden_size // 2))
+
+    @property
+    def step_rank(self) -> int:
+        return math.ceil(self.hidden_size / 2 / 16)
+
+
+class Mamba(nn.Module):
+    """One Mamba without its scan. Names and shapes of the weights are those of `mamba_ssm.Mamba`."""
+
+    def __init__(self, config: WiMambaConfig):
+        super().__init__()
+        width, inner, states, rank = config.hidden_size // 2, config.inner_size, config.state_size, config.step_rank
+        self.in_proj = nn.Linear(width, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, config.conv_kernel, groups=inner, padding=config.conv_kernel - 1)
+        self.x_proj = nn.Linear(inner, rank + 2 * states, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.A_log = nn.Parameter(torch.empty(inner, states))
+        self.D = nn.Parameter(torch.empty(inner))
+        self.out_proj = nn.Linear(inner, width, bias=False)
+        self.split_sizes = (rank, states, states)
+
+    def before_scan(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Gate (batch, token, channel), and the arguments of the scan for this direction.
+
+        Args:
+            tokens: (batch, token, hidden_size / 2), in the order of the scan.
+        """
+        inputs, gate = self.in_proj(tokens).chunk(2, dim=-1)
+        inputs = F.silu(self._convolve(inputs))
+        step, enter, leave = self.x_proj(inputs).split(self.split_sizes, dim=-1)
+        return gate, [inputs, F.softplus(self.dt_proj(step)), -self.A_log.float().exp(), enter, leave]
+
+    def after_scan(self, scanned: torch.Tensor, inputs: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+        return self.out_proj((scanned + self.D * inputs) * F.silu(gate))
+
+    def _convolve(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Causal depthwise convolution with the tokens before the channels: a sum of shifted products."""
+        taps = self.conv1d.weight[:, 0].to(inputs.dtype).unbind(1)
+        earlier = F.pad(inputs, (0, 0, len(taps) - 1, 0))
+        outputs = self.conv1d.bias.to(inputs.dtype)
+        for shift, tap in enumerate(taps):
+            outputs = torch.addcmul(outputs, earlier[:, shift : shift + inputs.shape[1]], tap)
+        return outputs
+
+
+class Layer(nn.Module):
+    """Bidirectional layer: one Mamba reads the first half of the features, the other one the second half backwards."""
+
+    def __init__(self, config: WiMambaConfig):
+        super().__init__()
+        size, hidden = config.hidden_size, round(config.mlp_ratio * config.hidden_size)
+        self.norm = nn.LayerNorm(size)
+        self.split = nn.Linear(size, size)
+        self.forward_mamba = Mamba(config)
+        self.backward_mamba = Mamba(config)
+        self.merge = nn.Linear(size, size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.mixing_norm = nn.LayerNorm(size)
+        self.mlp = nn.Sequential(
+            nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, size), nn.Dropout(config.dropout)
+        )
+        self.mlp_norm = nn.LayerNorm(size)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(batch, token, hidden_size) -> the same shape."""
+        mixed = self.merge(self._scan_both(self.split(self.norm(tokens))))
+        tokens = self.mixing_norm(tokens + self.dropout(mixed))
+        return self.mlp_norm(tokens + self.mlp(tokens))
+
+    def _scan_both(self, tokens: torch.Tensor) -> torch.Tensor:
+        onward, back = tokens.chunk(2, dim=-1)
+        mambas = (self.forward_mamba, self.backward_mamba)
+        gates, arguments = zip(
+            *(mamba.before_scan(half) for mamba, half in zip(mambas, (onward, back.flip(1)), strict=True)), strict=True
+        )
+        scanned = selective_scan(*(torch.stack(pair) for pair in zip(*arguments, strict=True)))
+        onward, back = (
+            mamba.after_scan(one, values[0], gate)
+            for mamba, one, values, gate in zip(mambas, scanned, arguments, gates, strict=True)
+        )
+        return torch.cat([onward, back.flip(1)], dim=-1)
+
+
+class WiMamba(PreTrainedModel):
+    config_class = WiMambaConfig
+    main_input_name = "csi"
+
+    def __init__(self, config: WiMambaConfig):
+        super().__init__(config)
+        self.tokens = ChannelTokens(config.patch_sizes, config.hidden_size, config.max_seq_len)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # PyTorch's own start, with biases: layer normalisation turns a class token of equal entries into zero, and
+        # without biases a gate of zero would keep it there.
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.LayerNorm)):
+            module.reset_parameters()
+        elif isinstance(module, ChannelTokens):
+            init.constant_(module.class_token, CLASS_START)
+        elif isinstance(module, Mamba):
+            start_as_mamba_ssm(module)
+
+    def forward(
+        self, csi: torch.Tensor, generator: torch.Generator, patch_size: int | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Loss of one training step of masked channel modelling.
+
+        Args:
+            csi: complex (batch, time, antenna, subcarrier), clean, at any scale; one slot of each sample is drawn.
+            generator: of granularity, slots and masks; on the CPU.
+            patch_size: the granularity; drawn uniformly for the batch if not given.
+
+        Returns:
+            "loss", MSE of the masked tokens of snapshots of unit RMS, and "nmse_db".
+
+        Raises:
+            InputError: a granularity without an embedding, or more tokens than max_seq_len.
+        """
+        return self.tokens.masked_modelling(self.encode, csi, self.config.mask_ratio, generator, patch_size)
+
+    def embed(self, csi: torch.Tensor, patch_size: int) -> Representations:
+        """Representations of complex snapshots (batch, antenna, subcarrier), at any scale.
+
+        Raises:
+            InputError: a granularity without an embedding, or more tokens than max_seq_len.
+        """
+        return self.tokens.represent(self.encode, csi, patch_size)
+
+    def encode(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The backbone: (batch, token, hidden_size) -> the same shape."""
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden
+
+
+@torch.no_grad()
+def start_as_mamba_ssm(mamba: Mamba) -> None:
+    """Initial weights as in mamba-ssm: state s decays at rate s, and steps lie log-uniformly in STEP_RANGE.
+
+    Linear layers and the convolution start as PyTorch starts them.
+    """
+    inner, states = mamba.A_log.shape
+    init.copy_(mamba.A_log, torch.arange(1, states + 1, dtype=torch.float32).log().expand(inner, -1))
+    init.ones_(mamba.D)
+    bound = mamba.dt_proj.in_features**-0.5
+    init.uniform_(mamba.dt_proj.weight, -bound, bound)
+    low, high = map(math.log, STEP_RANGE)
+    step = (low + (high - low) * torch.rand(inner)).exp().clamp_min(STEP_FLOOR)
+    # Inverse of softplus.
+    init.copy_(mamba.dt_proj.bias, step + torch.log(-torch.expm1(-step)))
