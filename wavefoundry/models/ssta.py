@@ -24,7 +24,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 # 4 x 4 was half again as fast as 8 x 8).
 TILE = 16
 # Scores per block of tiles: what one step of the loop holds at a time, about the size of a cache.
-BLOCK_SCORES = 2**20
+BLOCK_SCORES = 2**19
 # Scores that a training may keep for its backward pass; with more, each block is computed again there.
 KEPT_SCORES = 2**23
 # Tokens per block of FlexAttention, and the smallest head width of its CUDA kernels.
@@ -145,16 +145,16 @@ def _tiles(origins, size, halo, grid, windows, front, device) -> Tiles:
     own = torch.cartesian_prod(torch.zeros(1, dtype=torch.long), *(torch.arange(length) for length in size))
 
     def tokens(relative: torch.Tensor) -> torch.Tensor:
-        t, h, w = (origins[:, None] + relative).unbind(-1)
+        t, h, w = (origins[:, None, axis].int() + relative[:, axis].int() for axis in range(3))
         return (t * rows + h % rows) * columns + w
 
     query, key = tokens(own), tokens(halo)
     seen = windows.sees(query[0][:, None], key[0][None, :], grid)
     mask = torch.zeros(seen.shape).masked_fill(~seen, -torch.inf)
-    everywhere = torch.arange(front).expand(len(key), -1)
+    everywhere = torch.arange(front, dtype=torch.int32).expand(len(key), -1)
     return Tiles(
-        (query + front).int().to(device),
-        torch.cat([everywhere, key + front], dim=1).int().to(device),
+        (query + front).to(device),
+        torch.cat([everywhere, key + front], dim=1).to(device),
         pad(mask, (front, 0)).to(device),
     )
 
@@ -236,14 +236,14 @@ def _blocks(tables: tuple[Tiles, ...], scores_per_key: int):
 
 def _attend_all(query, key_value, tables, front, routing):
     """(batch, token, head, width) from queries of that shape, and (batch, token, head, 2 width) keys and values."""
-    parts, order = [], []
+    # Written in place: outputs kept between the halos of the blocks would leave holes in the heap, ten times the size.
+    mixed = torch.empty_like(query)
     if front:
-        parts.append(_attend(query[:, :front], key_value, None, front, None))
-        order.append(torch.arange(front, device=query.device, dtype=torch.int32))
+        mixed[:, :front] = _attend(query[:, :front], key_value, None, front, None)
     for at, around, mask in _blocks(tables, query.shape[0] * query.shape[2]):
-        parts.append(_attend(_gather(query, at), _gather(key_value, around), mask, front, routing).flatten(1, 2))
-        order.append(at.flatten())
-    return torch.cat(parts, dim=1)[:, torch.cat(order).argsort()]
+        part = _attend(_gather(query, at), _gather(key_value, around), mask, front, routing)
+        mixed.index_copy_(1, at.flatten().long(), part.flatten(1, 2))
+    return mixed
 
 
 def _gather(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
