@@ -1,6 +1,11 @@
 """From parameters to stores: complete by the schema, split by trajectory, the same bytes again."""
 
+import contextlib
+import threading
+import time
+
 import numpy as np
+import psutil
 import pytest
 import yaml
 
@@ -57,6 +62,33 @@ def test_stores_are_complete_and_the_same_on_two_processes(tmp_path, monkeypatch
     np.testing.assert_allclose(np.linalg.norm(store["velocity"].values[:, 0], axis=1), store["speed"].values, rtol=1e-6)
     assert store.attrs["bandwidth"] == chosen.ofdm.subcarriers * chosen.ofdm.subcarrier_spacing
     assert yaml.safe_load(store.attrs["parameters"])["twin"] == chosen.twin.model_dump()
+
+
+class Assassin(threading.Thread):
+    """Kills the first worker process that it sees at work."""
+
+    victim = None
+
+    def run(self):
+        while self.victim is None:
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "spawn_main" in " ".join(child.cmdline()) and child.cpu_times().user > 1:
+                        child.kill()
+                        self.victim = child.pid
+                        return
+            time.sleep(0.05)
+
+
+def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch, scenario):
+    chosen = scenario("uma_nlos")
+    run(tmp_path / "whole", chosen, "uma_nlos")
+    monkeypatch.setattr("stages.scale_out.WORTHWHILE", -1.0)
+    assassin = Assassin(daemon=True)
+    assassin.start()
+    run(tmp_path / "killed", chosen, "uma_nlos", processes=2)
+    assert assassin.victim is not None
+    assert digest(tmp_path / "whole") == digest(tmp_path / "killed")
 
 
 def test_a_second_carrier_has_the_same_users_and_splits(tmp_path, scenario):
