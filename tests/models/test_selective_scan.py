@@ -11,13 +11,13 @@ from wavefoundry.models.selective_scan import CHUNK, selective_scan
 def oracle(inputs, step, rate, enter, leave) -> torch.Tensor:
     """h_t = exp(step_t A) h_{t-1} + step_t B_t x_t, y_t = C_t h_t, one slot after the other, in float64."""
     inputs, step, rate, enter, leave = (values.double() for values in (inputs, step, rate, enter, leave))
-    state = inputs.new_zeros(*inputs.shape[:2], *rate.shape[1:])
+    state = inputs.new_zeros(*inputs.shape[1:3], *rate.shape[1:])
     outputs = []
-    for t in range(inputs.shape[2]):
-        moment = step[:, :, t, :, None]
-        state = (moment * rate[:, None]).exp() * state + moment * enter[:, :, t, None] * inputs[:, :, t, :, None]
-        outputs.append((state * leave[:, :, t, None]).sum(-1))
-    return torch.stack(outputs, dim=2)
+    for t in range(len(inputs)):
+        moment = step[t, ..., None]
+        state = (moment * rate[:, None]).exp() * state + moment * enter[t, :, :, None] * inputs[t, ..., None]
+        outputs.append((state * leave[t, :, :, None]).sum(-1))
+    return torch.stack(outputs)
 
 
 def arguments(directions=2, batch=2, length=5, channels=3, states=4, seed=0, dtype=torch.float32, scale=0.1):
@@ -28,7 +28,7 @@ def arguments(directions=2, batch=2, length=5, channels=3, states=4, seed=0, dty
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
 
     rate = -torch.arange(1, states + 1, dtype=dtype) * (0.1 * normal(directions, channels, states)).exp()
-    shape = (directions, batch, length)
+    shape = (length, directions, batch)
     step = scale * normal(*shape, channels).exp()
     return [normal(*shape, channels), step, rate, normal(*shape, states), normal(*shape, states)]
 
@@ -58,7 +58,7 @@ def test_is_the_recurrence_for_every_shape(directions, batch, length, channels, 
 @pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1])
 def test_gradients_are_those_of_the_recurrence_at_the_borders_of_chunks(length):
     values = [value.requires_grad_() for value in arguments(length=length, dtype=torch.float64)]
-    weights = torch.randn(2, 2, length, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(length, 2, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = torch.autograd.grad((selective_scan(*values) * weights).sum(), values)
     expected = torch.autograd.grad((oracle(*values) * weights).sum(), values)
     for ours, theirs in zip(found, expected, strict=True):
@@ -73,10 +73,10 @@ def test_gradcheck():
 def test_a_long_memory_reaches_across_chunks():
     """With A -> 0 and B = C = step = 1 the scan is a cumulative sum."""
     length = 5 * CHUNK
-    inputs = torch.randn(1, 1, length, 1, generator=torch.Generator().manual_seed(0))
-    ones = torch.ones(1, 1, length, 1)
+    inputs = torch.randn(length, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    ones = torch.ones(length, 1, 1, 1)
     outputs = selective_scan(inputs, ones, torch.full((1, 1, 1), -1e-12), ones, ones)
-    torch.testing.assert_close(outputs, inputs.cumsum(2), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(outputs, inputs.cumsum(0), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e2, 1e6, 1e30])
@@ -95,19 +95,19 @@ def test_later_slots_never_change_earlier_outputs():
     values = arguments(length=2 * CHUNK)
     changed = [value.clone() for value in values]
     for index in (0, 1, 3, 4):
-        changed[index][:, :, CHUNK + 5 :] *= 3
+        changed[index][CHUNK + 5 :] *= 3
     before, after = selective_scan(*values), selective_scan(*changed)
-    assert torch.equal(before[:, :, : CHUNK + 5], after[:, :, : CHUNK + 5])
-    assert not torch.allclose(before[:, :, CHUNK + 5 :], after[:, :, CHUNK + 5 :])
+    assert torch.equal(before[: CHUNK + 5], after[: CHUNK + 5])
+    assert not torch.allclose(before[CHUNK + 5 :], after[CHUNK + 5 :])
 
 
 def test_a_slot_whose_step_is_zero_is_padding():
     """Step 0 holds the state and lets nothing in: padding may stand anywhere."""
     inputs, step, rate, enter, leave = arguments(length=10)
     kept = [0, 1, 2, 5, 6, 9]
-    step[:, :, [3, 4, 7, 8]] = 0
-    short = selective_scan(inputs[:, :, kept], step[:, :, kept], rate, enter[:, :, kept], leave[:, :, kept])
-    torch.testing.assert_close(selective_scan(inputs, step, rate, enter, leave)[:, :, kept], short)
+    step[[3, 4, 7, 8]] = 0
+    short = selective_scan(inputs[kept], step[kept], rate, enter[kept], leave[kept])
+    torch.testing.assert_close(selective_scan(inputs, step, rate, enter, leave)[kept], short)
 
 
 def test_directions_and_samples_are_apart():
@@ -117,10 +117,10 @@ def test_directions_and_samples_are_apart():
         for sample in range(4):
             rate = values[2][direction : direction + 1]
             inputs, step, enter, leave = (
-                values[index][direction : direction + 1, sample : sample + 1] for index in (0, 1, 3, 4)
+                values[index][:, direction : direction + 1, sample : sample + 1] for index in (0, 1, 3, 4)
             )
             alone = selective_scan(inputs, step, rate, enter, leave)
-            torch.testing.assert_close(alone[0, 0], together[direction, sample])
+            torch.testing.assert_close(alone[:, 0, 0], together[:, direction, sample])
 
 
 def test_half_precision_keeps_its_state_in_single_precision():
@@ -130,8 +130,8 @@ def test_half_precision_keeps_its_state_in_single_precision():
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             outputs = selective_scan(*values)
         assert outputs.dtype == torch.bfloat16
-        # The rounding of the result alone is 2^-9 = 0.002.
-        assert relative_error(outputs, expected) < 0.003
+        # Nothing is rounded but the result.
+        assert (outputs == expected.to(torch.bfloat16)).double().mean() > 0.999
 
 
 def test_autocast_does_not_reach_the_gradient():

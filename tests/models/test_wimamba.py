@@ -131,7 +131,7 @@ def test_a_layer_runs_mamba_forwards_on_one_half_and_backwards_on_the_other():
         [reference_mamba(layer.forward_mamba, onward), reference_mamba(layer.backward_mamba, back.flip(1)).flip(1)],
         dim=-1,
     )
-    torch.testing.assert_close(layer._scan_both(tokens), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(layer._scan_both(tokens.transpose(0, 1)).transpose(0, 1), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_weights_have_the_names_and_shapes_of_mamba_ssm():
@@ -187,8 +187,8 @@ def test_reversed_input_and_swapped_directions_give_reversed_output(tokens, batc
     swapped["split.bias"] = weights["split.bias"].roll(16, 0)
     swapped["merge.weight"] = weights["merge.weight"].roll(16, 1)
     mirrored.load_state_dict(swapped)
-    hidden = torch.randn(batch, tokens, 32, generator=seeded(seed))
-    torch.testing.assert_close(mirrored(hidden.flip(1)).flip(1), layer(hidden), rtol=1e-4, atol=1e-5)
+    hidden = torch.randn(tokens, batch, 32, generator=seeded(seed))
+    torch.testing.assert_close(mirrored(hidden.flip(0)).flip(0), layer(hidden), rtol=1e-4, atol=1e-5)
 
 
 def test_published_size():
@@ -254,16 +254,16 @@ def test_masks_granularity_and_slot_come_from_the_generator():
 
 def test_learns_a_plane_wave_at_both_granularities():
     model = small(patch_sizes=[2, 4], dropout=0.0)
-    csi = plane_wave(4, 16, 16).expand(4, -1, -1, -1)
+    csi = plane_wave(4, 8, 8).expand(8, -1, -1, -1)
     optimiser = torch.optim.AdamW(model.train().parameters(), 3e-3)
-    for step in range(150):
+    for step in range(250):
         model(csi, seeded(step))["loss"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
     with torch.no_grad():
         for patch_size in (2, 4):
-            assert model.eval()(csi, seeded(1000), patch_size)["nmse_db"] < -10
+            assert model.eval()(csi, seeded(1000), patch_size)["nmse_db"] < -12
 
 
 def test_half_precision_gives_nearly_the_same():

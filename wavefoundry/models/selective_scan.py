@@ -24,10 +24,10 @@ def selective_scan(
     """Scan over time, from a state of zero.
 
     Args:
-        inputs: x, (direction, batch, time, channel).
-        step: (direction, batch, time, channel), positive.
+        inputs: x, (time, direction, batch, channel). Time comes first, so that all a step needs lies together.
+        step: (time, direction, batch, channel), positive.
         rate: A, (direction, channel, state), negative.
-        enter, leave: B and C, (direction, batch, time, state).
+        enter, leave: B and C, (time, direction, batch, state).
 
     Returns:
         y, like `inputs`. The state is kept in single precision, or in double where an argument is double.
@@ -52,31 +52,30 @@ def _cuda_kernel():
 def _scan_by_kernel(kernel, inputs, step, rate, enter, leave):
     """The directions are groups of channels to the kernel; each group has its own B and C. Time comes last there."""
 
-    def channels_of_all(values: torch.Tensor) -> torch.Tensor:
-        return values.permute(1, 0, 3, 2).flatten(1, 2).contiguous()
-
-    def grouped(values: torch.Tensor) -> torch.Tensor:
-        return values.permute(1, 0, 3, 2).to(inputs.dtype).contiguous()
+    def of_kernel(values: torch.Tensor) -> torch.Tensor:
+        return values.to(inputs.dtype).permute(2, 1, 3, 0).contiguous()
 
     outputs = kernel(
-        channels_of_all(inputs),
-        channels_of_all(step).to(inputs.dtype),
+        of_kernel(inputs).flatten(1, 2),
+        of_kernel(step).flatten(1, 2),
         rate.flatten(0, 1).float().contiguous(),
-        grouped(enter),
-        grouped(leave),
+        of_kernel(enter),
+        of_kernel(leave),
     )
-    return outputs.unflatten(1, (inputs.shape[0], -1)).permute(1, 0, 3, 2)
+    return outputs.unflatten(1, inputs.shape[1::2]).permute(3, 1, 0, 2)
 
 
 class _Scan(torch.autograd.Function):
-    """All tensors inside have time first, and the states before the channels: (time, direction, batch, state, channel).
+    """Inside, states come before channels: (time, direction, batch, state, channel).
 
     Only the states between chunks are kept for the gradient; those inside are computed again.
     """
 
     @staticmethod
     def forward(context, inputs, step, rate, enter, leave):
-        step, entering, enter, leave, rate = _time_first(inputs, step, rate, enter, leave)
+        step, enter, leave = (values.contiguous() for values in (step, enter, leave))
+        entering = step * inputs
+        rate = rate.transpose(1, 2).unsqueeze(1).contiguous()
         length = step.shape[0]
         borders = step.new_zeros(-(-length // CHUNK), *step.shape[1:3], *rate.shape[-2:])
         outputs = torch.empty_like(step)
@@ -88,14 +87,14 @@ class _Scan(torch.autograd.Function):
             if part.stop < length:
                 borders[index + 1] = states[-1]
         context.save_for_backward(step, entering, rate, enter, leave, inputs, borders)
-        return outputs.permute(1, 2, 0, 3)
+        return outputs
 
     @staticmethod
     @once_differentiable
     def backward(context, gradient):
         """With g_t the gradient of h_t and a_t its transition: g_t = C_t dy_t + a_{t+1} g_{t+1}."""
         step, entering, rate, enter, leave, inputs, borders = context.saved_tensors
-        gradient = gradient.permute(2, 0, 1, 3).contiguous()
+        gradient = gradient.contiguous()
         of_step, of_entering = torch.empty_like(step), torch.empty_like(step)
         of_enter, of_leave = torch.empty_like(enter), torch.empty_like(leave)
         of_rate = torch.zeros_like(rate)
@@ -123,10 +122,9 @@ class _Scan(torch.autograd.Function):
                 back[1:].mul_(states[:-1])
                 of_step[part] = torch.einsum("tgbsc,gsc->tgbc", back, rate[:, 0])
                 of_rate[:, 0] += torch.einsum("tgbsc,tgbc->gsc", back, step[part])
-        of_step.addcmul_(of_entering, inputs.permute(2, 0, 1, 3))
+        of_step.addcmul_(of_entering, inputs)
         of_inputs = of_entering.mul_(step)
-        batch_first = [values.permute(1, 2, 0, 3) for values in (of_inputs, of_step, of_enter, of_leave)]
-        return *batch_first[:2], of_rate[:, 0].transpose(1, 2), *batch_first[2:]
+        return of_inputs, of_step, of_rate[:, 0].transpose(1, 2), of_enter, of_leave
 
 
 class _Chunk:
@@ -143,9 +141,3 @@ class _Chunk:
         for factor, now in zip(transition.unbind(0), states.unbind(0), strict=True):
             state = torch.addcmul(now, factor, state, out=now)
         return transition, states
-
-
-def _time_first(inputs, step, rate, enter, leave):
-    step, enter, leave = (values.permute(2, 0, 1, 3).contiguous() for values in (step, enter, leave))
-    entering = step * inputs.permute(2, 0, 1, 3)
-    return step, entering, enter, leave, rate.transpose(1, 2).unsqueeze(1).contiguous()

@@ -68,26 +68,26 @@ class Mamba(nn.Module):
         self.split_sizes = (rank, states, states)
 
     def before_scan(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Gate (batch, token, channel), and the arguments of the scan for this direction.
+        """Gate (token, batch, channel), and what this direction gives to the scan: inputs, steps, B and C.
 
         Args:
-            tokens: (batch, token, hidden_size / 2), in the order of the scan.
+            tokens: (token, batch, hidden_size / 2), in the order of the scan.
         """
         inputs, gate = self.in_proj(tokens).chunk(2, dim=-1)
         inputs = F.silu(self._convolve(inputs))
         step, enter, leave = self.x_proj(inputs).split(self.split_sizes, dim=-1)
-        return gate, [inputs, F.softplus(self.dt_proj(step)), -self.A_log.float().exp(), enter, leave]
+        return gate, [inputs, F.softplus(self.dt_proj(step)), enter, leave]
 
     def after_scan(self, scanned: torch.Tensor, inputs: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-        return self.out_proj((scanned + self.D * inputs) * F.silu(gate))
+        return self.out_proj(torch.addcmul(scanned, inputs, self.D.to(inputs.dtype)) * F.silu(gate))
 
     def _convolve(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Causal depthwise convolution with the tokens before the channels: a sum of shifted products."""
+        """Causal depthwise convolution over tokens, which come first: a sum of shifted products."""
         taps = self.conv1d.weight[:, 0].to(inputs.dtype).unbind(1)
-        earlier = F.pad(inputs, (0, 0, len(taps) - 1, 0))
+        earlier = F.pad(inputs, (0, 0, 0, 0, len(taps) - 1, 0))
         outputs = self.conv1d.bias.to(inputs.dtype)
         for shift, tap in enumerate(taps):
-            outputs = torch.addcmul(outputs, earlier[:, shift : shift + inputs.shape[1]], tap)
+            outputs = torch.addcmul(outputs, earlier[shift : shift + len(inputs)], tap)
         return outputs
 
 
@@ -110,23 +110,26 @@ class Layer(nn.Module):
         self.mlp_norm = nn.LayerNorm(size)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(batch, token, hidden_size) -> the same shape."""
+        """(token, batch, hidden_size) -> the same shape."""
         mixed = self.merge(self._scan_both(self.split(self.norm(tokens))))
-        tokens = self.mixing_norm(tokens + self.dropout(mixed))
-        return self.mlp_norm(tokens + self.mlp(tokens))
+        # In place: no gradient needs what a linear layer or dropout gave.
+        tokens = self.mixing_norm(self.dropout(mixed).add_(tokens))
+        return self.mlp_norm(self.mlp(tokens).add_(tokens))
 
     def _scan_both(self, tokens: torch.Tensor) -> torch.Tensor:
         onward, back = tokens.chunk(2, dim=-1)
         mambas = (self.forward_mamba, self.backward_mamba)
         gates, arguments = zip(
-            *(mamba.before_scan(half) for mamba, half in zip(mambas, (onward, back.flip(1)), strict=True)), strict=True
+            *(mamba.before_scan(half) for mamba, half in zip(mambas, (onward, back.flip(0)), strict=True)), strict=True
         )
-        scanned = selective_scan(*(torch.stack(pair) for pair in zip(*arguments, strict=True)))
+        inputs, step, enter, leave = (torch.stack(pair, dim=1) for pair in zip(*arguments, strict=True))
+        rate = torch.stack([-mamba.A_log.float().exp() for mamba in mambas])
+        scanned = selective_scan(inputs, step, rate, enter, leave)
         onward, back = (
             mamba.after_scan(one, values[0], gate)
-            for mamba, one, values, gate in zip(mambas, scanned, arguments, gates, strict=True)
+            for mamba, one, values, gate in zip(mambas, scanned.unbind(1), arguments, gates, strict=True)
         )
-        return torch.cat([onward, back.flip(1)], dim=-1)
+        return torch.cat([onward, back.flip(0)], dim=-1)
 
 
 class WiMamba(PreTrainedModel):
@@ -178,9 +181,11 @@ class WiMamba(PreTrainedModel):
 
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
         """The backbone: (batch, token, hidden_size) -> the same shape."""
+        # A scan wants time first.
+        hidden = hidden.transpose(0, 1).contiguous()
         for layer in self.layers:
             hidden = layer(hidden)
-        return hidden
+        return hidden.transpose(0, 1)
 
 
 @torch.no_grad()
