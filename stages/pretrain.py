@@ -27,12 +27,17 @@ def pretrain_lwm_temporal(
         LWMTemporalPredictor,
         LWMTemporalPredictorConfig,
     )
-    from wavefoundry.training.curriculum import MaskRatioCurriculum
+    from wavefoundry.training.curriculum import MaskingCurriculum
+    from wavefoundry.training.few_shot import FewShot
     from wavefoundry.training.trainer import train
 
     section = parameters.pretrain.lwm_temporal
     dataset = CSIBatches(stores, "angle_delay", "train")
-    architecture = section.architecture.model_dump() | {"mask_strategies": section.masking.strategies}
+    architecture = section.architecture.model_dump() | {
+        "mask_strategies": section.masking.strategies,
+        "augmentation": section.augmentation and section.augmentation.model_dump(),
+        "keep_percentage": parameters.angle_delay.keep_percentage,
+    }
     backbone, pretraining = train(
         LWMTemporal(LWMTemporalConfig(**architecture)),
         dataset,
@@ -40,18 +45,26 @@ def pretrain_lwm_temporal(
         seed=seed,
         checkpoints=checkpoints / "pretraining",
         on_epoch=on_epoch,
-        callbacks=[MaskRatioCurriculum(section.masking)],
+        callbacks=[MaskingCurriculum(section.masking)],
     )
     save_model(backbone, backbone_folder("lwm_temporal", seed))
 
+    history = [{"stage": "pretraining"} | row for row in pretraining]
+    if section.prediction.inference_only:
+        predictor = LWMTemporalPredictor(LWMTemporalPredictorConfig(**architecture, residual=False))
+        predictor.load_backbone(backbone)
+        return predictor.eval(), history
+
     config = LWMTemporalPredictorConfig(
         **architecture | {"temporal_offsets": section.prediction.temporal_offsets},
-        keep_percentage=parameters.angle_delay.keep_percentage,
         snr_db=section.prediction.snr_db,
         known_fraction=section.prediction.known_fraction,
+        horizon=section.prediction.horizon,
     )
     predictor = LWMTemporalPredictor(config)
     predictor.load_backbone(backbone)
+    if section.prediction.few_shot is not None:
+        dataset = FewShot(dataset, section.prediction.few_shot, seed)
     # Epochs count on, so that both trainings lie on one axis.
     done = section.training.epochs
     predictor, fine_tuning = train(
@@ -62,7 +75,6 @@ def pretrain_lwm_temporal(
         checkpoints=checkpoints / "prediction",
         on_epoch=lambda row, step: on_epoch(row | {"epoch": row["epoch"] + done}, step),
     )
-    history = [{"stage": "pretraining"} | row for row in pretraining]
     history += [{"stage": "prediction"} | row | {"epoch": row["epoch"] + done} for row in fine_tuning]
     return predictor, history
 

@@ -112,6 +112,9 @@ class LWMTemporalArchitecture(Section):
     topk_per_head: bool
     routing_topk_fraction: Fraction
     routing_topk_max: Count
+    class_token: bool = Field(description="one token more, which sees all and is seen by all")
+    positions: Literal["rotary", "learned"]
+    phase_mode: Literal["real_imaginary", "magnitude_phase"] = Field(description="how the network reads a complex bin")
     max_seq_len: Count
 
     @model_validator(mode="after")
@@ -119,7 +122,7 @@ class LWMTemporalArchitecture(Section):
         if self.embed_dim % self.num_heads:
             raise ValueError(f"num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}")
         head_dim = self.embed_dim // self.num_heads
-        if head_dim % 2:
+        if self.positions == "rotary" and head_dim % 2:
             raise ValueError(f"embed_dim / num_heads is {head_dim}; rotary positions need an even number")
         check_temporal_offsets(self.temporal_offsets)
         return self
@@ -136,7 +139,10 @@ class MaskedChannelModelling(Section):
     )
     min_mask_ratio: Annotated[float, Field(gt=0, lt=1)]
     max_mask_ratio: Annotated[float, Field(gt=0, lt=1)]
-    warmup_epochs: Annotated[int, Field(ge=0)] = Field(description="epochs over which the ratio rises")
+    warmup_epochs: Annotated[int, Field(ge=0)] = Field(description="epochs over which the curriculum goes on")
+    curriculum: Literal["ratio", "strategies"] = Field(
+        description="what grows: the ratio from the least to the largest, or the number of strategies, in their order"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -144,21 +150,47 @@ class MaskedChannelModelling(Section):
         return self
 
 
+class ChannelAugmentation(Section):
+    """Changes of a sample in pretraining, each with its probability; noise is added to what the network sees only."""
+
+    phase_probability: Probability = Field(description="of a global phase rotation")
+    amplitude_probability: Probability
+    amplitude_db: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(description="power gain [dB]")
+    noise_probability: Probability
+    snr_db: NonNegativeRange = Field(description="SNR of the noise [dB]")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_ordered("amplitude_db", self.amplitude_db)
+        require_ordered("snr_db", self.snr_db)
+        return self
+
+
 class LWMTemporalPrediction(Section):
     temporal_offsets: list[int]
     known_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(description="known share of the slots or subcarriers")
+    horizon: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = Field(
+        description="slots to predict in fine-tuning, drawn per batch, at most those not known; null for all of these"
+    )
+    few_shot: Count | None = Field(description="samples to fine-tune with, drawn from all data sets; null for all")
+    inference_only: bool = Field(description="no fine-tuning: the pretrained network fills in the future frames")
     snr_db: NonNegativeRange = Field(description="SNR of the input, drawn uniformly per sample [dB]")
     training: Training
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         check_temporal_offsets(self.temporal_offsets)
+        if self.horizon is not None:
+            require_ordered("horizon", self.horizon)
+        if self.inference_only and self.few_shot is not None:
+            raise ValueError(f"few_shot {self.few_shot} with inference_only: true; nothing is fine-tuned, so null")
         return self
 
 
 class PretrainLWMTemporal(Section):
     architecture: LWMTemporalArchitecture
     masking: MaskedChannelModelling
+    augmentation: ChannelAugmentation | None = Field(description="null for none")
     training: Training
     prediction: LWMTemporalPrediction
     held_out: list[str] = Field(description="data sets that it never learns from: zero-shot")

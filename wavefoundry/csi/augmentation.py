@@ -1,6 +1,8 @@
-"""Symmetries of CSI: changes after which a channel is another channel that could have been measured."""
+"""Changes after which a channel is another channel that could have been measured, and noise as a receiver adds it."""
 
 import torch
+
+from wavefoundry.csi.noise import add_noise
 
 
 def random_symmetry(csi: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -26,3 +28,38 @@ def random_symmetry(csi: torch.Tensor, generator: torch.Generator) -> torch.Tens
     if conjugate:
         csi = csi.flip(3).conj().resolve_conj()
     return csi
+
+
+def random_phase(csi: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+    """Turn each sample, with a probability, by one phase drawn uniformly. CSI or angle-delay maps, (sample, ...)."""
+    hit = _hit(csi, probability, generator)
+    angles = 2 * torch.pi * torch.rand(len(csi), generator=generator) * hit
+    return csi * _per_sample(torch.polar(torch.ones_like(angles), angles), csi)
+
+
+def random_amplitude(
+    csi: torch.Tensor, probability: float, range_db: tuple[float, float], generator: torch.Generator
+) -> torch.Tensor:
+    """Scale each sample, with a probability, by a power drawn uniformly in `range_db` [dB]."""
+    hit = _hit(csi, probability, generator)
+    low, high = range_db
+    power_db = (low + (high - low) * torch.rand(len(csi), generator=generator)) * hit
+    return csi * _per_sample(10 ** (power_db / 20), csi)
+
+
+def random_noise(
+    csi: torch.Tensor, probability: float, snr_db: tuple[float, float], generator: torch.Generator
+) -> torch.Tensor:
+    """Add noise to each sample, with a probability, at an SNR drawn uniformly in `snr_db` [dB]."""
+    hit = _hit(csi, probability, generator)
+    low, high = snr_db
+    drawn = low + (high - low) * torch.rand(len(csi), generator=generator)
+    return torch.where(_per_sample(hit, csi), add_noise(csi, drawn, generator), csi)
+
+
+def _hit(csi: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(len(csi), generator=generator) < probability
+
+
+def _per_sample(values: torch.Tensor, csi: torch.Tensor) -> torch.Tensor:
+    return values.to(csi.device).view(-1, *[1] * (csi.ndim - 1))

@@ -5,13 +5,16 @@ masked channel modelling; `LWMTemporalPredictor` is the same network fine-tuned 
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
 
 from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
-from wavefoundry.csi.augmentation import random_symmetry
+from wavefoundry.csi.augmentation import random_amplitude, random_noise, random_phase, random_symmetry
 from wavefoundry.csi.masks import draw_mask
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
@@ -19,10 +22,17 @@ from wavefoundry.errors import InputError
 from wavefoundry.models.ssta import Routing, Windows, sparse_attention
 
 ENERGY_FLOOR = 1e-3  # relative to the mean energy of a token: what a masked token counts as in the routing
+LEARNED_POSITIONS = 512  # per axis, of learned positions
+PHASE_MODES = ("real_imaginary", "magnitude_phase")
+POSITIONS = ("rotary", "learned")
 
 
 class LWMTemporalConfig(PreTrainedConfig):
-    """Shape of the network (names of the model card), of its masking and of its input."""
+    """Shape of the network (names of the model card), of its masking and of its input.
+
+    augmentation: fields of `ChannelAugmentation`, or None.
+    keep_percentage: share of the delay bins that are kept.
+    """
 
     model_type = "lwm_temporal"
 
@@ -42,8 +52,13 @@ class LWMTemporalConfig(PreTrainedConfig):
         topk_per_head: bool = True,
         routing_topk_fraction: float = 0.2,
         routing_topk_max: int = 32,
+        class_token: bool = False,
+        positions: str = "rotary",
+        phase_mode: str = "real_imaginary",
         max_seq_len: int = 5120,
         mask_strategies=("rect", "tube", "comb", "random"),
+        augmentation: dict | None = None,
+        keep_percentage: float = 0.25,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,8 +76,13 @@ class LWMTemporalConfig(PreTrainedConfig):
         self.topk_per_head = topk_per_head
         self.routing_topk_fraction = routing_topk_fraction
         self.routing_topk_max = routing_topk_max
+        self.class_token = class_token
+        self.positions = positions
+        self.phase_mode = phase_mode
         self.max_seq_len = max_seq_len
         self.mask_strategies = list(mask_strategies)
+        self.augmentation = augmentation
+        self.keep_percentage = keep_percentage
 
     @property
     def windows(self) -> Windows:
@@ -82,15 +102,37 @@ class LWMTemporalConfig(PreTrainedConfig):
 
 
 class LWMTemporalPredictorConfig(LWMTemporalConfig):
-    """The same network with what it needs to know to predict CSI, and how its input looked in fine-tuning."""
+    """The same network and how it is fine-tuned to predict CSI.
+
+    horizon: least and most slots to predict in fine-tuning, or None for all that are not known.
+    residual: the head gives the change from the last known frame; otherwise it gives the hidden frames themselves, as
+        in pretraining.
+    """
 
     model_type = "lwm_temporal_predictor"
 
-    def __init__(self, keep_percentage: float = 0.25, snr_db=(20.0, 20.0), known_fraction: float = 0.5, **kwargs):
+    def __init__(self, snr_db=(20.0, 20.0), known_fraction: float = 0.5, horizon=None, residual: bool = True, **kwargs):
         super().__init__(**kwargs)
-        self.keep_percentage = keep_percentage
         self.snr_db = list(snr_db)
         self.known_fraction = known_fraction
+        self.horizon = horizon if horizon is None else list(horizon)
+        self.residual = residual
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What the backbone makes of a batch of sequences or snapshots.
+
+    class_token: (batch, embed_dim), or None of a network without one.
+    tokens: (batch, time, angle, delay, embed_dim).
+    mean: (batch, embed_dim), over the tokens.
+    scale: (batch,), the RMS by which each sample was divided.
+    """
+
+    class_token: torch.Tensor | None
+    tokens: torch.Tensor
+    mean: torch.Tensor
+    scale: torch.Tensor
 
 
 class Patches(nn.Module):
@@ -121,6 +163,41 @@ class Patches(nn.Module):
         return patches.permute(0, 1, 2, 4, 3, 5).flatten(4, 5).flatten(2, 3)
 
 
+def to_phase_mode(tokens: torch.Tensor, mode: str) -> torch.Tensor:
+    """Tokens (..., real then imaginary parts) as the network reads them: magnitudes, then phases [rad], or as is."""
+    if mode == "real_imaginary":
+        return tokens
+    real, imaginary = tokens.chunk(2, dim=-1)
+    return torch.cat([torch.hypot(real, imaginary), torch.atan2(imaginary, real)], dim=-1)
+
+
+def from_phase_mode(features: torch.Tensor, mode: str) -> torch.Tensor:
+    """Inverse of `to_phase_mode`; magnitudes may be negative, as those of an untrained head are."""
+    if mode == "real_imaginary":
+        return features
+    magnitude, phase = features.chunk(2, dim=-1)
+    return torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], dim=-1)
+
+
+class LearnedPositions(nn.Module):
+    """One vector per position of each axis, added up."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.axes = nn.Parameter(torch.empty(3, LEARNED_POSITIONS, width))
+
+    def forward(self, grid: tuple[int, int, int]) -> torch.Tensor:
+        """(token, width).
+
+        Raises:
+            InputError: an axis is longer than the positions that are learnt.
+        """
+        if max(grid) > LEARNED_POSITIONS:
+            raise InputError(f"grid {grid} of tokens, allowed with learned positions: {LEARNED_POSITIONS} per axis")
+        time, angle, delay = (axis[:size] for axis, size in zip(self.axes, grid, strict=True))
+        return (time[:, None, None] + angle[:, None] + delay).flatten(0, 2)
+
+
 def rotary_angles(grid: tuple[int, int, int], pairs: int, device: torch.device) -> torch.Tensor:
     """Rotation of each token and feature pair, (token, pair): the pairs take turns between time, angle and delay.
 
@@ -144,7 +221,7 @@ def rotate(features: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head SSTA with rotary positions and a learnt gain of the key's log energy for each head."""
+    """Multi-head SSTA with a learnt gain of the key's log energy for each head, and rotary positions if given."""
 
     def __init__(self, config: LWMTemporalConfig):
         super().__init__()
@@ -157,8 +234,9 @@ class Attention(nn.Module):
 
     def forward(self, tokens, log_energy, angles, grid):
         query, key, value = self.qkv(tokens).chunk(3, dim=-1)
-        heads = (rotate(query, angles), rotate(key, angles), value)
-        heads = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in heads]
+        if angles is not None:
+            query, key = rotate(query, angles), rotate(key, angles)
+        heads = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value)]
         bias = self.energy_gain[:, None] * log_energy[:, None, :]
         mixed = sparse_attention(*heads, bias.to(heads[0].dtype), grid, self.windows, self.routing)
         return self.out(mixed.transpose(1, 2).flatten(-2))
@@ -188,18 +266,43 @@ class LWMTemporalNetwork(PreTrainedModel):
 
     def __init__(self, config: LWMTemporalConfig):
         super().__init__(config)
+        _check(config)
         features = 2 * math.prod(config.patch_size)
         self.patches = Patches(config.patch_size)
-        self.embed = nn.Linear(features + 1, config.embed_dim)
+        self.embedding = nn.Linear(features + 1, config.embed_dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.embed_dim)
         self.reconstruct = nn.Linear(config.embed_dim, features)
+        self.class_token = nn.Parameter(torch.empty(config.embed_dim)) if config.class_token else None
+        self.positions = LearnedPositions(config.embed_dim) if config.positions == "learned" else None
         self.post_init()
 
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
+            init.xavier_uniform_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, LearnedPositions):
+            init.normal_(module.axes, std=0.02)
+        elif module is self and self.class_token is not None:
+            init.normal_(self.class_token, std=0.02)
+
+    @torch.no_grad()
+    def embed(self, csi: torch.Tensor, array_shape: tuple[int, int, int] | None = None) -> Embeddings:
+        """Embeddings of CSI, nothing hidden.
+
+        Args:
+            csi: complex (batch, time, antenna, subcarrier) at any scale; a snapshot is a sequence of one slot.
+            array_shape: (polarisations, rows, columns) of the array; a uniform linear one if not given.
+
+        Raises:
+            InputError: the array does not fit, patches do not divide the grid, or more tokens than max_seq_len.
+        """
+        kept = max(1, round(csi.shape[-1] * self.config.keep_percentage))
+        scale = rms_scale(csi)
+        maps = to_angle_delay(csi / scale, array_shape or (1, 1, csi.shape[2]), kept)
+        grid, tokens = self.patches.grid(maps.shape), self.patches.split(maps)
+        first, hidden, _ = self._encode(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool), grid)
+        return Embeddings(first, hidden.unflatten(1, grid), hidden.mean(dim=1), scale.flatten())
 
     def embeddings(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Embeddings (batch, token, embed_dim) of tokens (batch, token, feature); where mask is True they count as 0.
@@ -207,28 +310,42 @@ class LWMTemporalNetwork(PreTrainedModel):
         Raises:
             InputError: more tokens than max_seq_len.
         """
-        return self._embed(tokens, mask, grid)[0]
+        return self._encode(tokens, mask, grid)[1]
 
     def reconstruction(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Reconstructed tokens (batch, token, feature)."""
-        hidden, amplitude = self._embed(tokens, mask, grid)
-        return self.reconstruct(hidden) * amplitude
+        _, hidden, amplitude = self._encode(tokens, mask, grid)
+        return from_phase_mode(self.reconstruct(hidden), self.config.phase_mode) * amplitude
 
-    def _embed(self, tokens, mask, grid):
-        """Embeddings, and the amplitude (batch, token, 1) of the angle-delay position that each token belongs to."""
+    def _encode(self, tokens, mask, grid):
+        """Embeddings of the class token (batch, embed_dim), or None, and of the others (batch, token, embed_dim), and
+        the amplitude (batch, token, 1) of the angle-delay position that each of these belongs to."""
         if tokens.shape[1] > self.config.max_seq_len:
             raise InputError(f"{tokens.shape[1]} tokens, allowed: max_seq_len {self.config.max_seq_len}")
+        mask = mask.to(tokens.device)
         tokens = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
         energy = tokens.square().mean(dim=-1)
         mean_energy = energy.sum(dim=1, keepdim=True) / (~mask).sum(dim=1, keepdim=True).clamp_min(1)
         log_energy = (energy / mean_energy + ENERGY_FLOOR).log()
         amplitude = self._amplitude(energy, mask, mean_energy, grid)
-        features = torch.cat([tokens / amplitude, (amplitude.square() / mean_energy.unsqueeze(-1)).log()], dim=-1)
-        angles = rotary_angles(grid, self.config.embed_dim // 2, tokens.device)
-        hidden = self.embed(features)
+        read = to_phase_mode(tokens / amplitude, self.config.phase_mode)
+        hidden = self.embedding(torch.cat([read, (amplitude.square() / mean_energy.unsqueeze(-1)).log()], dim=-1))
+        angles = None
+        if self.positions is None:
+            angles = rotary_angles(grid, self.config.embed_dim // 2, tokens.device)
+        else:
+            hidden = hidden + self.positions(grid)
+        if self.class_token is not None:
+            # It stands nowhere and is neither strong nor weak: not rotated, log energy 0.
+            hidden = torch.cat([self.class_token.to(hidden.dtype).expand(len(hidden), 1, -1), hidden], dim=1)
+            log_energy = pad(log_energy, (1, 0))
+            angles = None if angles is None else pad(angles, (0, 0, 1, 0))
         for block in self.blocks:
             hidden = block(hidden, log_energy, angles, grid)
-        return self.norm(hidden), amplitude
+        hidden = self.norm(hidden)
+        if self.class_token is None:
+            return None, hidden, amplitude
+        return hidden[:, 0], hidden[:, 1:], amplitude
 
     @staticmethod
     def _amplitude(energy, mask, mean_energy, grid):
@@ -244,6 +361,16 @@ class LWMTemporalNetwork(PreTrainedModel):
         return power.sqrt().repeat(1, frames).unsqueeze(-1)
 
 
+def _check(config: LWMTemporalConfig) -> None:
+    if config.embed_dim % config.num_heads:
+        raise InputError(f"num_heads is {config.num_heads}, it must divide embed_dim {config.embed_dim}")
+    if config.positions == "rotary" and config.embed_dim % 2:
+        raise InputError(f"embed_dim is {config.embed_dim}; rotary positions need an even number")
+    for name, allowed in (("positions", POSITIONS), ("phase_mode", PHASE_MODES)):
+        if getattr(config, name) not in allowed:
+            raise InputError(f"{name} is {getattr(config, name)!r}, allowed: {', '.join(allowed)}")
+
+
 def masked_nmse(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean over samples of sum |x_hat - x|^2 / sum |x|^2 over the masked tokens; tokens (batch, token, feature)."""
     hidden = mask.unsqueeze(-1)
@@ -254,44 +381,61 @@ def masked_nmse(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tenso
 class LWMTemporal(LWMTemporalNetwork):
     """Masked channel modelling: reconstruct hidden angle-delay tokens."""
 
-    # Share of hidden tokens; the curriculum raises it from epoch to epoch.
-    mask_ratio = 0.6
+    def __init__(self, config: LWMTemporalConfig):
+        super().__init__(config)
+        # Share of hidden tokens, and how they are chosen: a curriculum changes both from epoch to epoch.
+        self.mask_ratio = 0.6
+        self.mask_strategies = config.mask_strategies
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Loss of one batch.
 
         Args:
             csi: complex (batch, time, angle, delay), unit RMS.
-            generator: draws strategy and mask of each sample.
+            generator: draws strategy and mask of each sample, and its augmentation.
 
         Returns:
             loss: NMSE on the hidden tokens.
         """
         grid = self.patches.grid(csi.shape)
-        tokens = self.patches.split(csi)
-        strategies = self.config.mask_strategies
+        strategies = self.mask_strategies
         drawn = torch.randint(len(strategies), (len(csi),), generator=generator).tolist()
         masks = [draw_mask(strategies[index], grid, self.mask_ratio, generator).flatten() for index in drawn]
         mask = torch.stack(masks).to(csi.device)
-        return {"loss": masked_nmse(self.reconstruction(tokens, mask, grid), tokens, mask)}
+        clean, noisy = self._augment(csi, generator)
+        tokens = self.patches.split(clean)
+        return {"loss": masked_nmse(self.reconstruction(self.patches.split(noisy), mask, grid), tokens, mask)}
+
+    def _augment(self, maps: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is to be reconstructed, and what is seen of it."""
+        options = self.config.augmentation
+        if options is None or not self.training:
+            return maps, maps
+        maps = random_phase(maps, options["phase_probability"], generator)
+        maps = random_amplitude(maps, options["amplitude_probability"], options["amplitude_db"], generator)
+        return maps, random_noise(maps, options["noise_probability"], options["snr_db"], generator)
 
 
 class LWMTemporalPredictor(LWMTemporalNetwork):
     """Channel prediction: future frames are hidden tokens; a missing upper band is a blur along delay to be undone.
 
     The head gives the change from the last known frame (from the blurred map), so that an untrained predictor holds
-    the channel and every step of the fine-tuning goes beyond that.
+    the channel and every step of the fine-tuning goes beyond that. Without fine-tuning (residual: false) the hidden
+    frames are filled in as in pretraining, and a blurred map, which pretraining knows nothing of, stays as it is.
     """
 
     config_class = LWMTemporalPredictorConfig
 
     def __init__(self, config: LWMTemporalPredictorConfig):
         super().__init__(config)
-        nn.init.zeros_(self.reconstruct.weight)
+        if config.residual:
+            nn.init.zeros_(self.reconstruct.weight)
 
     def load_backbone(self, backbone: LWMTemporal) -> None:
-        """Take over all weights of a pretrained backbone but its head."""
-        weights = {name: value for name, value in backbone.state_dict().items() if not name.startswith("reconstruct.")}
+        """Take over the weights of a pretrained backbone; the head too unless it shall learn changes."""
+        weights = backbone.state_dict()
+        if self.config.residual:
+            weights = {name: value for name, value in weights.items() if not name.startswith("reconstruct.")}
         self.load_state_dict(weights, strict=False)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -310,7 +454,12 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         low, high = self.config.snr_db
         axis = "time" if torch.rand(1, generator=generator) < 0.5 else "frequency"
         snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
-        known = add_noise(self._known(clean, axis), snr_db, generator)
+        known = self._known(clean, axis)
+        if axis == "time" and self.config.horizon is not None:
+            least, most = (min(slots, clean.shape[1] - known.shape[1]) for slots in self.config.horizon)
+            drawn = least + int(torch.randint(most - least + 1, (), generator=generator))
+            clean = clean[:, : known.shape[1] + drawn]
+        known = add_noise(known, snr_db, generator)
         scale = rms_scale(known)
         horizon = clean.shape[1] - known.shape[1] if axis == "time" else clean.shape[3] - known.shape[3]
         predicted, wanted, _ = self._predict_tokens(known / scale, axis, horizon, csi.shape[-1])
@@ -332,7 +481,11 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         mask = future.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
         tokens = self.patches.split(maps)
         held = self.patches.split(torch.where(future[:, None, None], maps[:, known.shape[1] - 1, None], maps))
-        predicted = held + self.reconstruction(tokens, mask, grid)
+        reconstruction = self.reconstruction(tokens, mask, grid)
+        if self.config.residual:
+            predicted = held + reconstruction
+        else:
+            predicted = torch.where(mask.unsqueeze(-1), reconstruction, tokens)
         return predicted, mask if axis == "time" else torch.ones_like(mask), grid
 
     @torch.no_grad()

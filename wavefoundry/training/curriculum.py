@@ -1,12 +1,14 @@
-"""The curriculum of masked channel modelling: from epoch to epoch more tokens are hidden."""
+"""The curriculum of masked channel modelling: from epoch to epoch the masks grow harder."""
 
 from transformers import TrainerCallback
 
 from wavefoundry.config import MaskedChannelModelling
 
 
-class MaskRatioCurriculum(TrainerCallback):
-    """Raises the model's `mask_ratio` linearly over the warm-up epochs (LWM-Temporal, curriculum "mask").
+class MaskingCurriculum(TrainerCallback):
+    """Sets the model's `mask_ratio` and `mask_strategies` at the start of each epoch.
+
+    Source: LWM-Temporal (spec: pre-training): over the warm-up the ratio grows, or the choice of strategies.
 
     A function of the epoch alone, so that an interrupted training goes on as it would have.
     """
@@ -15,9 +17,21 @@ class MaskRatioCurriculum(TrainerCallback):
         self._masking = masking
 
     def ratio(self, epoch: int) -> float:
-        """Share of hidden tokens in an epoch, counted from 0."""
-        low, high, warmup = self._masking.min_mask_ratio, self._masking.max_mask_ratio, self._masking.warmup_epochs
-        return high if epoch >= warmup else low + (high - low) * epoch / warmup
+        """Share of hidden tokens in an epoch, counted from 0: rises linearly over the warm-up epochs."""
+        low, high = self._masking.min_mask_ratio, self._masking.max_mask_ratio
+        return low + (high - low) * self._progress(epoch) if self._masking.curriculum == "ratio" else high
+
+    def strategies(self, epoch: int) -> list[str]:
+        """Strategies of an epoch: at first one, at the end of the warm-up all, in the order of the parameters."""
+        known = self._masking.strategies
+        if self._masking.curriculum == "ratio":
+            return known
+        return known[: 1 + int((len(known) - 1) * self._progress(epoch))]
+
+    def _progress(self, epoch: int) -> float:
+        warmup = self._masking.warmup_epochs
+        return 1.0 if epoch >= warmup else epoch / warmup
 
     def on_epoch_begin(self, args, state, control, *, model, **context):
-        model.mask_ratio = self.ratio(round(state.epoch or 0))
+        epoch = round(state.epoch or 0)
+        model.mask_ratio, model.mask_strategies = self.ratio(epoch), self.strategies(epoch)
