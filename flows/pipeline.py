@@ -1,21 +1,18 @@
-"""The DAG of dvc.yaml under Prefect: `python -m flows.pipeline [TARGET ...]`.
+"""The DAG of dvc.yaml under Prefect: `python -m flows.pipeline [TARGET ...] [--parallel N]`.
 
-One task for each DVC stage, with DVC's own dependencies; a task does what `dvc repro --single-item STAGE` does. A stage
-that is up to date ends as "Cached" without starting a process. When a stage fails, what depends on it does not run,
-other branches do. Without PREFECT_API_URL a temporary server on this machine is used.
+One task for each DVC stage, with DVC's own dependencies; independent stages run at the same time, as processes on this
+machine. dvc.lock ends up as after `dvc repro`. A stage that is up to date ends as "Cached" without starting a process.
+Of the stages whose `meta` in dvc.yaml has the same `one_at_a_time` (training), one runs at a time.
+When a stage fails, what depends on it does not run, other branches do; the next run continues from there. Nothing is
+tried a second time: stages are deterministic. Without PREFECT_API_URL a temporary server on this machine is used.
 """
 
 import argparse
-import io
 import os
-import subprocess
 import sys
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from collections.abc import Sequence
+from queue import SimpleQueue
 
 # Prefect reads it while it is imported.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -23,106 +20,52 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import PositiveInt
 
+from flows.bookkeeping import Bookkeeping, UnknownTargetError, bookkeeping, plan
+from flows.processes import Processes
+
+# Stages that run at the same time.
+PARALLEL = 2
 # Lines of a failed stage that its error quotes.
 QUOTED_LINES = 20
-# A progress bar that redraws itself is logged this often [s].
-PROGRESS_INTERVAL = 10.0
-
-
-class UnknownTargetError(Exception):
-    """A target is no stage of the DAG, or the DAG itself is not valid."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A stage and the stages that must be done before it."""
-
-    name: str
-    dependencies: tuple[str, ...]
-
-
-def plan(targets: Sequence[str] = ()) -> list[Node]:
-    """The stages of the targets and all that they depend on, each after its dependencies; no target: all stages.
-
-    Args:
-        targets: as for `dvc repro`: stages or groups of stages ("csi@munich", "csi").
-
-    Raises:
-        UnknownTargetError: DVC knows no such target, or dvc.yaml is not valid.
-    """
-    import networkx
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(".") as repo:
-            graph = repo.index.graph
-            wanted = {stage for target in targets or [None] for stage in repo.stage.collect(target, with_deps=True)}
-            order = {stage: position for position, stage in enumerate(repo.index.stages)}
-    except DvcException as error:
-        raise UnknownTargetError(str(error)) from error
-    # DVC's edges point from a stage to what it depends on.
-    forward = graph.subgraph(wanted).reverse()
-    return [
-        Node(stage.addressing, tuple(dependency.addressing for dependency in sorted(graph[stage], key=order.get)))
-        for stage in networkx.lexicographical_topological_sort(forward, key=order.get)
-    ]
-
-
-def is_up_to_date(stage: str) -> bool:
-    """Whether DVC finds command, parameters, dependencies and outputs of the stage as dvc.lock says."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
-        return not repo.status([stage])
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE)
-def run_stage(stage: str) -> State:
+def run_stage(stage: str, book: Bookkeeping, processes: Processes) -> State:
     """Bring one stage up to date, its dependencies being so; the message of a failure quotes its last lines."""
-    if is_up_to_date(stage):
-        return Completed(name="Cached", message=f"{stage} is up to date")
+    from dvc.exceptions import DvcException
+
     logger = get_run_logger()
     last = deque(maxlen=QUOTED_LINES)
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
-    # Stages find this environment's python and say at once what they print.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    environment = os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as process:
-        try:
-            # newline="": a line may end at "\r" too, and keeps its end.
-            for line in readable_lines(io.TextIOWrapper(process.stdout, errors="replace", newline="")):
-                last.append(line)
-                logger.info(line)
-        except BaseException:
-            # A cancelled task leaves no stage behind.
-            process.terminate()
-            raise
-    if process.returncode:
-        message = f"stage {stage} failed with exit code {process.returncode}:\n" + "\n".join(last)
-        return Failed(message=message)
-    return Completed(message=f"{stage} has run")
+
+    def log(line: str) -> None:
+        last.append(line)
+        logger.info(line)
+
+    try:
+        work = book.prepare(stage)
+        if work is None:
+            return Completed(name="Cached", message=f"{stage} is up to date")
+        for command in work.commands:
+            if code := processes.run(command, work.folder, work.environment, log):
+                return Failed(message=f"stage {stage} failed with exit code {code}:\n" + "\n".join(last))
+        book.record(stage)
+    except DvcException as error:
+        return Failed(message=f"stage {stage} failed: {error}\n" + "\n".join(last))
+    return Completed(message=f"{stage} has run" if work.commands else f"{stage} was in DVC's run cache")
 
 
-def readable_lines(stream: IO[str]) -> Iterator[str]:
-    """Lines of a process as they come; of a progress bar that redraws one line, a state every PROGRESS_INTERVAL."""
-    shown = time.monotonic()
-    # With newline="" a line ends at "\r" too and keeps its end.
-    for line in stream:
-        text = line.strip()
-        redrawn = line.endswith("\r")
-        if text and (not redrawn or time.monotonic() - shown >= PROGRESS_INTERVAL):
-            shown = time.monotonic()
-            yield text
-
-
-@flow(name="wavefoundry", task_runner=ThreadPoolTaskRunner(max_workers=1))
-def pipeline(targets: Sequence[str] = ()) -> State:
+@flow(name="wavefoundry", task_runner=ThreadPoolTaskRunner())
+def pipeline(targets: Sequence[str] = (), parallel: PositiveInt = PARALLEL) -> State:
     """Bring the targets and all that they depend on up to date.
+
+    Args:
+        targets: as for `dvc repro`; none: all stages.
+        parallel: how many stages run at the same time.
 
     Returns:
         Failed, with the last lines of every stage that failed, or Completed.
@@ -130,17 +73,43 @@ def pipeline(targets: Sequence[str] = ()) -> State:
     Raises:
         UnknownTargetError: DVC knows no such target.
     """
-    futures = {}
-    for node in plan(targets):
-        futures[node.name] = run_stage.submit(node.name, wait_for=[futures[name] for name in node.dependencies])
-    wait(list(futures.values()))
-    failures = [future.state for future in futures.values() if future.state.is_failed() or future.state.is_crashed()]
-    if failures:
-        return Failed(message="\n\n".join(state.message or state.name for state in failures))
+    with bookkeeping(targets, get_run_logger().warning) as book:
+        states = _run(book, parallel)
+        failures = [state for state in states if state.is_failed() or state.is_crashed()]
+        if failures:
+            return Failed(message="\n\n".join(state.message or state.name for state in failures))
+        book.finish()
     if table := metrics_table():
         create_markdown_artifact(key="metrics", markdown=table, description="DVC metrics after the run")
-    cached = sum(future.state.name == "Cached" for future in futures.values())
-    return Completed(message=f"stages run: {len(futures) - cached}, up to date: {cached}")
+    cached = sum(state.name == "Cached" for state in states)
+    return Completed(message=f"stages run: {len(states) - cached}, up to date: {cached}")
+
+
+def _run(book: Bookkeeping, parallel: int) -> list[State]:
+    """Final states of all stages; a task is submitted when its dependencies are done and there is room for it."""
+    processes = Processes()
+    futures: dict[str, PrefectFuture] = {}
+    waiting, running, ended = list(book.nodes), {}, SimpleQueue()
+    try:
+        while waiting or running:
+            for node in list(waiting):
+                busy = {other.one_at_a_time for other in running.values()} - {None}
+                done = futures.keys() - running.keys()
+                if len(running) < parallel and node.one_at_a_time not in busy and done.issuperset(node.dependencies):
+                    future = run_stage.submit(
+                        node.name, book, processes, wait_for=[futures[name] for name in node.dependencies]
+                    )
+                    futures[node.name] = future
+                    running[node.name] = node
+                    waiting.remove(node)
+                    future.add_done_callback(lambda _, name=node.name: ended.put(name))
+            running.pop(ended.get())
+    except BaseException:
+        # A cancelled run leaves no stage behind.
+        processes.stop()
+        wait(list(futures.values()))
+        raise
+    return [futures[node.name].state for node in book.nodes]
 
 
 def metrics_table() -> str:
@@ -174,15 +143,24 @@ def main() -> None:
     parser.add_argument(
         "targets", nargs="*", metavar="TARGET", help="stage or group of stages, such as csi@munich or csi; none: all"
     )
-    targets = parser.parse_args().targets
+    parser.add_argument(
+        "--parallel", type=_count, default=PARALLEL, metavar="N", help=f"stages at the same time (default: {PARALLEL})"
+    )
+    arguments = parser.parse_args()
     try:
-        plan(targets)  # a mistyped target is told before a server starts
+        plan(arguments.targets)  # a mistyped target is told before a server starts
     except UnknownTargetError as error:
         sys.exit(str(error))
-    state = pipeline(targets, return_state=True)
+    state = pipeline(arguments.targets, arguments.parallel, return_state=True)
     if not state.is_completed():
         sys.exit(state.message)
     print(state.message)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, found {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

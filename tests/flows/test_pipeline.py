@@ -1,6 +1,5 @@
-"""The flow runs what DVC would run, in DVC's order, and says what happened."""
+"""The flow runs what DVC would run, independent stages at the same time, and says what happened."""
 
-import io
 import json
 import time
 from pathlib import Path
@@ -10,10 +9,10 @@ from dvc.repo import Repo
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
-from prefect.testing.utilities import prefect_test_harness
 
-from flows import pipeline as module
-from flows.pipeline import UnknownTargetError, is_up_to_date, metrics_table, pipeline, plan, readable_lines
+from flows.bookkeeping import UnknownTargetError, plan
+from flows.pipeline import metrics_table, pipeline
+from flows.processes import Processes
 
 # make@a and make@b read src.txt; join reads both; late reads join's folder; side reads b only.
 DAG = """
@@ -40,13 +39,6 @@ stages:
 """
 
 
-@pytest.fixture(scope="module")
-def server():
-    """One temporary Prefect server for all tests: starting it takes seconds."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -56,9 +48,9 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*targets):
+def run(*targets, parallel=2):
     """The flow's state, and the names of its tasks' states on the server, in the order of their time."""
-    state = pipeline(targets, return_state=True)
+    state = pipeline(targets, parallel, return_state=True)
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
     deadline = time.monotonic() + 20
     with get_client(sync_client=True) as client:
@@ -121,11 +113,12 @@ def test_first_run_then_cached_then_only_what_changed(server, project, monkeypat
         (artifact,) = client.request("POST", "/artifacts/filter", json={}).json()
     assert artifact["key"] == "metrics"
     assert "| x | 1 | 2 |" in artifact["data"]
-    assert is_up_to_date("join")
-    assert not is_up_to_date("side")
+    with Repo(".") as repo:
+        assert not repo.status(["join"])
+        assert repo.status(["side"])
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.subprocess, "Popen", None)  # up to date: no process is started
+        patch.setattr(Processes, "run", None)  # up to date: no process is started
         assert set(run("join")[1].values()) == {"Cached"}
 
     Path("dvc.yaml").write_text(DAG.replace("b: 2}", "b: 5}"))
@@ -169,12 +162,43 @@ def test_metrics_become_a_table(project):
     ]
 
 
-def test_progress_bars_do_not_flood_the_log(monkeypatch):
-    clock = iter(range(1000))
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock) * 1.0)
-    bar = "".join(f"epoch {step}\r" for step in range(40))
-    stream = io.StringIO(f"start\n{bar}\nnext\nend", newline="")
-    lines = list(readable_lines(stream))
-    assert lines[0] == "start"
-    assert lines[-2:] == ["next", "end"]
-    assert 1 <= len(lines) - 3 <= 8
+def test_limits_of_stages_at_the_same_time(server, project):
+    """Each stage says when it began and ended; those that share a mark never overlap, and never more than the limit."""
+    Path("dvc.yaml").write_text("""
+stages:
+  free:
+    foreach: [a, b, c]
+    do:
+      cmd: date +%s.%N > free${item} && sleep 0.4 && date +%s.%N >> free${item}
+      outs: ["free${item}"]
+  marked:
+    foreach: [a, b]
+    do:
+      cmd: date +%s.%N > marked${item} && sleep 0.4 && date +%s.%N >> marked${item}
+      meta: {one_at_a_time: training}
+      outs: ["marked${item}"]
+""")
+    state, _ = run(parallel=3)
+    assert state.is_completed(), state.message
+    times = {path.name: [float(t) for t in path.read_text().split()] for path in Path().glob("*d[ab]")}
+    times |= {path.name: [float(t) for t in path.read_text().split()] for path in Path().glob("free?")}
+    assert len(times) == 5
+    first, second = sorted([times["markeda"], times["markedb"]])
+    assert first[1] <= second[0]
+    at_once = [sum(begin <= start < end for begin, end in times.values()) for start, _ in times.values()]
+    assert 2 <= max(at_once) <= 3
+
+
+@pytest.mark.parametrize("parallel", [0, -1, "many"])
+def test_bad_limit_is_refused(server, project, parallel):
+    with pytest.raises(Exception, match="parallel"):
+        pipeline((), parallel)
+
+
+def test_a_missing_output_fails_its_stage(server, project):
+    Path("dvc.yaml").write_text(DAG.replace("cat b.txt > side.txt", "cat b.txt"))
+    state, tasks = run()
+    assert state.is_failed()
+    assert "stage side failed" in state.message
+    assert "side.txt" in state.message
+    assert tasks["late"] == "Completed"
