@@ -1,0 +1,343 @@
+"""DVC's side of a run with stages in parallel: what is up to date, and what goes into dvc.lock.
+
+One `Bookkeeping` speaks with DVC for all stages of a run, one call at a time; only the stages' commands run side by
+side. It does what `dvc repro` does around a command (dvc.stage.Stage.run, dvc.repo.reproduce), with three differences:
+
+- DVC's repository lock is held for moments only and left free in between, so that `dvc status` beside gets it in
+  time; it is waited for as long as it takes.
+- Outputs are marked in DVC's rwlock file as being read, for the whole run: who reads them, too, is let in
+  (`dvc status`), who would write them is not (`dvc repro`, `dvc commit`, `dvc checkout`; another run waits).
+- An entry of dvc.lock is written at once or not at all (`os.replace`), at the place where a serial run has it.
+
+No entry is lost: dvc.lock is read, changed and replaced by this process alone, under the repository lock that every
+other DVC command needs for writing it.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# Who waits for DVC's repository lock asks for it every 0.5 s, and gives up after 3 s (dvc.lock). The lock is left free
+# for LEFT_FREE at least when it was held, with shorter pauses, for BUSY [s].
+LEFT_FREE = 0.7
+BUSY = 1.5
+# How often to look whether others have finished with the outputs [s].
+RETRY_INTERVAL = 1.0
+# In .dvc/tmp: the entries that dvc.lock had before a run that has not yet reached its end.
+UNFINISHED = "unfinished_run.json"
+
+
+class UnknownTargetError(Exception):
+    """A target is no stage of the DAG, or the DAG itself is not valid."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage, the stages that must be done before it, and the name of what only one stage at a time may use."""
+
+    name: str
+    dependencies: tuple[str, ...]
+    one_at_a_time: str | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What must be run for a stage."""
+
+    commands: tuple[tuple[str, ...], ...]
+    folder: str
+    environment: dict[str, str]
+
+
+def plan(targets: Sequence[str] = ()) -> list[Node]:
+    """The stages of the targets and all that they depend on, in the order of `dvc repro`; no target: all stages.
+
+    Args:
+        targets: as for `dvc repro`: stages or groups of stages ("csi@munich", "csi").
+
+    Raises:
+        UnknownTargetError: DVC knows no such target, or dvc.yaml is not valid.
+    """
+    with _open_repo() as (repo, moment), moment():
+        return _nodes(*_collect(repo, targets))
+
+
+@contextmanager
+def bookkeeping(targets: Sequence[str], log: Callable[[str], None]) -> Iterator["Bookkeeping"]:
+    """The bookkeeping of one run; waits until nobody else writes the outputs of its stages.
+
+    Args:
+        targets: as for `plan`.
+        log: told, once, why the run has to wait.
+
+    Raises:
+        UnknownTargetError: as for `plan`.
+    """
+    from dvc.lock import LockError
+
+    with _open_repo() as (repo, moment):
+        reason = None
+        while True:
+            with moment():
+                repo._reset()
+                stages, graph = _collect(repo, targets)
+                reservation = _reservation(repo, stages)
+                try:
+                    reservation.__enter__()
+                    book = Bookkeeping(repo, moment, stages, _nodes(stages, graph))
+                    break
+                except LockError as error:
+                    if reason is None:
+                        reason = str(error)
+                        log(f"waiting for another process: {reason}")
+            time.sleep(RETRY_INTERVAL)
+        try:
+            yield book
+        finally:
+            with moment():
+                reservation.__exit__(None, None, None)
+
+
+class Bookkeeping:
+    """See the top of the file. Stages are those that dvc.yaml and dvc.lock describe when the run begins."""
+
+    def __init__(self, repo, moment, stages: list, nodes: list[Node]):
+        self.nodes = nodes
+        self._repo = repo
+        self._moment = moment
+        self._one_by_one = threading.Lock()
+        self._stages = {stage.addressing: stage for stage in stages}
+        self._unfinished = Path(repo.tmp_dir) / UNFINISHED
+        self._before = self._entries_before()
+        _replace(self._unfinished, json.dumps(self._before))
+
+    def prepare(self, name: str) -> Work | None:
+        """Make a stage ready to run, its dependencies being up to date; None if it is up to date itself.
+
+        The Work is empty if DVC's run cache had the outputs, which are then in place.
+
+        Raises:
+            DvcException: a dependency is missing.
+        """
+        from dvc.stage.cache import RunCacheNotFoundError
+
+        stage = self._stages[name]
+        with self._one_by_one:
+            if not _changed(stage):
+                return None
+            if stage.frozen or not stage.cmd:
+                with self._moment():
+                    stage.run()
+                return _work(stage, [])
+            with self._moment():  # nobody is looking at the outputs while they go
+                stage.remove_outs(ignore_remove=False, force=False)
+            try:
+                self._repo.stage_cache.restore(stage)
+                return _work(stage, [])
+            except RunCacheNotFoundError:
+                # What the command is about to read is what its outputs are made of.
+                stage.save_deps()
+            commands = stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines()
+            return _work(stage, commands)
+
+    def record(self, name: str) -> None:
+        """Take a stage's outputs into DVC's cache and its entry into dvc.lock.
+
+        Raises:
+            DvcException: an output is missing.
+        """
+        stage = self._stages[name]
+        with self._one_by_one, self._repo.scm_context(quiet=True) as context:
+            self._repo._reset()
+            stage.save_outs()
+            stage.md5 = stage.compute_md5()
+            if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
+                self._repo.stage_cache.save(stage)
+            for out in stage.outs:
+                out.commit(relink=False)  # what takes long
+            with self._moment():
+                stage.commit()
+                if hasattr(stage, "name"):
+                    self._write_entry(stage)
+                else:
+                    stage.dump(update_pipeline=False)
+            context.track_file(stage.dvcfile.relpath)
+
+    def finish(self) -> None:
+        """All stages are up to date."""
+        self._unfinished.unlink(missing_ok=True)
+
+    def _entries_before(self) -> dict[str, list[str]]:
+        """Names of the entries of each lock file when this run, or the broken-off one that it goes on with, began."""
+        try:
+            earlier = json.loads(self._unfinished.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            earlier = {}
+        before = {}
+        for stage in self._stages.values():
+            if hasattr(stage, "name") and (path := _lock_file(stage)) not in before:
+                now = list(_load(path).get("stages", {}))
+                names = earlier.get(path)
+                before[path] = names if names is not None and now[: len(names)] == names else now
+        return before
+
+    def _write_entry(self, stage) -> None:
+        """As Lockfile.dump of DVC; a new entry goes before those new ones that a serial run makes later."""
+        from dvc.stage.serialize import to_lockfile
+        from dvc.utils.serialize import dumps_yaml
+
+        path = _lock_file(stage)
+        content = _load(path) or {"schema": "2.0"}
+        entries = content.setdefault("stages", {})
+        entry = to_lockfile(stage)[stage.name]
+        if stage.name in entries or not entries:
+            entries[stage.name] = entry
+        else:
+            order = [
+                other.name for other in self._stages.values() if hasattr(other, "name") and _lock_file(other) == path
+            ]
+            later = set(order[order.index(stage.name) :]) - set(self._before[path])
+            place = next((place for place, name in enumerate(entries) if name in later), len(entries))
+            entries.insert(place, stage.name, entry)
+        _replace(Path(path), dumps_yaml(content))
+
+
+@contextmanager
+def _open_repo() -> Iterator[tuple]:
+    """DVC's repository, and a function that makes contexts in which its lock is held."""
+    from dvc.lock import LockNoop, make_lock
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        lock = make_lock(
+            os.path.join(repo.tmp_dir, "lock"),
+            tmp_dir=repo.tmp_dir,
+            hardlink_lock=repo.config["core"].get("hardlink_lock", False),
+            wait=True,
+        )
+        # Methods of stages insist on a lock that is held; what needs the real one takes it by itself.
+        repo.lock = LockNoop()
+        repo.lock.lock()
+        yield repo, _Moments(lock).moment
+
+
+class _Moments:
+    """Holds a lock briefly, and so that others get their turn."""
+
+    def __init__(self, lock):
+        self._lock = lock
+        self._busy_since = self._released = float("-inf")
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        now = time.monotonic()
+        free = now - self._released
+        if free < LEFT_FREE and now - self._busy_since > BUSY:
+            time.sleep(LEFT_FREE - free)
+            free = LEFT_FREE
+        if free >= LEFT_FREE:
+            self._busy_since = time.monotonic()
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._released = time.monotonic()
+
+
+def _collect(repo, targets: Sequence[str]) -> tuple[list, "networkx.DiGraph"]:  # noqa: F821
+    """Stages in the order in which `dvc repro` runs them, and their graph."""
+    from dvc.dvcfile import PROJECT_FILE
+    from dvc.exceptions import DvcException
+    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+
+    try:
+        graph = get_active_graph(repo.index.graph)
+        return plan_repro(graph, collect_stages(repo, list(targets) or [PROJECT_FILE])), graph
+    except DvcException as error:
+        raise UnknownTargetError(str(error)) from error
+
+
+def _nodes(stages: list, graph) -> list[Node]:
+    # DVC's edges point from a stage to what it depends on.
+    order = {stage: place for place, stage in enumerate(stages)}
+    return [
+        Node(
+            stage.addressing,
+            tuple(dependency.addressing for dependency in sorted(graph[stage], key=order.get)),
+            stage.meta.get("one_at_a_time") if isinstance(stage.meta, dict) else None,
+        )
+        for stage in stages
+    ]
+
+
+def _reservation(repo, stages: list):
+    """A context in which nobody else writes the stages' outputs; LockError on entering if somebody uses them."""
+    from dvc.rwlock import rwlock
+
+    @contextmanager
+    def reservation() -> Iterator[None]:
+        # The words by which DVC's own methods, called here, know this process (dvc.stage.decorators).
+        known = (repo.tmp_dir, repo.fs, " ".join(sys.argv))
+        hardlink = repo.config["core"].get("hardlink_lock", False)
+        outputs = [out.fs_path for stage in stages for out in stage.outs]
+        with rwlock(*known, [], outputs, hardlink):
+            pass
+        with rwlock(*known, outputs, [], hardlink):
+            yield
+
+    # A process that was killed while it wrote this file leaves it cut off, which DVC would refuse for ever.
+    path = Path(repo.tmp_dir) / "rwlock"
+    try:
+        json.loads(path.read_text())
+    except FileNotFoundError:
+        pass
+    except json.JSONDecodeError:
+        path.unlink()
+    return reservation()
+
+
+def _changed(stage) -> bool:
+    """Stage.changed of DVC, without a mark in the rwlock file: the run has its own."""
+    if stage.changed_stage():
+        return True
+    if not stage.frozen and (stage.is_callback or stage.always_changed or any(dep.status() for dep in stage.deps)):
+        return True
+    return any(out.status() for out in stage.outs)
+
+
+def _work(stage, commands: Sequence[str]) -> Work:
+    """Commands in the shell, folder and environment that DVC gives them; python is the one of this environment."""
+    from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
+
+    settings = prepare_kwargs(stage)
+    environment = settings["env"] | {"PYTHONUNBUFFERED": "1"}
+    path = environment.get("PATH", os.defpath)
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
+    # Threads that wait for work must not keep a core busy that another stage needs.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return Work(
+        tuple(tuple(_make_cmd(get_executable(), command)) for command in commands), settings["cwd"], environment
+    )
+
+
+def _lock_file(stage) -> str:
+    return str(stage.dvcfile._lockfile.path)
+
+
+def _load(path: str) -> dict:
+    """A lock file as DVC reads it for a change: order and formats stay."""
+    from dvc.utils.serialize import parse_yaml_for_update
+
+    return parse_yaml_for_update(Path(path).read_text(encoding="utf-8"), path) if os.path.exists(path) else {}
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,98 @@
+"""Processes of stages, none of which outlives this one."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+LEASH = Path(__file__).with_name("leash.py")
+# A progress bar that redraws itself is passed on this often [s].
+PROGRESS_INTERVAL = 10.0
+# From asking a process to end to killing it [s].
+GRACE = 5.0
+
+
+class StoppedError(Exception):
+    """No process is started any more."""
+
+
+class Processes:
+    """Commands under way; each is the head of a process group that is killed when the command has ended, is stopped,
+    or when this process is gone."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running: dict[subprocess.Popen, threading.Thread] = {}
+        self._stopped = False
+
+    def run(self, command: Sequence[str], folder: str, environment: dict[str, str], log: Callable[[str], None]) -> int:
+        """Run a command to its end.
+
+        Args:
+            command: program and arguments.
+            folder: its working directory.
+            environment: its environment variables.
+            log: called with every line it prints.
+
+        Returns:
+            Its exit code, 128 + the signal's number if it was killed.
+
+        Raises:
+            StoppedError: `stop` was called before.
+        """
+        with self._lock:
+            if self._stopped:
+                raise StoppedError
+            # -I -S: nothing but the standard library is needed, and it starts in a few milliseconds.
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(LEASH), *command], cwd=folder, env=environment,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            end = threading.Thread(target=self._end, args=(process,), daemon=True)
+            self._running[process] = end
+            end.start()
+        with process.stdin, process.stdout:
+            # newline="": a line may end at "\r" too, and keeps its end.
+            for line in readable_lines(io.TextIOWrapper(process.stdout, errors="replace", newline="")):
+                log(line)
+            end.join()
+        return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+    def _end(self, process: subprocess.Popen) -> None:
+        """Wait for the end of a command, then end what it left behind, which might also keep its output open."""
+        # The process is not yet reaped: its number still names this group and no other one.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            del self._running[process]
+
+    def stop(self) -> None:
+        """End all commands and start no more; those that do not end within GRACE seconds are killed."""
+        deadline = time.monotonic() + GRACE
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with self._lock:
+                self._stopped = True
+                ends = list(self._running.values())
+                for process in self._running:
+                    os.killpg(process.pid, number)
+            for end in ends:
+                end.join(max(0.0, deadline - time.monotonic()) if number == signal.SIGTERM else None)
+
+
+def readable_lines(stream: IO[str]) -> Iterator[str]:
+    """Lines of a process as they come; of a progress bar that redraws one line, a state every PROGRESS_INTERVAL."""
+    shown = time.monotonic()
+    # With newline="" a line ends at "\r" too and keeps its end.
+    for line in stream:
+        text = line.strip()
+        redrawn = line.endswith("\r")
+        if text and (not redrawn or time.monotonic() - shown >= PROGRESS_INTERVAL):
+            shown = time.monotonic()
+            yield text

@@ -1,0 +1,99 @@
+"""Commands print as they go, and nothing of them stays when they or who started them are gone."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows import processes as module
+from flows.processes import Processes, StoppedError, readable_lines
+
+
+def shell(processes, script, folder):
+    lines = []
+    return processes.run(["sh", "-c", script], str(folder), dict(os.environ), lines.append), lines
+
+
+def wait_for(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def number_in(path):
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
+    return int(path.read_text())
+
+
+def is_gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize(("script", "code"), [("true", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill $$", 143)])
+def test_exit_codes(tmp_path, script, code):
+    assert shell(Processes(), script, tmp_path) == (code, [])
+
+
+def test_both_outputs_are_passed_on(tmp_path):
+    assert shell(Processes(), "echo one; echo two >&2; pwd", tmp_path) == (0, ["one", "two", str(tmp_path)])
+
+
+def test_what_a_command_leaves_behind_ends_with_it(tmp_path):
+    start = time.monotonic()
+    code, lines = shell(Processes(), "sleep 100 & echo $!", tmp_path)
+    assert code == 0
+    assert time.monotonic() - start < 10
+    wait_for(lambda: is_gone(int(lines[0])))
+
+
+def test_stop_asks_first_and_then_kills(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GRACE", 1.0)
+    processes = Processes()
+    polite = "trap 'echo bye > bye; exit 0' TERM; echo $$ > polite; while :; do sleep 0.05; done"
+    stubborn = "trap '' TERM; echo $$ > stubborn; while :; do sleep 0.05; done"
+    threads = [threading.Thread(target=shell, args=(processes, script, tmp_path)) for script in (polite, stubborn)]
+    for thread in threads:
+        thread.start()
+    pids = [number_in(tmp_path / "polite"), number_in(tmp_path / "stubborn")]
+    processes.stop()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert (tmp_path / "bye").exists()
+    assert all(is_gone(pid) for pid in pids)
+    with pytest.raises(StoppedError):
+        shell(processes, "true", tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["starter", "leash"])
+def test_a_command_does_not_outlive_its_starter_nor_its_leash(tmp_path, victim):
+    script = "sleep 100 & echo $! > child; echo $$ > command; echo $PPID > leash; wait"
+    code = f"import os; from flows.processes import Processes; print(Processes().run(['sh', '-c', {script!r}],"
+    code += f" {str(tmp_path)!r}, dict(os.environ), print))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE
+    ) as starter:
+        pids = [number_in(tmp_path / name) for name in ("child", "command", "leash")]
+        os.kill(starter.pid if victim == "starter" else pids[2], signal.SIGKILL)
+        for pid in pids:
+            wait_for(lambda pid=pid: is_gone(pid))
+        assert starter.communicate()[0] == (b"" if victim == "starter" else b"137\n")
+
+
+def test_progress_bars_do_not_flood_the_log(monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock) * 1.0)
+    bar = "".join(f"epoch {step}\r" for step in range(40))
+    stream = io.StringIO(f"start\n{bar}\nnext\nend", newline="")
+    lines = list(readable_lines(stream))
+    assert lines[0] == "start"
+    assert lines[-2:] == ["next", "end"]
+    assert 1 <= len(lines) - 3 <= 8
