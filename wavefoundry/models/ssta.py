@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
@@ -175,9 +176,18 @@ def route(scores: torch.Tensor, visible: torch.Tensor, candidate_count: torch.Te
         scores = scores.mean(dim=1, keepdim=True)
     count = torch.ceil(candidate_count * routing.fraction).long().clamp(1, routing.maximum)
     kept = min(int(count.max()), scores.shape[-1])
-    highest = scores.detach().topk(kept, dim=-1).values
-    last = (count - 1).clamp_max(kept - 1).expand(highest.shape[:-1]).unsqueeze(-1)
+    highest = _highest(scores.detach(), kept)
+    last = (kept - count).clamp_min(0).expand(highest.shape[:-1]).unsqueeze(-1)
     return (scores >= highest.gather(-1, last)) & visible
+
+
+def _highest(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """The `count` highest scores of each query, ascending."""
+    if scores.device.type != "cpu" or scores.dtype == torch.bfloat16:
+        return scores.topk(count, dim=-1).values.flip(-1)
+    # numpy selects in vector registers, several times as fast as topk.
+    values = scores.numpy()
+    return torch.from_numpy(np.sort(np.partition(values, values.shape[-1] - count, axis=-1)[..., -count:], axis=-1))
 
 
 def sparse_attention(
