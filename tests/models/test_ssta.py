@@ -62,7 +62,7 @@ def test_equals_masked_dense_attention_in_values_and_gradients(kept_scores, grid
     inputs = draw(grid, seed, batch=batch, front=front)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssta, "KEPT_SCORES", kept_scores)
-        patch.setattr(ssta, "BLOCK_SCORES", 2**12)
+        patch.setattr(ssta, "BLOCK_SCORES", {"cpu": 2**12})
         sparse = sparse_attention(*inputs, grid, windows, routing)
         dense = dense_attention(*inputs, grid, windows, routing)
         assert torch.allclose(sparse, dense, atol=1e-10)

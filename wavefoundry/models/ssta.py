@@ -24,11 +24,12 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 # Queries per tile: with larger tiles more of a halo is masked, with smaller ones calls outweigh (on one CPU thread
 # 4 x 4 was half again as fast as 8 x 8).
 TILE = 16
-# Scores per block of tiles: what one step of the loop holds at a time, about the size of a cache.
-BLOCK_SCORES = 2**19
+# Scores per block of tiles, what one step of the loop holds at a time: on a CPU about the size of a cache, on a GPU
+# enough to fill it.
+BLOCK_SCORES = {"cpu": 2**19, "cuda": 2**26}
 # Scores that a training may keep for its backward pass; with more, each block is computed again there.
 KEPT_SCORES = 2**23
-# Tokens per block of FlexAttention, and the smallest head width of its CUDA kernels.
+# Tokens per block of FlexAttention, and the smallest head width of its CUDA kernels; they take powers of two.
 FLEX_BLOCK = 128
 FLEX_WIDTH = 16
 
@@ -239,7 +240,8 @@ def sparse_attention(
 def _blocks(tables: tuple[Tiles, ...], scores_per_key: int):
     """Tiles in blocks of at most BLOCK_SCORES scores: (query (tile, Q), key (tile, K), mask (Q, K))."""
     for tiles in tables:
-        count = max(1, BLOCK_SCORES // (scores_per_key * tiles.mask.numel()))
+        limit = BLOCK_SCORES[tiles.mask.device.type]
+        count = max(1, limit // (scores_per_key * tiles.mask.numel()))
         for query, key in zip(tiles.query.split(count), tiles.key.split(count), strict=True):
             yield query, key, tiles.mask
 
@@ -318,7 +320,8 @@ def flex(query, key, value, grid, windows):
     """The same by FlexAttention, one fused kernel on CUDA: scaled queries, (batch, head, token, width), no routing."""
     front = query.shape[2] - grid[0] * grid[1] * grid[2]
     blocks = flex_blocks(grid, windows, front, query.device)
-    missing = max(0, FLEX_WIDTH - query.shape[-1])
+    width = query.shape[-1]
+    missing = max(FLEX_WIDTH, 2 ** (width - 1).bit_length()) - width
     attention = _compiled_flex() if query.is_cuda else flex_attention
     query, key, value = (pad(part, (0, missing)).contiguous() for part in (query, key, value))
     return attention(query, key, value, block_mask=blocks, scale=1.0)
