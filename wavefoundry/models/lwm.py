@@ -12,6 +12,7 @@ from transformers import initialization as init
 
 from wavefoundry.errors import InputError
 from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens, Representations
+from wavefoundry.models.token_parts import in_parts
 
 
 class LWMConfig(PreTrainedConfig):
@@ -62,8 +63,11 @@ class Layer(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(batch, token, hidden_size) -> the same shape."""
-        tokens = self.mixing_norm(tokens + self.dropout(self.attention(tokens)))
-        return self.mlp_norm(tokens + self.mlp(tokens))
+        return in_parts(self._after_attention, tokens, self.attention(tokens), dim=1)
+
+    def _after_attention(self, tokens: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        tokens = self.mixing_norm(tokens + self.dropout(attended))
+        return self.mlp_norm(self.mlp(tokens).add_(tokens))
 
 
 class LWM(PreTrainedModel):

@@ -11,11 +11,14 @@ each step is then a single operation on all states. Neither divides by a transit
 overflows however fast a state decays.
 """
 
+import math
+
 import torch
 from torch.autograd.function import once_differentiable
 
 # Slots of a chunk: at WiMamba's size with a batch of four its three buffers have 2 MB.
 CHUNK = 32
+LOG2_E = 1 / math.log(2)
 
 
 def selective_scan(
@@ -82,7 +85,7 @@ class _Scan(torch.autograd.Function):
         chunk = _Chunk(step, rate)
         for index, start in enumerate(range(0, length, CHUNK)):
             part = slice(start, min(start + CHUNK, length))
-            _, states = chunk.run(step[part], entering[part], rate, enter[part], borders[index])
+            _, states = chunk.run(step[part], entering[part], enter[part], borders[index])
             torch.matmul(leave[part].unsqueeze(-2), states, out=outputs[part].unsqueeze(-2))
             if part.stop < length:
                 borders[index + 1] = states[-1]
@@ -105,7 +108,7 @@ class _Scan(torch.autograd.Function):
         with torch.autocast(gradient.device.type, enabled=False):
             for index in reversed(range(len(borders))):
                 part = slice(index * CHUNK, min((index + 1) * CHUNK, len(step)))
-                transition, states = chunk.run(step[part], entering[part], rate, enter[part], borders[index])
+                transition, states = chunk.run(step[part], entering[part], enter[part], borders[index])
                 back = torch.mul(leave[part].unsqueeze(-1), gradient[part].unsqueeze(-2), out=buffer[: len(states)])
                 slots = list(zip(transition.unbind(0), back.unbind(0), strict=True))
                 slots[-1][1].add_(carried)
@@ -131,12 +134,14 @@ class _Chunk:
     """Transitions and states of one chunk, in buffers used for every chunk."""
 
     def __init__(self, step: torch.Tensor, rate: torch.Tensor):
+        # On CPUs exp2 is several times as fast as exp.
+        self.rate = rate * LOG2_E
         shape = (min(CHUNK, len(step)), *step.shape[1:3], *rate.shape[-2:])
         self.transition = step.new_empty(shape)
         self.states = step.new_empty(shape)
 
-    def run(self, step, entering, rate, enter, state) -> tuple[torch.Tensor, torch.Tensor]:
-        transition = torch.mul(step.unsqueeze(-2), rate, out=self.transition[: len(step)]).exp_()
+    def run(self, step, entering, enter, state) -> tuple[torch.Tensor, torch.Tensor]:
+        transition = torch.mul(step.unsqueeze(-2), self.rate, out=self.transition[: len(step)]).exp2_()
         states = torch.mul(entering.unsqueeze(-2), enter.unsqueeze(-1), out=self.states[: len(step)])
         for factor, now in zip(transition.unbind(0), states.unbind(0), strict=True):
             state = torch.addcmul(now, factor, state, out=now)

@@ -14,6 +14,7 @@ from transformers import initialization as init
 
 from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens, Representations
 from wavefoundry.models.selective_scan import selective_scan
+from wavefoundry.models.token_parts import in_parts
 
 # Steps at the start of training are spread log-uniformly in this range, as in mamba-ssm.
 STEP_RANGE = (0.001, 0.1)
@@ -111,9 +112,12 @@ class Layer(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(token, batch, hidden_size) -> the same shape."""
-        mixed = self.merge(self._scan_both(self.split(self.norm(tokens))))
+        halves = self._scan_both(in_parts(lambda part: self.split(self.norm(part)), tokens))
+        return in_parts(self._after_scans, tokens, halves)
+
+    def _after_scans(self, tokens: torch.Tensor, halves: torch.Tensor) -> torch.Tensor:
         # In place: no gradient needs what a linear layer or dropout gave.
-        tokens = self.mixing_norm(self.dropout(mixed).add_(tokens))
+        tokens = self.mixing_norm(self.dropout(self.merge(halves)).add_(tokens))
         return self.mlp_norm(self.mlp(tokens).add_(tokens))
 
     def _scan_both(self, tokens: torch.Tensor) -> torch.Tensor:
