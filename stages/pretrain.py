@@ -32,7 +32,10 @@ def pretrain_lwm_temporal(
     from wavefoundry.training.trainer import train
 
     section = parameters.pretrain.lwm_temporal
-    dataset = CSIBatches(stores, "angle_delay", "train")
+    dataset = fine_tuning_set = CSIBatches(stores, "angle_delay", "train")
+    if section.prediction.few_shot is not None:
+        # Before the pretraining: too few samples are found at once.
+        fine_tuning_set = FewShot(dataset, section.prediction.few_shot, seed)
     architecture = section.architecture.model_dump() | {
         "mask_strategies": section.masking.strategies,
         "augmentation": section.augmentation and section.augmentation.model_dump(),
@@ -63,13 +66,11 @@ def pretrain_lwm_temporal(
     )
     predictor = LWMTemporalPredictor(config)
     predictor.load_backbone(backbone)
-    if section.prediction.few_shot is not None:
-        dataset = FewShot(dataset, section.prediction.few_shot, seed)
     # Epochs count on, so that both trainings lie on one axis.
     done = section.training.epochs
     predictor, fine_tuning = train(
         predictor,
-        dataset,
+        fine_tuning_set,
         config=section.prediction.training,
         seed=seed,
         checkpoints=checkpoints / "prediction",

@@ -12,6 +12,7 @@ from storage.checkpoints import load_model
 from storage.csi_store import write_store
 from tests.storage.example import make_dataset
 from wavefoundry.config import PretrainLWMTemporal
+from wavefoundry.errors import InputError
 
 SMALL = {"patch_size": [1, 2], "embed_dim": 8, "depth": 1, "num_heads": 2, "class_token": True}
 AUGMENTATION = {
@@ -85,3 +86,9 @@ def test_inference_only_is_the_pretrained_network_itself(pretrain):
     known = torch.randn(2, 4, 2, 24, dtype=torch.complex64)
     for horizon in (1, 10):
         assert predictor.predict(known, "time", horizon).shape == (2, horizon, 2, 24)
+
+
+def test_more_shots_than_samples_is_refused_before_anything_is_trained(pretrain, tmp_path):
+    with pytest.raises(InputError, match="few_shot is 13, but there are 12 samples"):
+        pretrain(few_shot=13)
+    assert not (tmp_path / backbone_folder("lwm_temporal", 0)).exists()
