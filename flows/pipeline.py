@@ -12,6 +12,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from queue import SimpleQueue
 
 # Prefect reads it while it is imported.
@@ -26,7 +27,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import PositiveInt
 
 from flows.bookkeeping import Bookkeeping, UnknownTargetError, bookkeeping, plan
-from flows.processes import Processes
+from flows.processes import Processes, end_with_this_process
 
 # Stages that run at the same time.
 PARALLEL = 2
@@ -73,6 +74,7 @@ def pipeline(targets: Sequence[str] = (), parallel: PositiveInt = PARALLEL) -> S
     Raises:
         UnknownTargetError: DVC knows no such target.
     """
+    _tie_temporary_server()
     with bookkeeping(targets, get_run_logger().warning) as book:
         states = _run(book, parallel)
         failures = [state for state in states if state.is_failed() or state.is_crashed()]
@@ -83,6 +85,16 @@ def pipeline(targets: Sequence[str] = (), parallel: PositiveInt = PARALLEL) -> S
         create_markdown_artifact(key="metrics", markdown=table, description="DVC metrics after the run")
     cached = sum(state.name == "Cached" for state in states)
     return Completed(message=f"stages run: {len(states) - cached}, up to date: {cached}")
+
+
+@cache
+def _tie_temporary_server() -> None:
+    """Prefect stops the server that it started for this process, unless this process is killed."""
+    import psutil
+
+    for child in psutil.Process().children():
+        if "uvicorn" in child.cmdline():
+            end_with_this_process(child.pid)
 
 
 def _run(book: Bookkeeping, parallel: int) -> list[State]:

@@ -86,6 +86,20 @@ class Processes:
                 end.join(max(0.0, deadline - time.monotonic()) if number == signal.SIGTERM else None)
 
 
+def end_with_this_process(pid: int) -> None:
+    """Have a process killed when this one is gone, however it ends: for children that others have started."""
+    code = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 9)"
+    watcher = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code, str(pid)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    _watchers.append(watcher)
+
+
+# Kept: their standard input must stay open as long as this process lives.
+_watchers: list[subprocess.Popen] = []
+
+
 def readable_lines(stream: IO[str]) -> Iterator[str]:
     """Lines of a process as they come; of a progress bar that redraws one line, a state every PROGRESS_INTERVAL."""
     shown = time.monotonic()

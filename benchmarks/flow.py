@@ -1,0 +1,97 @@
+"""The parallel flow against serial `dvc repro`: python -m benchmarks.flow [--whole] [--tiny] (an idle machine).
+
+From scratch, in temporary copies of the project: the data part of the study (or all of it), by each in turn, and then
+the flow once more with everything up to date. Prefect's start-up is measured by a flow that does nothing, and is part
+of the flow's seconds.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+PARALLEL = 2
+DATA = ("scenario", "csi", "import", "angle_delay", "imported_angle_delay")
+# What the stages need; outputs, dvc.lock and DVC's cache stay behind.
+COPIED = ("stages", "storage", "wavefoundry", "flows", "params.yaml", "dvc.yaml", ".dvcignore")
+# A flow that does nothing, started and run as `python -m flows.pipeline` is.
+NOTHING = "import flows.pipeline; from prefect import flow; flow(lambda: None, name='nothing')()"
+
+
+def copy_of_project(folder: Path, tiny: bool) -> Path:
+    """A DVC project in a new folder that has never run; tiny: few scenarios, to try the benchmark itself."""
+    folder.mkdir()
+    for name in COPIED:
+        source = PROJECT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__")} if source.is_dir() else {}))
+    content = yaml.safe_load((folder / "params.yaml").read_text())
+    for item in content["imported"].values():
+        source, target = PROJECT / item["files"], folder / item["files"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    if tiny:
+        drawn = content["scenarios"]["uma_nlos"]
+        drawn["twin"] |= {"users": 10, "users_per_call": 5}
+        content["scenarios"] = {"uma_nlos": drawn, "uma_nlos_again": drawn}
+        content["teach"]["wifo"]["held_out"] = []
+        (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    run(folder, "-m", "dvc", "init", "--no-scm", "-q")
+    run(folder, "-m", "dvc", "config", "core.analytics", "false")
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> float:
+    """Seconds of `python ARGUMENTS` in a folder, as `make run` has it; what it prints goes to standard error."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "OMP_WAIT_POLICY": "PASSIVE", "DO_NOT_TRACK": "1"}
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, stdout=sys.stderr, check=True)
+    return time.perf_counter() - start
+
+
+def data_targets(folder: Path) -> list[str]:
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    content = yaml.safe_load((folder / "params.yaml").read_text())
+    return [name for name in DATA if content["imported"] or not stages[name]["foreach"] == "${imported}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.flow")
+    parser.add_argument("--whole", action="store_true", help="the whole study instead of its data part")
+    parser.add_argument("--tiny", action="store_true", help="two small scenarios, to try the benchmark itself")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        # One folder's name for both: each works where the other one did.
+        folder, other = Path(name, "study"), Path(name, "serial")
+        copy_of_project(folder, arguments.tiny)
+        targets = [] if arguments.whole else data_targets(folder)
+        # Start-up of Python and of the libraries is paid from the disk once, by nobody.
+        run(folder, "-c", NOTHING)
+        start_up = run(folder, "-c", NOTHING)
+        serial = run(folder, "-m", "dvc", "repro", "-q", *targets)
+        lock = (folder / "dvc.lock").read_bytes()
+        folder.rename(other)
+        copy_of_project(folder, arguments.tiny)
+        flow = ["-m", "flows.pipeline", *targets, "--parallel", str(PARALLEL)]
+        parallel = run(folder, *flow)
+        same = (folder / "dvc.lock").read_bytes() == lock
+        cached = run(folder, *flow)
+    print(json.dumps({
+        "benchmark": "flow", "cores": os.cpu_count(), "parallel": PARALLEL, "targets": targets or "all",
+        "stages": len(yaml.safe_load(lock)["stages"]), "tiny": arguments.tiny,
+        "seconds": {"dvc_repro": serial, "flow": parallel, "flow_cached": cached, "prefect_start_up": start_up},
+        "flow_is_faster_by": serial / parallel, "cached_over_start_up": cached - start_up, "same_dvc_lock": same,
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
