@@ -61,7 +61,7 @@ def run(folder: Path, *arguments: str) -> float:
 def data_targets(folder: Path) -> list[str]:
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
     content = yaml.safe_load((folder / "params.yaml").read_text())
-    return [name for name in DATA if content["imported"] or not stages[name]["foreach"] == "${imported}"]
+    return [name for name in DATA if content["imported"] or stages[name]["foreach"] != "${imported}"]
 
 
 def main() -> None:

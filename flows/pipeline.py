@@ -121,6 +121,7 @@ def _run(book: Bookkeeping, parallel: int) -> list[State]:
         processes.stop()
         wait(list(futures.values()))
         raise
+    wait(list(futures.values()))  # of a future that was not waited for, the server tells an older state
     return [futures[node.name].state for node in book.nodes]
 
 

@@ -119,7 +119,9 @@ def test_first_run_then_cached_then_only_what_changed(server, project, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(Processes, "run", None)  # up to date: no process is started
-        assert set(run("join")[1].values()) == {"Cached"}
+        state, tasks = run("join")
+        assert set(tasks.values()) == {"Cached"}
+        assert state.message == "stages run: 0, up to date: 3"
 
     Path("dvc.yaml").write_text(DAG.replace("b: 2}", "b: 5}"))
     _, tasks = run()
