@@ -279,6 +279,22 @@ def test_half_precision_gives_nearly_the_same():
             assert F.cosine_similarity(one, two, dim=0) > 0.999
 
 
+@pytest.mark.parametrize("patch_size", [2, 3])
+def test_training_in_mixed_precision_gives_nearly_the_same_loss_and_gradient(patch_size):
+    model = small()
+    found = []
+    for mixed in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = model(noise(4, 2, 12, 12), seeded(), patch_size)["loss"]
+        loss.backward()
+        gradient = torch.cat([value.grad.flatten() for value in model.parameters() if value.grad is not None])
+        found.append((loss.item(), gradient))
+    (full, gradient), (mixed, mixed_gradient) = found
+    assert mixed == pytest.approx(full, rel=0.03)
+    assert F.cosine_similarity(gradient, mixed_gradient, dim=0) > 0.98
+
+
 def test_faults_of_the_input_are_named():
     model = small(max_seq_len=17)
     with pytest.raises(InputError, match="patch_size is 5; this model has embeddings for 2, 3, 4"):
