@@ -54,11 +54,12 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
     clients = []
 
     def here_or_there(function: Callable, arguments: Iterator[tuple], total: int) -> Iterator[Any]:
-        if address is None:
+        if address is None and not clients:
             yield from _while_little(function, arguments, total, settings.processes)
         for first in arguments:
-            clients.append(_client(address, settings.processes))
-            yield from _in_order(clients[-1], function, chain([first], arguments))
+            if not clients:
+                clients.append(_client(address, settings.processes))
+            yield from _in_order(clients[0], function, chain([first], arguments))
 
     def map_units(function: Callable, arguments: Iterable[tuple], total: int | None = None) -> Iterator[Any]:
         total = len(arguments) if total is None else total

@@ -60,6 +60,12 @@ def test_several_processes_share_the_work():
     assert len(set(found[2:])) == 2 and os.getpid() not in found[2:]
 
 
+def test_workers_stay_for_the_next_units():
+    with workers(Workers(processes=2, scheduler=None), "test") as map_units:
+        first = set(list(map_units(process, [(value,) for value in range(14)]))[2:])
+        assert set(map_units(process, [(0,), (1,), (2,), (3,)])) <= first
+
+
 def test_a_running_cluster_is_taken_from_the_environment(monkeypatch):
     import dask
     from distributed import LocalCluster
