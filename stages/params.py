@@ -9,12 +9,12 @@ from typing import Annotated, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
-from wavefoundry.imports.config import Imported
 
 from stages.scale_out import Workers
 from wavefoundry.config import DistilWiFo, EvaluatePrediction, PretrainLWMTemporal, Register, TeachWiFo
 from wavefoundry.csi.config import AngleDelay
 from wavefoundry.errors import InputError
+from wavefoundry.imports.config import Imported
 from wavefoundry.section import Section
 from wavefoundry.twin.config import BUILT_IN_SCENES, RayTracedTwin, Scenario
 
