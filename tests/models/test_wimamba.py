@@ -35,9 +35,6 @@ def plane_wave(slots, antennas, subcarriers) -> torch.Tensor:
     return torch.polar(torch.ones(phase.shape), 2 * math.pi * phase)[None]
 
 
-# Tokens
-
-
 @settings(max_examples=60)
 @given(batch=st.integers(1, 3), shape=st.tuples(st.integers(1, 20), st.integers(1, 20)), patch_size=st.integers(1, 9))
 def test_patches_are_put_together_again(batch, shape, patch_size):
@@ -60,9 +57,6 @@ def test_a_token_holds_the_real_and_then_the_imaginary_parts_of_a_square():
 @pytest.mark.parametrize("patch_size, tokens", [(4, 3601), (6, 1601), (8, 901)])
 def test_tokens_of_the_published_grid(patch_size, tokens):
     assert patchify(noise(1, 240, 240), patch_size).shape[1] + 1 == tokens
-
-
-# Masking
 
 
 def test_masks_have_their_shares_and_fillings():

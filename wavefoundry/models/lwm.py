@@ -7,11 +7,12 @@ Alikhani et al., "Large Wireless Model (LWM): A Foundation Model for Wireless Ch
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers import initialization as init
 
 from wavefoundry.errors import InputError
-from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens, Representations
+from wavefoundry.models.channel_model import ChannelModel
+from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens
 from wavefoundry.models.token_parts import in_parts
 
 
@@ -70,9 +71,8 @@ class Layer(nn.Module):
         return self.mlp_norm(self.mlp(tokens).add_(tokens))
 
 
-class LWM(PreTrainedModel):
+class LWM(ChannelModel):
     config_class = LWMConfig
-    main_input_name = "csi"
 
     def __init__(self, config: LWMConfig):
         super().__init__(config)
@@ -93,34 +93,7 @@ class LWM(PreTrainedModel):
         elif module is self:
             init.normal_(self.positions, std=0.02)
 
-    def forward(
-        self, csi: torch.Tensor, generator: torch.Generator, patch_size: int | None = None
-    ) -> dict[str, torch.Tensor]:
-        """Loss of one training step of masked channel modelling.
-
-        Args:
-            csi: complex (batch, time, antenna, subcarrier), clean, at any scale; one slot of each sample is drawn.
-            generator: of granularity, slots and masks; on the CPU.
-            patch_size: the granularity; drawn uniformly for the batch if not given.
-
-        Returns:
-            "loss", MSE of the masked tokens of snapshots of unit RMS, and "nmse_db".
-
-        Raises:
-            InputError: a granularity without an embedding, or more tokens than max_seq_len.
-        """
-        return self.tokens.masked_modelling(self.encode, csi, self.config.mask_ratio, generator, patch_size)
-
-    def embed(self, csi: torch.Tensor, patch_size: int) -> Representations:
-        """Representations of complex snapshots (batch, antenna, subcarrier), at any scale.
-
-        Raises:
-            InputError: a granularity without an embedding, or more tokens than max_seq_len.
-        """
-        return self.tokens.represent(self.encode, csi, patch_size)
-
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The backbone: (batch, token, hidden_size) -> the same shape."""
         hidden = self.norm(hidden + self.positions[: hidden.shape[1]])
         for layer in self.layers:
             hidden = layer(hidden)

@@ -9,10 +9,11 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers import initialization as init
 
-from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens, Representations
+from wavefoundry.models.channel_model import ChannelModel
+from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens
 from wavefoundry.models.selective_scan import selective_scan
 from wavefoundry.models.token_parts import in_parts
 
@@ -136,9 +137,8 @@ class Layer(nn.Module):
         return torch.cat([onward, back.flip(0)], dim=-1)
 
 
-class WiMamba(PreTrainedModel):
+class WiMamba(ChannelModel):
     config_class = WiMambaConfig
-    main_input_name = "csi"
 
     def __init__(self, config: WiMambaConfig):
         super().__init__(config)
@@ -157,34 +157,7 @@ class WiMamba(PreTrainedModel):
         elif isinstance(module, Mamba):
             start_as_mamba_ssm(module)
 
-    def forward(
-        self, csi: torch.Tensor, generator: torch.Generator, patch_size: int | None = None
-    ) -> dict[str, torch.Tensor]:
-        """Loss of one training step of masked channel modelling.
-
-        Args:
-            csi: complex (batch, time, antenna, subcarrier), clean, at any scale; one slot of each sample is drawn.
-            generator: of granularity, slots and masks; on the CPU.
-            patch_size: the granularity; drawn uniformly for the batch if not given.
-
-        Returns:
-            "loss", MSE of the masked tokens of snapshots of unit RMS, and "nmse_db".
-
-        Raises:
-            InputError: a granularity without an embedding, or more tokens than max_seq_len.
-        """
-        return self.tokens.masked_modelling(self.encode, csi, self.config.mask_ratio, generator, patch_size)
-
-    def embed(self, csi: torch.Tensor, patch_size: int) -> Representations:
-        """Representations of complex snapshots (batch, antenna, subcarrier), at any scale.
-
-        Raises:
-            InputError: a granularity without an embedding, or more tokens than max_seq_len.
-        """
-        return self.tokens.represent(self.encode, csi, patch_size)
-
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The backbone: (batch, token, hidden_size) -> the same shape."""
         # A scan wants time first.
         hidden = hidden.transpose(0, 1).contiguous()
         for layer in self.layers:
