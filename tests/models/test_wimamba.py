@@ -98,9 +98,6 @@ def test_the_smallest_grid_still_masks_one_token():
     assert masked_at.tolist() == [[0], [0]] and (shown == 0.1).all()
 
 
-# One Mamba
-
-
 def reference_mamba(mamba: Mamba, tokens: torch.Tensor) -> torch.Tensor:
     """mamba_ssm.Mamba by its published equations, with channels before time and one step after the other."""
     inputs, gate = mamba.in_proj(tokens).transpose(1, 2).chunk(2, dim=1)
@@ -160,9 +157,6 @@ def test_starts_as_mamba_ssm_does():
 def test_the_class_token_hears_of_the_channel_from_the_start():
     seen = small().embed(noise(2, 8, 8), 2).class_token
     assert (seen[0] - seen[1]).abs().max() > 1e-3
-
-
-# The network
 
 
 @settings(max_examples=10)

@@ -75,9 +75,6 @@ def direct_amplitude(twin, tracks, clusters):
     return np.einsum("lat,lt->la", clusters.coefficient[:, 0], taper * np.exp(-2j * np.pi * doppler[:, None] * time))
 
 
-# Places and speeds
-
-
 def test_users_are_in_the_sector_at_constant_velocity():
     sector = twin(users=500, slots=4)
     tracks = place(sector)
@@ -123,9 +120,6 @@ def test_impossible_drops_are_refused():
         twin(model="inh")
 
 
-# Units of work
-
-
 def test_a_unit_does_not_depend_on_the_others():
     drops = twin(users=25, users_per_call=10, array=SINGLE | {"columns": 3})
     tracks = place(drops)
@@ -153,9 +147,6 @@ def test_shapes_and_flags(model, line_of_sight):
     assert coefficient.dtype == np.complex64 and delay.dtype == np.float32
     assert (coefficient[~valid] == 0).all() and (delay[~valid] == 0).all()
     assert valid.any(1).all() and 0 < delay.max() < 1e-4 and np.isfinite(decibel(power(clusters))).all()
-
-
-# Power
 
 
 @pytest.mark.parametrize(
@@ -292,9 +283,6 @@ def test_direct_path_crosses_the_array_as_a_plane_wave():
     match = np.abs((found * steering.conj()).sum(1)) / np.linalg.norm(found, axis=1) / np.sqrt(6)
     # The users with the least direct power, or with rays beside the direct path, are left out.
     assert np.quantile(match, 0.2) > 0.99
-
-
-# Frequency
 
 
 def test_bands_are_cuts_of_one_channel():
