@@ -126,7 +126,7 @@ def log_predictor(
     )
     tracking.configure()
     mlflow.set_tracking_uri(tracking.tracking_uri())
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), _no_bytecode():
         logged = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(python_file),
@@ -137,6 +137,16 @@ def log_predictor(
             pip_requirements=list(requirements),
         )
     return logged.model_id
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """The example is predicted from the folder that is logged: what Python compiles then must not be part of it."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def predict_isolated(version: Version, inputs: Sequence[tuple[np.ndarray, dict]], batch_size: int) -> list[np.ndarray]:
