@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages import params
+from stages.angle_delay import array_shape
 from stages.csi import store_path, write_csi
 from stages.scale_out import MapUnits, workers
 from stages.scenario import derived_seed, simulate
@@ -37,7 +38,7 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         else:
             summary = simulate(section.twin, seed, name, folder, figures, map_units)
         csi = write_csi(folder / "paths.zarr", target, section.ofdm, section, map_units)
-    draw(target, section, name, figures / "csi.png")
+    draw(target, name, figures / "csi.png")
     summary |= csi
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
@@ -86,7 +87,7 @@ def write_paths(section: ImportedDeepMIMO, seed: int, target: Path) -> dict:
     }
 
 
-def draw(store: Path, section: Imported, name: str, path: Path) -> None:
+def draw(store: Path, name: str, path: Path) -> None:
     """Picture of a CSI store."""
     import numpy as np
 
@@ -97,8 +98,7 @@ def draw(store: Path, section: Imported, name: str, path: Path) -> None:
     samples = dataset.sizes["sample"]
     some = dataset.isel(sample=np.linspace(0, samples - 1, min(DRAWN, samples)).astype(int))
     spacings = tuple(float(np.diff(dataset[axis].values[:2])[0]) for axis in ("time", "subcarrier"))
-    array_shape = section.array.polarisations, section.array.rows, section.array.columns
-    draw_csi(read_array(store, some, "csi"), array_shape, spacings, f"{name}, {samples} samples", path)
+    draw_csi(read_array(store, some, "csi"), array_shape(dataset), spacings, f"{name}, {samples} samples", path)
 
 
 def main() -> None:
