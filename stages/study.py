@@ -15,6 +15,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 
 from stages.params import PATH, parse
 from stages.stage import clear_errors
@@ -51,14 +52,19 @@ def apply(study: Path, params: Path = PATH) -> None:
     os.replace(partial, params)
 
 
+class _Representer(RoundTripRepresenter):
+    """Writes null as null; a class of its own, for DVC writes dvc.lock with the other."""
+
+
+_Representer.add_representer(type(None), SafeRepresenter.represent_none)
+
+
 def _yaml() -> YAML:
     yaml = YAML()
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.preserve_quotes = True
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
+    yaml.Representer = _Representer
     return yaml
 
 

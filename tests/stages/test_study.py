@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import dumps_yaml
 
 from stages.params import read
 from stages.study import apply
@@ -91,3 +92,11 @@ def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, mes
 def test_missing_study_is_named(params, tmp_path):
     with pytest.raises(InputError, match=r"large\.yaml: no such file"):
         apply(tmp_path / "large.yaml", params)
+
+
+def test_null_is_written_as_null_here_and_nobody_elses_yaml_changes(params, tmp_path):
+    before = params.read_text()
+    assert ": null" in before
+    apply(write(tmp_path, "{}"), params)
+    assert params.read_text() == before
+    assert dumps_yaml({"a": {"b": None}}) == "a:\n  b:\n"
