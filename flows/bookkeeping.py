@@ -86,6 +86,7 @@ def bookkeeping(targets: Sequence[str], log: Callable[[str], None]) -> Iterator[
         while True:
             with moment():
                 repo._reset()
+                _forget_empty_run_caches(repo)
                 stages, graph = _collect(repo, targets)
                 reservation = _reservation(repo, stages)
                 try:
@@ -300,6 +301,13 @@ def _reservation(repo, stages: list):
     except json.JSONDecodeError:
         path.unlink()
     return reservation()
+
+
+def _forget_empty_run_caches(repo) -> None:
+    """A process killed while it recorded a stage leaves a folder without an entry, over which DVC would stumble."""
+    for folder in Path(repo.stage_cache.cache_dir).glob("*/*"):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _changed(stage) -> bool:

@@ -161,6 +161,13 @@ def test_cut_off_files_of_a_killed_process_are_no_obstacle(project):
     with bookkeeping(["make@a"], print) as book:
         assert do(book, "make@a")
         book.finish()
+    (entry,) = Path(".dvc/cache/runs").glob("*/*/*")
+    entry.unlink()
+    Path("dvc.lock").unlink()
+    with bookkeeping(["make@a"], print) as book:
+        assert do(book, "make@a")
+        book.finish()
+    assert entry.exists()
     assert not Path(".dvc/tmp", UNFINISHED).exists()
 
 
