@@ -13,7 +13,7 @@ from stages.scale_out import Workers, workers
 from wavefoundry.twin.build import build
 from wavefoundry.twin.config import RayTracedTwin
 
-WINDOWS = 60  # of each of the 120 users; the default study has 5
+WINDOWS = 110  # of each of the 120 users; the default study has 5
 
 
 def long_twin() -> RayTracedTwin:

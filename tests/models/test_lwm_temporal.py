@@ -178,12 +178,12 @@ def test_embeds_snapshots_and_sequences_whatever_their_scale(slots):
     model = embedder(class_token=True)
     csi = maps(3, slots, 8, 16)
     seen = model.embed(csi)
-    assert seen.tokens.shape == (3, slots, 4, 2, 16) and seen.class_token.shape == seen.mean.shape == (3, 16)
-    assert torch.allclose(seen.mean, seen.tokens.mean(dim=(1, 2, 3)), atol=1e-6)
+    assert seen.patches.shape == (3, slots * 4 * 2, 16) and seen.class_token.shape == seen.mean.shape == (3, 16)
+    assert torch.allclose(seen.mean, seen.patches.mean(dim=1), atol=1e-6)
     assert torch.allclose(seen.scale, csi.abs().square().mean(dim=(1, 2, 3)).sqrt())
     louder = model.embed(1e-6 * csi)
     assert torch.allclose(louder.class_token, seen.class_token, atol=1e-4)
-    assert torch.allclose(louder.tokens, seen.tokens, atol=1e-4)
+    assert torch.allclose(louder.patches, seen.patches, atol=1e-4)
 
 
 def test_class_token_sees_tokens_that_no_window_of_the_first_frames_reaches():

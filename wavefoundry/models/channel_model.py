@@ -3,7 +3,7 @@
 import torch
 from transformers import PreTrainedModel
 
-from wavefoundry.models.channel_tokens import Representations
+from wavefoundry.models.representations import Representations
 
 
 class ChannelModel(PreTrainedModel):

@@ -7,7 +7,6 @@ Source: WiMamba (spec: tokens, pre-training, representations); LWM's masked chan
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -15,28 +14,13 @@ from torch.nn import functional as F
 
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
+from wavefoundry.models.representations import Representations
 
 MASK_VALUE = 0.1  # of every entry of a masked token
 CLASS_START = 0.2  # of every entry of the class token
 REPLACED, NOISY = 0.8, 0.1  # shares of the masked tokens; the others stay as they are
 # Snapshots are scaled to an RMS of 1, which real and imaginary parts share.
 NOISE_DEVIATION = 0.5**0.5
-
-
-@dataclass(frozen=True)
-class Representations:
-    """What downstream heads see of a batch of snapshots.
-
-    class_token: (batch, hidden_size).
-    patches: (batch, token, hidden_size), row by row of the grid of patches.
-    mean: (batch, hidden_size), over the patches.
-    scale: (batch,), the RMS by which each snapshot was divided.
-    """
-
-    class_token: torch.Tensor
-    patches: torch.Tensor
-    mean: torch.Tensor
-    scale: torch.Tensor
 
 
 class ChannelTokens(nn.Module):

@@ -5,7 +5,6 @@ masked channel modelling; `LWMTemporalPredictor` is the same network fine-tuned 
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -19,6 +18,7 @@ from wavefoundry.csi.masks import draw_mask
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
+from wavefoundry.models.representations import Representations
 from wavefoundry.models.ssta import Routing, Windows, sparse_attention
 
 ENERGY_FLOOR = 1e-3  # relative to the mean energy of a token: what a masked token counts as in the routing
@@ -117,22 +117,6 @@ class LWMTemporalPredictorConfig(LWMTemporalConfig):
         self.known_fraction = known_fraction
         self.horizon = horizon if horizon is None else list(horizon)
         self.residual = residual
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """What the backbone makes of a batch of sequences or snapshots.
-
-    class_token: (batch, embed_dim), or None of a network without one.
-    tokens: (batch, time, angle, delay, embed_dim).
-    mean: (batch, embed_dim), over the tokens.
-    scale: (batch,), the RMS by which each sample was divided.
-    """
-
-    class_token: torch.Tensor | None
-    tokens: torch.Tensor
-    mean: torch.Tensor
-    scale: torch.Tensor
 
 
 class Patches(nn.Module):
@@ -286,13 +270,15 @@ class LWMTemporalNetwork(PreTrainedModel):
         elif module is self and self.class_token is not None:
             init.normal_(self.class_token, std=0.02)
 
-    @torch.no_grad()
-    def embed(self, csi: torch.Tensor, array_shape: tuple[int, int, int] | None = None) -> Embeddings:
-        """Embeddings of CSI, nothing hidden.
+    def embed(self, csi: torch.Tensor, array_shape: tuple[int, int, int] | None = None) -> Representations:
+        """Representations of CSI, nothing hidden.
 
         Args:
             csi: complex (batch, time, antenna, subcarrier) at any scale; a snapshot is a sequence of one slot.
             array_shape: (polarisations, rows, columns) of the array; a uniform linear one if not given.
+
+        Returns:
+            with tokens in the order time, angle, delay; class_token is None where the network has none.
 
         Raises:
             InputError: the array does not fit, patches do not divide the grid, or more tokens than max_seq_len.
@@ -302,7 +288,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         maps = to_angle_delay(csi / scale, array_shape or (1, 1, csi.shape[2]), kept)
         grid, tokens = self.patches.grid(maps.shape), self.patches.split(maps)
         first, hidden, _ = self._encode(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool), grid)
-        return Embeddings(first, hidden.unflatten(1, grid), hidden.mean(dim=1), scale.flatten())
+        return Representations(first, hidden, hidden.mean(dim=1), scale.flatten())
 
     def embeddings(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Embeddings (batch, token, embed_dim) of tokens (batch, token, feature); where mask is True they count as 0.

@@ -17,6 +17,7 @@ from wavefoundry.csi.augmentation import random_symmetry
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
+from wavefoundry.models.representations import Representations
 
 AXES = ("time", "antenna", "subcarrier")
 STRATEGIES = ("random", "time", "frequency")
@@ -231,9 +232,7 @@ class WiFo(PreTrainedModel):
             complex (batch, hidden token, values of a patch).
         """
         positions = position_encoding(grid, self.config.hidden_size).to(visible.device)
-        # A convolution whose stride is its kernel is a product with each patch, here taken of visible ones only.
-        values = torch.cat([visible.real, visible.imag], dim=-1)
-        embedded = F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
+        embedded = self._embed(visible)
         encoder_weights = None if trace is None else []
         encoded, encoder_hidden = self.encoder(embedded + positions[visible_at], encoder_weights)
 
@@ -249,6 +248,21 @@ class WiFo(PreTrainedModel):
             trace.decoder_attention, trace.decoder_hidden = decoder_weights, decoder_hidden
         found = self.head(decoded[:, visible_at.shape[1] :]).float()
         return torch.complex(*found.chunk(2, dim=-1))
+
+    def embed(self, csi: torch.Tensor) -> Representations:
+        """What the encoder makes of complex snapshots (batch, antenna, subcarrier), at any scale; nothing is hidden.
+
+        The network knows sequences: a snapshot is a channel at rest over the slots of one patch. It has no class
+        token.
+
+        Raises:
+            InputError: a size that the patch does not divide.
+        """
+        still = csi[:, None].expand(-1, self.config.patch_size[0], -1, -1)
+        grid, scale = self._grid(still.shape[1:]), rms_scale(csi)
+        positions = position_encoding(grid, self.config.hidden_size).to(csi.device)
+        encoded, _ = self.encoder(self._embed(self._patches(still) / scale) + positions, None)
+        return Representations(None, encoded, encoded.mean(dim=1), scale.flatten())
 
     @torch.inference_mode()
     def predict(self, known: torch.Tensor, axis: str, horizon: int) -> torch.Tensor:
@@ -283,6 +297,12 @@ class WiFo(PreTrainedModel):
         grid[dimension] -= seen
         box = self._assemble(found, tuple(grid))
         return box[:, :horizon] if axis == "time" else box[..., :horizon]
+
+    def _embed(self, patches: torch.Tensor) -> torch.Tensor:
+        """complex (batch, token, values of a patch) -> (batch, token, hidden_size), without positions."""
+        # A convolution whose stride is its kernel is a product with each patch, here taken of visible ones only.
+        values = torch.cat([patches.real, patches.imag], dim=-1)
+        return F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
 
     def _grid(self, shape: torch.Size) -> tuple[int, int, int]:
         """Patches along (time, antenna, subcarrier)."""
