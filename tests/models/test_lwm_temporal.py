@@ -208,8 +208,8 @@ def test_rotary_positions_do_not_know_where_the_ring_of_angles_begins_and_learne
         model = embedder(positions=positions)
         if not same:
             torch.nn.init.normal_(model.positions.axes)
-        shifted = model.embed(csi).tokens.roll(1, dims=2)
-        assert torch.allclose(shifted, model.embed(turned).tokens, atol=1e-4) == same
+        shifted = model.embed(csi).patches.unflatten(1, (2, 4, 2)).roll(1, dims=2).flatten(1, 3)
+        assert torch.allclose(shifted, model.embed(turned).patches, atol=1e-4) == same
 
 
 @given(st.integers(0, 99), st.sampled_from(["real_imaginary", "magnitude_phase"]))

@@ -187,12 +187,36 @@ def test_attention_weights_are_those_of_the_fused_attention():
     assert trace.decoder_hidden.shape == (2, 12, 32)
 
 
+def test_a_snapshot_is_embedded_as_the_encoder_sees_a_channel_at_rest():
+    model = small()
+    csi = noise(3, 4, 6)
+    heard = []
+    model.encoder.register_forward_hook(lambda module, inputs, outputs: heard.append(outputs[0]))
+    seen = model.embed(csi)
+    # To predict from two slots without motion, the same tokens go through the encoder.
+    model.predict(csi[:, None].expand(-1, 2, -1, -1), "time", 2)
+    torch.testing.assert_close(seen.patches, heard[1])
+    assert seen.patches.shape == (3, 6, 32) and seen.class_token is None
+    torch.testing.assert_close(seen.mean, seen.patches.mean(1))
+    torch.testing.assert_close(seen.scale, csi.abs().square().mean((1, 2)).sqrt())
+
+
+@settings(max_examples=15)
+@given(scale=st.floats(1e-12, 1e12))
+def test_embeddings_do_not_depend_on_the_scale_of_a_snapshot(scale):
+    model = small()
+    csi = noise(2, 4, 4)
+    torch.testing.assert_close(model.embed(scale * csi).patches, model.embed(csi).patches, rtol=1e-3, atol=1e-4)
+
+
 def test_sizes_that_do_not_fit_are_named():
     model = small(patch_size=[2, 4, 2])
     with pytest.raises(InputError, match="6 entries along antenna; the patch needs a multiple of 4"):
         model(noise(1, 4, 6, 4), seeded())
     with pytest.raises(InputError, match="3 entries along time"):
         model.predict(noise(1, 3, 4, 4), "time", 2)
+    with pytest.raises(InputError, match="5 entries along subcarrier"):
+        model.embed(noise(1, 4, 5))
     with pytest.raises(InputError, match="single patch"):
         model(noise(1, 2, 4, 2), seeded())
     with pytest.raises(InputError, match="axis is 'antenna'"):
