@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 
 from tests.training.toy import CONFIG, Batches, Denoiser
 from wavefoundry.errors import InputError
+from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
 from wavefoundry.training.trainer import COMPLETE, train
 
 STEPS_PER_EPOCH = 5
@@ -139,3 +140,18 @@ def test_a_diverged_loss_is_an_error_that_names_the_learning_rate(tmp_path):
     torch.nn.init.constant_(model.layers[0].weight, math.nan)
     with pytest.raises(InputError, match=r"loss of epoch 1 is nan.*learning_rate is 0.01"):
         train(model, Batches(), config=CONFIG, seed=3, checkpoints=tmp_path)
+
+
+def test_weight_decay_leaves_biases_norms_and_the_rates_and_skips_of_a_scan_alone(tmp_path):
+    torch.manual_seed(0)
+    model = WiMamba(WiMambaConfig(hidden_size=32, depth=1, patch_sizes=[2]))
+    # Without a gradient nothing but decay moves a weight.
+    model.forward = lambda inputs, generator: {"loss": sum(0 * value.sum() for value in model.parameters())}
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    config = CONFIG.model_copy(update={"weight_decay": 0.5, "epochs": 1})
+    after = train(model, Batches(), config=config, seed=0, checkpoints=tmp_path)[0].state_dict()
+    kept = {name for name, value in before.items() if torch.equal(after[name], value)}
+    spared = ("bias", "norm.weight", "A_log", "D")
+    assert kept == {name for name in before if name.endswith(spared)}
+    for name in before.keys() - kept:
+        assert after[name].norm() < before[name].norm(), name

@@ -157,6 +157,10 @@ class WiMamba(ChannelModel):
         elif isinstance(module, Mamba):
             start_as_mamba_ssm(module)
 
+    def no_weight_decay(self) -> set[str]:
+        """Weights that decay must not touch, as in mamba-ssm: decay of A_log would change how fast states fade."""
+        return {name for name, _ in self.named_parameters() if name.endswith((".A_log", ".D"))}
+
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
         # A scan wants time first.
         hidden = hidden.transpose(0, 1).contiguous()

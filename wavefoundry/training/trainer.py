@@ -41,7 +41,8 @@ def train(
     Args:
         model: called as `model(**batch, generator=torch.Generator)`, returns a dict of scalar tensors with "loss"; the
             generator (CPU) is the only source of randomness that survives an interruption by construction, being
-            seeded from (seed, step).
+            seeded from (seed, step). Its method `no_weight_decay()`, where it has one, names the weights that decay
+            leaves alone besides biases and norms.
         dataset: map-style; `__getitems__` returns a dict batch and `batch_sampler(batch_size, seed)` a batch sampler
             with `set_epoch`.
         seed: of batches and draws. The initial weights are the caller's.
@@ -105,6 +106,11 @@ class _Trainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         sampler = self.train_dataset.batch_sampler(self.args.per_device_train_batch_size, self.args.seed)
         return DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=_as_read)
+
+    def get_decay_parameter_names(self, model) -> list[str]:
+        # Trainer itself leaves biases and norms alone.
+        exempt = getattr(model, "no_weight_decay", set)()
+        return [name for name in super().get_decay_parameter_names(model) if name not in exempt]
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         words = np.random.SeedSequence([self.args.seed, self.state.global_step]).generate_state(1, np.uint64)
