@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages import params
+from stages.csi import CARRIED
 from stages.csi import store_path as csi_path
 from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
 from wavefoundry.csi.config import AngleDelay
 
-CARRIED = ("window", "base_station")
 # A unit of work is a quarter of a gigabyte of CSI: less is done sooner than handed to another process.
 SHARDS_PER_UNIT = 8
 

@@ -12,7 +12,7 @@ from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
 from wavefoundry.csi.config import OFDM
 
-# What the CSI store takes over from the paths store besides what the schema asks for, where it is there.
+# What CSI and angle-delay stores take over besides what the schema asks for, where it is there.
 CARRIED = ("window", "base_station")
 COORDINATES = ("time", "antenna", "element_position")
 

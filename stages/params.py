@@ -11,7 +11,17 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from stages.scale_out import Workers
-from wavefoundry.config import DistilWiFo, EvaluatePrediction, PretrainLWMTemporal, Register, TeachWiFo
+from wavefoundry.config import (
+    DistilWiFo,
+    EvaluateDownstream,
+    EvaluateEfficiency,
+    EvaluatePrediction,
+    PretrainLWM,
+    PretrainLWMTemporal,
+    PretrainWiMamba,
+    Register,
+    TeachWiFo,
+)
 from wavefoundry.csi.config import AngleDelay
 from wavefoundry.errors import InputError
 from wavefoundry.imports.config import Imported
@@ -26,6 +36,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 class Pretrain(Section):
     lwm_temporal: PretrainLWMTemporal
+    wimamba: PretrainWiMamba
+    lwm: PretrainLWM
 
 
 class Teach(Section):
@@ -34,6 +46,12 @@ class Teach(Section):
 
 class Evaluate(Section):
     prediction: EvaluatePrediction
+    downstream: EvaluateDownstream
+    efficiency: EvaluateEfficiency
+
+
+# Foundation models of single snapshots, which predict nothing.
+SNAPSHOT_MODELS = ("wimamba", "lwm")
 
 
 class Params(Section):
@@ -53,14 +71,22 @@ class Params(Section):
         """Everything that becomes a CSI store, generated and imported."""
         return {**self.scenarios, **self.imported}
 
+    @property
+    def sequences(self) -> dict[str, Scenario | Imported]:
+        """Data sets in which there is something to predict; the others hold snapshots, of one slot."""
+        return {name: dataset for name, dataset in self.datasets.items() if dataset.shape[0] > 1}
+
     def read_by(self, name: str) -> list[str]:
-        """Data sets that a predictor can read: LWM-Temporal knows neighbours on a uniform linear array only."""
-        if name not in Pretrain.model_fields:
+        """Data sets that a model can read: WiMamba and LWM all of them, predictors those of several slots, and
+        LWM-Temporal, which knows neighbours on a uniform linear array only, not those of other arrays."""
+        if name in SNAPSHOT_MODELS:
             return list(self.datasets)
-        return [name for name, dataset in self.datasets.items() if dataset.array.antennas == dataset.array.columns]
+        if name == "lwm_temporal":
+            return [key for key, dataset in self.sequences.items() if dataset.array.antennas == dataset.array.columns]
+        return list(self.sequences)
 
     def learnt_by(self, name: str) -> list[str]:
-        """Data sets on which a predictor was trained; all others are new to it."""
+        """Data sets on which a model was trained; all others are new to it."""
         trainer = self.distill[name].teacher if name in self.distill else name
         section = self.entry("pretrain" if trainer in Pretrain.model_fields else "teach", trainer)
         return [dataset for dataset in self.read_by(trainer) if dataset not in section.held_out]
@@ -75,7 +101,8 @@ class Params(Section):
     @property
     def predictors(self) -> dict[str, list[int]]:
         """Seeds of every trained predictor, in the order of the DAG; seed S of NAME lies in models/NAME/seed_S."""
-        trained = {**dict(self.pretrain), **dict(self.teach), **self.distill}
+        pretrained = {name: section for name, section in self.pretrain if name not in SNAPSHOT_MODELS}
+        trained = {**pretrained, **dict(self.teach), **self.distill}
         return {name: section.seeds for name, section in trained.items()}
 
     def entry(self, group: str, name: str) -> Section:
@@ -96,6 +123,7 @@ class Params(Section):
         self._check_held_out()
         self._check_wifo_grids()
         self._check_angle_delay_grids()
+        self._check_snapshot_tokens()
         return self
 
     def _check_names(self) -> None:
@@ -125,7 +153,7 @@ class Params(Section):
 
     def _check_wifo_grids(self) -> None:
         patch = self.teach.wifo.architecture.patch_size
-        for name, scenario in self.datasets.items():
+        for name, scenario in self.sequences.items():
             for axis, size, step in zip(("slots", "antennas", "subcarriers"), scenario.shape, patch, strict=True):
                 if size % step:
                     raise ValueError(
@@ -163,6 +191,19 @@ class Params(Section):
                     f"pretrain.lwm_temporal.architecture.max_seq_len {architecture.max_seq_len} is less than the "
                     f"{slots * rows * columns} tokens of {name}"
                 )
+
+    def _check_snapshot_tokens(self) -> None:
+        for name in SNAPSHOT_MODELS:
+            architecture = self.entry("pretrain", name).architecture
+            patch = min(architecture.patch_sizes)
+            for dataset in self.learnt_by(name):
+                _, antennas, subcarriers = self.datasets[dataset].shape
+                tokens = 1 + -(-antennas // patch) * -(-subcarriers // patch)
+                if tokens > architecture.max_seq_len:
+                    raise ValueError(
+                        f"pretrain.{name}.architecture.max_seq_len {architecture.max_seq_len} is less than the "
+                        f"{tokens} tokens of {dataset} in patches of {patch} x {patch}"
+                    )
 
     def _check_students(self) -> None:
         teacher = self.teach.wifo.architecture

@@ -1,11 +1,15 @@
-"""Stage pretrain@lwm_temporal: masked channel modelling on the angle-delay stores, then fine-tuning for prediction."""
+"""Stage pretrain@MODEL: masked channel modelling of a foundation model.
+
+LWM-Temporal reads angle-delay stores and is then fine-tuned for prediction; WiMamba and LWM read snapshots of CSI.
+"""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 from stages import params
-from stages.angle_delay import store_path
+from stages.angle_delay import store_path as angle_delay_path
+from stages.csi import store_path as csi_path
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds
 
@@ -80,6 +84,19 @@ def pretrain_lwm_temporal(
     return predictor, history
 
 
+def pretrain_snapshot_model(name: str, stores: list[Path], parameters: params.Params, **options):
+    """One WiMamba or LWM, and its history."""
+    from storage.batches import CSIBatches
+    from wavefoundry.models.lwm import LWM, LWMConfig
+    from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
+    from wavefoundry.training.trainer import train
+
+    network, config = {"wimamba": (WiMamba, WiMambaConfig), "lwm": (LWM, LWMConfig)}[name]
+    section = parameters.entry("pretrain", name)
+    model = network(config(**section.architecture.model_dump()))
+    return train(model, CSIBatches(stores, "csi", "train"), config=section.training, **options)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="entry of params.yaml: pretrain")
@@ -87,16 +104,17 @@ def main() -> None:
     with clear_errors():
         parameters = params.read()
         section = parameters.entry("pretrain", name)
+    store_path = csi_path if name in params.SNAPSHOT_MODELS else angle_delay_path
     stores = [store_path(dataset) for dataset in parameters.learnt_by(name)]
+
+    def train_one(**options):
+        if name in params.SNAPSHOT_MODELS:
+            return pretrain_snapshot_model(name, stores, parameters, **options)
+        return pretrain_lwm_temporal(stores, parameters, **options)
+
     outputs = [Path("models") / name, history_file(name)]
     with stage(f"pretrain@{name}", section=section, dependencies=stores, outputs=outputs) as run:
-        train_seeds(
-            run,
-            f"pretrain@{name}",
-            section,
-            stores,
-            lambda **options: pretrain_lwm_temporal(stores, parameters, **options),
-        )
+        train_seeds(run, f"pretrain@{name}", section, stores, train_one)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from statistics import mean
 import wavefoundry
 from stages import params
 from stages.csi import store_path
-from stages.evaluate import load_split, tasks, write_json
+from stages.evaluate_prediction import load_split, tasks, write_json
 from stages.stage import clear_errors, git_commit, stage
 from stages.training import model_folder
 from storage.digests import digest

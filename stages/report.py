@@ -56,7 +56,7 @@ def overview_table(scores: dict, costs: dict) -> str:
 
 def dataset_table(scores: dict, axis: str, parameters: params.Params) -> str:
     """NMSE of every predictor on every data set: "-" if it cannot read it, "zero-shot" if it has not learnt it."""
-    columns = [*parameters.datasets, "all"]
+    columns = [*parameters.sequences, "all"]
     rows = [
         [name, *(_dataset_cell(name, column, by_axis[axis], parameters) for column in columns)]
         for name, by_axis in scores.items()

@@ -5,7 +5,7 @@ Units stand in the field descriptions; a value outside the stated range is refus
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from wavefoundry.section import (
     Count,
@@ -16,6 +16,7 @@ from wavefoundry.section import (
     Probability,
     Section,
     Seeds,
+    require_distinct,
     require_ordered,
 )
 
@@ -197,6 +198,54 @@ class PretrainLWMTemporal(Section):
     seeds: Seeds
 
 
+Granularities = Annotated[list[Count], Field(min_length=1), AfterValidator(require_distinct)]
+
+
+class SnapshotTokens(Section):
+    """What WiMamba and LWM share: tokens of single snapshots and their masking."""
+
+    patch_sizes: Granularities = Field(description="granularities: side lengths of a patch, one drawn per batch")
+    max_seq_len: Count = Field(description="most tokens of a snapshot, class token included")
+    mask_ratio: Annotated[float, Field(gt=0, lt=1)]
+    dropout: Probability
+
+
+class WiMambaArchitecture(SnapshotTokens):
+    hidden_size: Annotated[int, Field(ge=2, multiple_of=2)] = Field(description="width; each direction has half of it")
+    depth: Count
+    state_size: Count
+    conv_kernel: Count
+    expand: Positive = Field(description="inner width of a direction over its width")
+    mlp_ratio: Positive
+
+
+class LWMArchitecture(SnapshotTokens):
+    hidden_size: Count
+    depth: Count
+    heads: Count
+    mlp_ratio: Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
+        return self
+
+
+class PretrainWiMamba(Section):
+    architecture: WiMambaArchitecture
+    training: Training
+    held_out: list[str] = Field(description="data sets that it never learns from")
+    seeds: Seeds
+
+
+class PretrainLWM(Section):
+    architecture: LWMArchitecture
+    training: Training
+    held_out: list[str] = Field(description="data sets that it never learns from")
+    seeds: Seeds
+
+
 class Autoregression(Section):
     order: Count = Field(description="past slots (or subcarriers) in the linear predictor")
 
@@ -210,6 +259,15 @@ class EvaluatePrediction(Section):
     latency_batch: Count
     latency_repetitions: Count
     noise_seed: Annotated[int, Field(ge=0)]
+
+
+class EvaluateDownstream(Section):
+    channels: str = Field(description="data set of snapshots whose channels are the input of every task")
+    beams: str = Field(description="data set of the same site at the carrier of the beams")
+
+
+class EvaluateEfficiency(Section):
+    batch_size: Count
 
 
 class Register(Section):

@@ -17,14 +17,14 @@ Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
 NonNegativeRange = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
 
 
-def _require_distinct(values: list[int]) -> list[int]:
+def require_distinct(values: list[int]) -> list[int]:
     if len(set(values)) < len(values):
         raise ValueError("values must be distinct")
     return values
 
 
 # One model is trained per seed.
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_require_distinct)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(require_distinct)]
 
 
 class Section(BaseModel):

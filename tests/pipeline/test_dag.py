@@ -131,7 +131,7 @@ def test_champion_predicts_in_a_fresh_process_as_it_was_evaluated(study):
 import json, mlflow, numpy as np, torch
 from pathlib import Path
 from stages import params
-from stages.evaluate import load_split, tasks
+from stages.evaluate_prediction import load_split, tasks
 from wavefoundry.evaluation.metrics import nmse, to_db
 parameters = params.read()
 model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")

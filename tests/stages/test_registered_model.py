@@ -9,7 +9,7 @@ import xarray as xr
 import yaml
 
 import wavefoundry.models  # noqa: F401
-from stages import evaluate, params, register
+from stages import evaluate_prediction, params, register
 from stages.csi import store_path
 from storage.checkpoints import load_model, save_model
 from storage.csi_store import assign_splits, split_attributes, write_store
@@ -54,7 +54,7 @@ def test_registered_model_scores_what_was_evaluated(parameters):
     model = WiFo(WiFoConfig(hidden_size=16, encoder_depth=1, decoder_depth=1, heads=2))
     folder = Path("models/tiny_wifo/seed_0")
     save_model(model, folder)
-    scores = evaluate.score_all({"tiny_wifo": {"seed_0": load_model(folder)}}, parameters)["tiny_wifo"]
+    scores = evaluate_prediction.score_all({"tiny_wifo": {"seed_0": load_model(folder)}}, parameters)["tiny_wifo"]
     candidate, held_out = register.choose("tiny_wifo", scores), register.HeldOut(parameters)
 
     registry, run = Registry(), Run("register", {}, {})

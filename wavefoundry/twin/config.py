@@ -84,7 +84,7 @@ class Sampling(Section):
 
     windows: Count = Field(description="windows per trajectory")
     window_interval: Positive = Field(description="time from window to window [s]")
-    slots: Annotated[int, Field(ge=2)] = Field(description="slots per window")
+    slots: Count = Field(description="slots per window; 1 for snapshots")
     slot_duration: Positive = Field(description="[s]")
 
     @model_validator(mode="after")

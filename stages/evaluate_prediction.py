@@ -4,7 +4,6 @@ Scores are a function of data and weights alone and lie in metrics/; latencies, 
 measurements/.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -79,7 +78,7 @@ def score_all(predictors: dict, parameters: params.Params) -> dict:
     from wavefoundry.evaluation.metrics import to_db
     from wavefoundry.evaluation.prediction import score
 
-    section, names = parameters.evaluate.prediction, list(parameters.datasets)
+    section, names = parameters.evaluate.prediction, list(parameters.sequences)
     result: dict = {}
     data = {split: load_split(names, split) for split in SPLITS}
     work = [(split, task, dataset, name, label) for split in SPLITS for task in tasks(section) for dataset in names
@@ -160,11 +159,8 @@ def write_json(path: Path, content: dict) -> None:
 
 @clear_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", choices=["prediction"])
-    parser.parse_args()
     parameters = params.read()
-    section, names = parameters.evaluate.prediction, list(parameters.datasets)
+    section, names = parameters.evaluate.prediction, list(parameters.sequences)
     detail, summary = Path("metrics/prediction.json"), Path("metrics/prediction_summary.json")
     costs, figures = Path("measurements/prediction.json"), Path("figures/prediction")
     inputs = [store_path(name) for name in names]
