@@ -197,6 +197,7 @@ def test_a_snapshot_is_embedded_as_the_encoder_sees_a_channel_at_rest():
     model.predict(csi[:, None].expand(-1, 2, -1, -1), "time", 2)
     torch.testing.assert_close(seen.patches, heard[1])
     assert seen.patches.shape == (3, 6, 32) and seen.class_token is None
+    torch.testing.assert_close(model.embed(csi[:, None].expand(-1, 2, -1, -1)).patches, seen.patches)
     torch.testing.assert_close(seen.mean, seen.patches.mean(1))
     torch.testing.assert_close(seen.scale, csi.abs().square().mean((1, 2)).sqrt())
 

@@ -250,18 +250,24 @@ class WiFo(PreTrainedModel):
         return torch.complex(*found.chunk(2, dim=-1))
 
     def embed(self, csi: torch.Tensor) -> Representations:
-        """What the encoder makes of complex snapshots (batch, antenna, subcarrier), at any scale; nothing is hidden.
+        """What the encoder makes of CSI at any scale; nothing is hidden.
 
-        The network knows sequences: a snapshot is a channel at rest over the slots of one patch. It has no class
-        token.
+        Args:
+            csi: complex (batch, antenna, subcarrier), or sequences (batch, time, antenna, subcarrier). The network
+                knows sequences: a snapshot is a channel at rest over the slots of one patch.
+
+        Returns:
+            with tokens in the order time, antenna, subcarrier, and no class token, which the network does not have.
 
         Raises:
             InputError: a size that the patch does not divide.
         """
-        still = csi[:, None].expand(-1, self.config.patch_size[0], -1, -1)
-        grid, scale = self._grid(still.shape[1:]), rms_scale(csi)
-        positions = position_encoding(grid, self.config.hidden_size).to(csi.device)
-        encoded, _ = self.encoder(self._embed(self._patches(still) / scale) + positions, None)
+        scale = rms_scale(csi)
+        csi = csi / scale
+        if csi.ndim == 3:
+            csi = csi[:, None].expand(-1, self.config.patch_size[0], -1, -1)
+        positions = position_encoding(self._grid(csi.shape[1:]), self.config.hidden_size).to(csi.device)
+        encoded, _ = self.encoder(self._embed(self._patches(csi)) + positions, None)
         return Representations(None, encoded, encoded.mean(dim=1), scale.flatten())
 
     @torch.inference_mode()

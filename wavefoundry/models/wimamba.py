@@ -157,6 +157,17 @@ class WiMamba(ChannelModel):
         elif isinstance(module, Mamba):
             start_as_mamba_ssm(module)
 
+    def scan_flops(self, tokens: int) -> int:
+        """Operations of the scans and convolutions of one snapshot besides products of matrices.
+
+        For each layer, direction, token and channel: 2 conv_kernel of the convolution, 1 of step times input, 2 of D,
+        and per state 5: the exponent, its power, the entering value, and a multiplication and addition. Leaving the
+        state (C h, 2 per state) is a product of matrices.
+        """
+        config = self.config
+        channel = 2 * config.conv_kernel + 3 + 5 * config.state_size
+        return 2 * config.depth * config.inner_size * channel * tokens
+
     def no_weight_decay(self) -> set[str]:
         """Weights that decay must not touch, as in mamba-ssm: decay of A_log would change how fast states fade."""
         return {name for name, _ in self.named_parameters() if name.endswith((".A_log", ".D"))}
