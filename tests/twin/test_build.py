@@ -56,6 +56,26 @@ def test_links_of_several_base_stations(canyon):
     assert (shortest[alive] * 299792458.0 <= distance[alive] * (1 + 1e-5)).mean() > 0.9
 
 
+def test_snapshots_are_the_first_slots_of_longer_windows(canyon):
+    """One slot is traced once; delay and direct path are those with which the window of several slots begins."""
+    snapshots, windows = (built(canyon(site__sampling__slots=slots, tracing__diffraction=False)) for slots in (1, 6))
+    assert snapshots.paths.sizes["key"] == snapshots.paths.sizes["time"] == 1
+    np.testing.assert_array_equal(snapshots.tracks.position[:, :, 0], windows.tracks.position[:, :, 0])
+    keys = ("base_station", "trajectory", "window")
+    shortest = [
+        dict(zip(zip(*(one.paths[key].values for key in keys), strict=True), _shortest(one.paths), strict=True))
+        for one in (snapshots, windows)
+    ]
+    assert shortest[0].keys() <= shortest[1].keys() and len(shortest[0]) > 10
+    for link, delay in shortest[0].items():
+        np.testing.assert_allclose(delay, shortest[1][link], rtol=1e-6)
+
+
+def _shortest(paths):
+    """Shortest delay of each sample at the first key [s], infinite where no path is there yet."""
+    return np.where(paths["valid"].values, paths["delay"].values, np.inf).min(-1)[:, 0]
+
+
 def test_paths_do_not_depend_on_who_traced_them(canyon):
     twin = canyon(base_stations=STATIONS, tracing__users_per_call=7)
     first, again = built(twin), built(twin, map_units=last_first)

@@ -43,6 +43,8 @@ def _trace_windows(twin: RayTracedTwin, tracks: Tracks, seed: int, map_units: Ma
     position, velocity = tracks.position.reshape(-1, last + 1, 3), tracks.velocity.reshape(-1, 3)
     everyone = [np.arange(len(position))] * stations
     found = _trace_at(twin, keys, position, velocity, everyone, seed, map_units)
+    if len(keys) == 1:
+        return found
     closer = [*range(0, last, -(-min(last, twin.tracing.keys.interval) // CLOSER)), last]
     uneasy = np.flatnonzero(_changing_share(found.paths) > LARGEST_CHANGE)
     if len(uneasy) == 0 or closer == keys:
