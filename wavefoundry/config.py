@@ -261,13 +261,79 @@ class EvaluatePrediction(Section):
     noise_seed: Annotated[int, Field(ge=0)]
 
 
+class DownstreamHeads(Section):
+    """How heads on frozen representations are fitted."""
+
+    steps: Count = Field(description="of Adam, whatever the number of labels")
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: NonNegative
+    penalties: Annotated[list[Positive], Field(min_length=1)] = Field(
+        description="of a linear layer's squared weights, relative to the features' mean square; validation chooses"
+    )
+
+
+class Interpolation(Section):
+    pilot_spacing: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(
+        description="known is one in so many (antennas, subcarriers)"
+    )
+
+
+class Estimation(Section):
+    snr_db: float = Field(description="SNR of the known channel [dB]")
+    noise_seed: Annotated[int, Field(ge=0)]
+
+
+class BeamTracking(Section):
+    past: Count = Field(description="windows of a user that are known; the beam of the next one is asked for")
+
+
+class LastLayers(Section):
+    """Heads trained together with the last layers of WiMamba and LWM."""
+
+    layers: Count
+    fraction: Fraction = Field(description="share of the training labels")
+    patch_size: Count
+    training: Training
+
+
 class EvaluateDownstream(Section):
     channels: str = Field(description="data set of snapshots whose channels are the input of every task")
     beams: str = Field(description="data set of the same site at the carrier of the beams")
+    codebook: Annotated[int, Field(ge=2)] = Field(description="number of beams")
+    patch_sizes: Granularities = Field(description="granularities of WiMamba, LWM and the raw channel")
+    label_fractions: Annotated[list[Fraction], Field(min_length=1)] = Field(description="shares of the training labels")
+    choice_fraction: Fraction = Field(
+        description="one of label_fractions, at which representation and patch size are chosen on the validation split"
+    )
+    max_features: Count = Field(description="wider representations are projected on as many principal components")
+    seeds: Seeds = Field(description="each draws the labels and the initial weights of the heads")
+    heads: DownstreamHeads
+    interpolation: Interpolation
+    estimation: Estimation
+    tracking: BeamTracking
+    tuning: LastLayers | None = Field(description="null leaves every backbone as it is")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.choice_fraction not in self.label_fractions:
+            raise ValueError(f"choice_fraction {self.choice_fraction} is none of label_fractions {self.label_fractions}")
+        if self.tuning is not None and self.tuning.patch_size not in self.patch_sizes:
+            raise ValueError(f"tuning.patch_size is {self.tuning.patch_size}, allowed: {self.patch_sizes}")
+        return self
 
 
 class EvaluateEfficiency(Section):
+    """Forward passes of every backbone over synthetic channels of growing size."""
+
     batch_size: Count
+    sizes: Annotated[list[Annotated[list[Count], Field(min_length=2, max_length=2)]], Field(min_length=2)] = Field(
+        description="(antennas, subcarriers)"
+    )
+    slots: Count = Field(description="that LWM-Temporal and WiFo read; WiMamba and LWM read one of them")
+    patch_size: Count = Field(description="granularity of WiMamba and LWM")
+    repetitions: Count = Field(description="timed calls, of which the median counts")
+    channel_seed: Annotated[int, Field(ge=0)]
 
 
 class Register(Section):
