@@ -143,7 +143,7 @@ def write_report(parameters: params.Params) -> None:
     summary = json.loads(Path("metrics/prediction_summary.json").read_text())
     costs = json.loads(Path("measurements/prediction.json").read_text())
     names = list(parameters.datasets)
-    draw(scores, list(parameters.predictors))
+    draw(scores, [*dict(parameters.pretrain), *dict(parameters.teach), *parameters.distill])
     counts = {name: cost["parameters"] for name, cost in costs["predictors"].items()}
     claims = [
         [claim.claim, claim.measured, "yes" if claim.holds else "**no**"] for claim in check_claims(summary, counts)
@@ -160,7 +160,7 @@ def write_report(parameters: params.Params) -> None:
         dataset_tables={axis: dataset_table(scores, axis, parameters) for axis in ("time", "frequency")},
         compared=", ".join(parameters.compared),
         claims=markdown_table(["claim", "measured here", "holds"], claims),
-        datasets=names,
+        predicted=list(parameters.sequences),
         dataset_figures={name: dataset_figures(name) for name in names},
         scenario_summary=scenario_summary(names),
         registry=registry_table(),

@@ -62,6 +62,10 @@ def test_the_default_study_is_valid():
         (f"{LWM}.max_seq_len", 10, "max_seq_len 10 is less than"),
         (f"{LWM}.temporal_offsets", [0, 1], "distinct and not 0"),
         (f"{LWM}.num_heads", 7, "num_heads 7 does not divide"),
+        ("pretrain.lwm.architecture.heads", 5, "heads 5 does not divide hidden_size"),
+        ("pretrain.lwm.architecture.max_seq_len", 50, "max_seq_len 50 is less than the 129 tokens of munich in patches"),
+        ("pretrain.wimamba.architecture.patch_sizes", [4, 4], r"patch_sizes: found \[4, 4\], values must be distinct"),
+        ("pretrain.wimamba.architecture.hidden_size", 63, "found 63.*multiple of 2"),
         ("distill.tiny_wifo.teacher", "llama", "'llama', allowed: wifo"),
         ("distill.tiny_wifo.hidden_size", 4096, "at most its hidden_size"),
         ("evaluate.prediction.history_fraction", 0.3, "must be a multiple of the patch of"),
@@ -79,6 +83,8 @@ def test_models_learn_from_what_they_can_read_and_is_not_held_out(tmp_path):
     assert read.learnt_by("lwm_temporal") == ["munich", "street_canyon", "uma_nlos", "d4", "town"]
     assert read.learnt_by("wifo") == read.learnt_by("tiny_wifo") == read.learnt_by("lwm_temporal")
     assert "d18" in read.read_by("wifo") and "d18" not in read.read_by("lwm_temporal")
+    assert read.learnt_by("wimamba") == ["munich", "street_canyon", "uma_nlos", "munich_snapshots", "d4", "town"]
+    assert "munich_snapshots" not in read.sequences and "wimamba" not in read.predictors
     assert read.compared == ["munich", "street_canyon", "uma_nlos", "d4", "town"]
 
 
