@@ -15,22 +15,22 @@ Errors are relative to the largest output of WiMamba in double precision, its sc
 
 import copy
 import json
+from functools import partial
 from unittest.mock import patch
 
 import torch
 from mambapy.mamba import MambaBlock
 from mambapy.mamba import MambaConfig as MambapyConfig
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import MambaConfig, MambaModel
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
+from benchmarks.efficiency_table import BATCH, naive
 from benchmarks.timing import medians
 from wavefoundry.models import wimamba
 from wavefoundry.models.lwm import LWM, LWMConfig
 from wavefoundry.models.wimamba import Layer, WiMamba, WiMambaConfig
 
-BATCH = 4
 ROUNDS = {901: 5, 1601: 3, 3601: 3}  # tokens: rounds
 NAIVE_UP_TO = 1601
 CONFIG = WiMambaConfig()
@@ -105,15 +105,11 @@ def sequential_scan(inputs, step, rate, enter, leave):
 def measure(tokens: int, wimamba_models: dict[str, WiMamba], others: dict, lwm: LWM) -> dict:
     hidden = torch.randn(BATCH, tokens, CONFIG.hidden_size, generator=torch.Generator().manual_seed(tokens))
 
-    def naive():
-        with sdpa_kernel(SDPBackend.MATH):
-            return lwm.encode(hidden)
-
     functions = {name: lambda model=model: model.encode(hidden) for name, model in wimamba_models.items()}
     functions |= {name: lambda model=model: model(inputs_embeds=hidden) for name, model in others.items()}
     functions["lwm"] = lambda: lwm.encode(hidden)
     if tokens <= NAIVE_UP_TO:
-        functions["lwm_naive"] = naive
+        functions["lwm_naive"] = partial(naive, functions["lwm"])
     seconds = medians(functions, ROUNDS[tokens])
 
     with patch.object(wimamba, "selective_scan", sequential_scan):

@@ -10,20 +10,17 @@ In the last one the work itself grows faster than the tokens, as windows fit bet
 stands that of the visible pairs.
 """
 
-import ctypes
 import json
 import math
-import multiprocessing
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.timing import medians
+from wavefoundry.evaluation.efficiency import peak_memory
 from wavefoundry.models.ssta import Routing, Windows, build_tables, candidates, sparse_attention
 
 CARD = Windows(2, (-4, -3, -2, -1, 1, 2, 3), 2, 1, 1)
@@ -62,32 +59,11 @@ def methods(grid: tuple[int, int, int], parts: list[torch.Tensor]) -> dict[str, 
     return calls
 
 
-def peak_memory(function: Callable) -> int:
-    """Bytes by which one call raises the peak resident size, in a process of its own."""
-    receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_measure, args=(function, sender))
-    child.start()
-    rise = receiver.recv()
-    child.join()
-    return rise
-
-
-def _measure(function, sender):
-    warm_up = (2, 8, 8)
-    for call in methods(warm_up, inputs(warm_up)).values():
+def warm_up() -> None:
+    """Every method on a small grid, so that the tables of the grid that is measured still count."""
+    grid = (2, 8, 8)
+    for call in methods(grid, inputs(grid)).values():
         call()
-    ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but kept would hide what the call needs
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    function()
-    sender.send(_status("VmHWM") - before)
-    sender.close()
-    os._exit(0)
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
 def slope(tokens: list[int], values: list[float]) -> float:
@@ -114,7 +90,7 @@ def sweep(grids: list[tuple[int, int, int]]) -> dict:
     for grid in grids:
         call = methods(grid, inputs(grid))["sparse"]
         build_tables.cache_clear()
-        measured["bytes"].append(peak_memory(call))
+        measured["bytes"].append(peak_memory(call, warm_up))
         measured["seconds"].append(medians({"sparse": call}, SWEEP_ROUNDS)["sparse"])
         measured["visible_pairs"].append(visible_pairs(grid))
     tokens = [math.prod(grid) for grid in grids]
@@ -142,7 +118,7 @@ def main() -> None:
         with torch.no_grad():
             calls = methods(grid, inputs(grid))
             build_tables.cache_clear()
-            memory = {name: peak_memory(call) for name, call in calls.items()}
+            memory = {name: peak_memory(call, warm_up) for name, call in calls.items()}
             memory.setdefault("naive", 2 * 4 * HEADS * tokens**2)
             row = {"grid": grid, "tokens": tokens, "tables": tables_of(grid), "bytes": memory}
             row["seconds"] = medians(calls, ROUNDS)
@@ -156,7 +132,7 @@ def main() -> None:
         routed = medians({"sparse": lambda: sparse_attention(*parts, None, COMPARED, CARD, ROUTING)}, ROUNDS)["sparse"]
     parts = inputs(TRAINED, requires_grad=True)
     training = {name: forward_backward(methods(TRAINED, parts)[name], parts) for name in ("sparse", "dense")}
-    training_memory = {name: peak_memory(call) for name, call in training.items()}
+    training_memory = {name: peak_memory(call, warm_up) for name, call in training.items()}
     result = {
         "heads": HEADS,
         "head_width": WIDTH,

@@ -5,13 +5,19 @@ import time
 from collections.abc import Callable
 
 
+def seconds(function: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
 def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median wall time [s] of each function: one warm-up of all, then `rounds` rounds in which each runs once."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(rounds + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
+            taken = seconds(function)
             if turn:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(taken)
     return {name: statistics.median(values) for name, values in times.items()}

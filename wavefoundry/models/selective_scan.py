@@ -12,6 +12,7 @@ overflows however fast a state decays.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -35,7 +36,7 @@ def selective_scan(
     Returns:
         y, like `inputs`. The state is kept in single precision, or in double where an argument is double.
     """
-    kernel = _cuda_kernel() if inputs.is_cuda else None
+    kernel = cuda_kernel() if inputs.is_cuda else None
     if kernel is not None and inputs.dtype != torch.float64:
         return _scan_by_kernel(kernel, inputs, step, rate, enter, leave)
     arguments = (inputs, step, rate, enter, leave)
@@ -44,7 +45,8 @@ def selective_scan(
         return _Scan.apply(*(value.to(precision) for value in arguments)).to(inputs.dtype)
 
 
-def _cuda_kernel():
+def cuda_kernel() -> Callable | None:
+    """The scan of mamba-ssm, or None where that package is not installed."""
     try:
         from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
     except ImportError:
