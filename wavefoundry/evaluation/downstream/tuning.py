@@ -1,0 +1,125 @@
+"""Heads trained together with the last layers of their backbone, for line of sight and beam prediction."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from wavefoundry.config import LastLayers
+from wavefoundry.evaluation.downstream.inputs import BATCH
+from wavefoundry.evaluation.downstream.samples import labelled_subset
+from wavefoundry.evaluation.downstream.tasks import (
+    BEAM_HIDDEN,
+    LOS_HIDDEN,
+    SCORED,
+    TOP,
+    Scores,
+    Snapshots,
+    classification_scores,
+)
+from wavefoundry.models.channel_model import ChannelModel
+from wavefoundry.training.few_shot import OneShapeBatches
+from wavefoundry.training.trainer import train
+
+TUNED_TASKS = {"los": LOS_HIDDEN, "beam_prediction": BEAM_HIDDEN}
+
+
+class TunedClassifier(nn.Module):
+    """A backbone of which the last layers learn, and a perceptron on the mean of its patches and the strength.
+
+    Args:
+        backbone: WiMamba or LWM.
+        patch_size: its granularity.
+        layers: how many of its last layers learn.
+        hidden: widths of the perceptron.
+        classes: number of classes.
+        strength: mean and deviation of the logarithm of the received strength, or None if the head does not see it.
+    """
+
+    def __init__(
+        self,
+        backbone: ChannelModel,
+        patch_size: int,
+        layers: int,
+        hidden: tuple[int, ...],
+        classes: int,
+        strength: tuple[float, float] | None,
+    ):
+        super().__init__()
+        self.backbone = backbone.requires_grad_(False)
+        self.backbone.layers[-layers:].requires_grad_(True)
+        self.patch_size = patch_size
+        self.strength = strength
+        widths = [backbone.config.hidden_size + (strength is not None), *hidden]
+        steps = zip(widths, hidden, strict=False)
+        parts = [part for before, after in steps for part in (nn.Linear(before, after), nn.ReLU())]
+        self.head = nn.Sequential(*parts, nn.Linear(widths[-1], classes))
+
+    def forward(
+        self, csi: torch.Tensor, label: torch.Tensor, generator: torch.Generator | None = None
+    ) -> dict[str, torch.Tensor]:
+        """{"loss": cross entropy} of snapshots (batch, antenna, subcarrier) and their classes (batch,)."""
+        return {"loss": nn.functional.cross_entropy(self.logits(csi), label)}
+
+    def logits(self, csi: torch.Tensor) -> torch.Tensor:
+        """(batch, class)."""
+        seen = self.backbone.embed(csi, self.patch_size)
+        features = seen.mean
+        if self.strength is not None:
+            mean, deviation = self.strength
+            features = torch.cat([features, (seen.scale.log10()[:, None] - mean) / deviation], dim=1)
+        return self.head(features)
+
+
+class Labelled(Dataset):
+    """Snapshots with a class each, for `wavefoundry.training.trainer.train`."""
+
+    def __init__(self, csi: torch.Tensor, labels: torch.Tensor):
+        self._csi, self._labels = csi, labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitems__(self, positions: list[int]) -> dict[str, torch.Tensor]:
+        return {"csi": self._csi[positions], "label": self._labels[positions]}
+
+    def batch_sampler(self, batch_size: int, seed: int) -> OneShapeBatches:
+        return OneShapeBatches([list(range(len(self)))], batch_size, seed)
+
+
+def tune(
+    task: str, backbone: ChannelModel, snapshots: Snapshots, section: LastLayers, seed: int, checkpoints: Path
+) -> dict[str, Scores]:
+    """Train head and last layers on a fraction of the labels; scores on {"validation": ..., "test": ...}.
+
+    Args:
+        task: one of TUNED_TASKS.
+        backbone: changed in place.
+        snapshots: channels and labels.
+        section: parameters.
+        seed: of the labels drawn, the initial head and the training.
+        checkpoints: folder for this training alone.
+    """
+    labels = snapshots.line_of_sight.astype(int) if task == "los" else snapshots.beam
+    labelled = labelled_subset(snapshots.rows["train"], section.fraction, seed)
+    # The sorted classes that the training labels show; no head can find another one.
+    classes, seen_labels = np.unique(labels[labelled], return_inverse=True)
+    csi = snapshots.csi[labelled]
+    torch.manual_seed(seed)
+    strength = None
+    if task == "los":
+        values = csi.abs().square().mean(dim=(1, 2)).sqrt().log10()
+        strength = (values.mean().item(), values.std().item())
+    model = TunedClassifier(backbone, section.patch_size, section.layers, TUNED_TASKS[task], len(classes), strength)
+    dataset = Labelled(csi, torch.from_numpy(seen_labels))
+    model, _ = train(model, dataset, config=section.training, seed=seed, checkpoints=checkpoints)
+    scores = {}
+    for split in SCORED:
+        rows = snapshots.rows[split]
+        with torch.no_grad():
+            logits = torch.cat([model.logits(part) for part in snapshots.csi[rows].split(BATCH)])
+        ranked = classes[logits.argsort(dim=1, descending=True, stable=True)[:, :TOP].numpy()]
+        scores[split] = classification_scores(task, ranked, labels[rows])
+    return scores
