@@ -14,6 +14,7 @@ from storage.errors import StorageError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+SHOWN = 4  # names of tensors in a message
 
 
 def save_model(model, folder: Path) -> None:
@@ -38,15 +39,14 @@ def load_model(folder: Path):
     The caller has imported wavefoundry.models, which registers the architectures.
 
     Raises:
-        StorageError: a file is missing, damaged or a pickle; the architecture is unknown; tensors are missing, unknown
-            or of another shape.
+        StorageError: a file is missing, damaged or a pickle; the architecture is not one of ours, or its numbers make
+            no network; tensors are missing, unknown or of another shape.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModel
 
     folder = Path(folder)
     _check_files(folder)
-    _check_architecture(folder)
+    architecture = _check_architecture(folder)
     try:
         with _quiet():
             model, report = AutoModel.from_pretrained(
@@ -57,16 +57,25 @@ def load_model(folder: Path):
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        raise StorageError(f"{folder}: cannot be loaded: {_first_line(error)}") from error
-    # What does not fit is collected above, so that all of it stands in one message.
-    for fault in ("missing", "unexpected", "mismatched"):
-        if names := [key if isinstance(key, str) else key[0] for key in report[f"{fault}_keys"]]:
-            raise StorageError(f"{folder / WEIGHTS}: {fault} tensors: {', '.join(sorted(names))}")
+    # What a network says to numbers in config.json that make none is its own business.
+    except Exception as error:
+        raise StorageError(f"{folder}: cannot be loaded as {architecture}: {_first_line(error)}") from error
+    # transformers draws weights that it does not find, and passes over those it does not know.
+    faults = [
+        f"{fault} tensors: {_some(sorted(key if isinstance(key, str) else key[0] for key in keys))}"
+        for fault in ("missing", "unexpected", "mismatched")
+        if (keys := report[f"{fault}_keys"])
+    ]
+    if faults:
+        raise StorageError(
+            f"{folder / WEIGHTS} does not hold the weights of the {architecture} in {CONFIG}: {'; '.join(faults)}"
+        )
     return model.eval()
 
 
 def _check_files(folder: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
     if not folder.is_dir():
         raise StorageError(f"{folder}: no such model folder")
     if not (folder / WEIGHTS).exists():
@@ -76,17 +85,34 @@ def _check_files(folder: Path) -> None:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise StorageError(f"{folder}: {name} is missing; a model folder has {CONFIG} and {WEIGHTS}")
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"{folder / WEIGHTS} is no safetensors file, or it was cut short: {_first_line(error)}"
+        ) from error
 
 
-def _check_architecture(folder: Path) -> None:
-    from transformers import CONFIG_MAPPING, MODEL_MAPPING
+def _check_architecture(folder: Path) -> str:
+    """The architecture that config.json names, which must be one of those registered with transformers by us."""
+    from transformers import CONFIG_MAPPING
 
     try:
         found = json.loads((folder / CONFIG).read_text())["model_type"]
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{folder / CONFIG}: no model configuration: {_first_line(error)}") from error
-    if found not in CONFIG_MAPPING or CONFIG_MAPPING[found] not in MODEL_MAPPING:
-        raise StorageError(f"{folder / CONFIG}: unknown architecture {found!r}; is wavefoundry.models imported?")
+    # What was registered, without the hundreds of networks that transformers brings along.
+    ours = CONFIG_MAPPING._extra_content
+    if found not in ours:
+        allowed = ", ".join(sorted(ours)) or "none, for wavefoundry.models is not imported"
+        raise StorageError(f"{folder / CONFIG}: architecture {found!r}, allowed: {allowed}")
+    return found
+
+
+def _some(names: list[str]) -> str:
+    """The first few names, and how many there are."""
+    return ", ".join(names) if len(names) <= SHOWN else f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, BertConfig, PreTrainedConfig, PreTrainedModel
 
 from storage.checkpoints import load_model, save_model
 from storage.errors import StorageError
@@ -33,6 +33,13 @@ class Toy(PreTrainedModel):
 
     def forward(self, x):
         return self.dropout(self.layer(x))
+
+
+class Trap:
+    """Unpickled, it ends the test."""
+
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was loaded",)
 
 
 AutoConfig.register("storage_test_toy", ToyConfig)
@@ -107,15 +114,46 @@ def test_damaged_config(folder, text):
 def test_unknown_architecture(folder):
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "hologram"}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(StorageError, match="unknown architecture 'hologram'"):
+    with pytest.raises(StorageError, match=r"config\.json: architecture 'hologram', allowed: .*storage_test_toy"):
         load_model(folder)
 
 
-def test_weights_cut_short(folder):
+def test_an_architecture_that_transformers_knows_and_we_do_not(folder):
+    BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1).save_pretrained(folder)
+    with pytest.raises(StorageError, match="architecture 'bert', allowed: "):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -8])
+def test_weights_cut_short(folder, kept):
     weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-8])
-    with pytest.raises(StorageError, match="cannot be loaded"):
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(StorageError, match=r"model\.safetensors is no safetensors file, or it was cut short"):
         load_model(folder)
+
+
+def test_a_pickle_under_the_name_of_safetensors_is_not_unpickled(folder):
+    torch.save({"layer.weight": Trap()}, folder / "model.safetensors")
+    with pytest.raises(StorageError, match="is no safetensors file"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("width", [-3, "wide", None])
+def test_numbers_that_make_no_network(folder, width):
+    config = json.loads((folder / "config.json").read_text()) | {"width": width}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(StorageError, match="seed_0: cannot be loaded as storage_test_toy: "):
+        load_model(folder)
+
+
+def test_weights_of_another_architecture(folder):
+    save_file({f"blocks.{index}": torch.zeros(2) for index in range(9)}, folder / "model.safetensors")
+    with pytest.raises(StorageError) as error:
+        load_model(folder)
+    assert str(error.value) == (
+        f"{folder}/model.safetensors does not hold the weights of the storage_test_toy in config.json: "
+        "missing tensors: layer.bias, layer.weight, table; unexpected tensors: blocks.0, blocks.1, blocks.2, blocks.3 and 5 more"
+    )
 
 
 def change(folder, edit):
