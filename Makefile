@@ -31,19 +31,9 @@ test: environment
 	ruff check .
 	python -m pytest
 
-# Prefect and MLflow on this machine only, with their databases in this folder; one Ctrl-C ends both.
+# Prefect, MLflow and the flow's deployments on this machine only, their databases in this folder; Ctrl-C ends all.
 ui: environment
-	@mkdir -p .prefect && python -c "from storage.tracking import client; client()"
-	@echo "Prefect: http://127.0.0.1:$(PREFECT_PORT)   (runs: PREFECT_API_URL=http://127.0.0.1:$(PREFECT_PORT)/api .venv/bin/python -m flows.pipeline)"
-	@echo "MLflow:  http://127.0.0.1:$(MLFLOW_PORT)"
-	@echo "Ctrl-C ends both."
-	@trap 'trap - INT TERM; kill $$prefect $$mlflow 2>/dev/null || true; wait; exit 0' INT TERM; \
-	prefect server start --host 127.0.0.1 --port $(PREFECT_PORT) >.prefect/server.log 2>&1 & prefect=$$!; \
-	mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
-	  --backend-store-uri "sqlite:///$(CURDIR)/.mlflow/mlflow.db" \
-	  --artifacts-destination "$(CURDIR)/.mlflow/artifacts" >.mlflow/server.log 2>&1 & mlflow=$$!; \
-	wait -n || true; kill $$prefect $$mlflow 2>/dev/null || true; wait; \
-	echo "a server ended; its last lines:"; tail -n 5 .prefect/server.log .mlflow/server.log; exit 1
+	@PREFECT_PORT=$(PREFECT_PORT) MLFLOW_PORT=$(MLFLOW_PORT) python -m flows.ui
 
 environment: $(COMPLETE)
 	@test -e .git || dvc config --local core.no_scm true

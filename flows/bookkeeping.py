@@ -13,6 +13,7 @@ No entry is lost: dvc.lock is read, changed and replaced by this process alone, 
 other DVC command needs for writing it.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -47,6 +48,19 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What is not as dvc.lock has it.
+
+    causes: of every stage whose own inputs, command or outputs are others, what is; affected: these stages and all that
+    depend on them, in the order of `dvc repro`; inputs: a digest of all that no stage makes (files, code, parameters).
+    """
+
+    causes: dict[str, tuple[str, ...]]
+    affected: tuple[str, ...]
+    inputs: str
+
+
+@dataclass(frozen=True)
 class Work:
     """What must be run for a stage."""
 
@@ -55,26 +69,44 @@ class Work:
     environment: dict[str, str]
 
 
-def plan(targets: Sequence[str] = ()) -> list[Node]:
+def plan(targets: Sequence[str] = (), force: Sequence[str] = ()) -> list[Node]:
     """The stages of the targets and all that they depend on, in the order of `dvc repro`; no target: all stages.
 
     Args:
         targets: as for `dvc repro`: stages or groups of stages ("csi@munich", "csi").
+        force: as for `bookkeeping`; only checked.
 
     Raises:
         UnknownTargetError: DVC knows no such target, or dvc.yaml is not valid.
     """
     with _open_repo() as (repo, moment), moment():
-        return _nodes(*_collect(repo, targets))
+        nodes = _nodes(*_collect(repo, targets))
+        _forced(repo, nodes, force)
+        return nodes
+
+
+def changes() -> Changes:
+    """What a run of all stages would find changed; everything in dvc.lock being up to date, nothing.
+
+    Raises:
+        UnknownTargetError: dvc.yaml is not valid.
+    """
+    with _open_repo() as (repo, moment), moment():
+        stages, graph = _collect(repo, ())
+        causes = {stage.addressing: found for stage in stages if (found := _causes(stage))}
+        return Changes(causes, _followers(_nodes(stages, graph), set(causes)), _inputs(stages))
 
 
 @contextmanager
-def bookkeeping(targets: Sequence[str], log: Callable[[str], None]) -> Iterator["Bookkeeping"]:
+def bookkeeping(
+    targets: Sequence[str], log: Callable[[str], None], force: Sequence[str] = ()
+) -> Iterator["Bookkeeping"]:
     """The bookkeeping of one run; waits until nobody else writes the outputs of its stages.
 
     Args:
         targets: as for `plan`.
         log: told, once, why the run has to wait.
+        force: stages or groups of stages that run, and with them all that depends on them, though they be up to date.
 
     Raises:
         UnknownTargetError: as for `plan`.
@@ -91,7 +123,9 @@ def bookkeeping(targets: Sequence[str], log: Callable[[str], None]) -> Iterator[
                 reservation = _reservation(repo, stages)
                 try:
                     reservation.__enter__()
-                    book = Bookkeeping(repo, moment, stages, _nodes(stages, graph))
+                    nodes = _nodes(stages, graph)
+                    inputs = _inputs(_collect(repo, ())[0])
+                    book = Bookkeeping(repo, moment, stages, nodes, _forced(repo, nodes, force), inputs)
                     break
                 except LockError as error:
                     if reason is None:
@@ -108,8 +142,10 @@ def bookkeeping(targets: Sequence[str], log: Callable[[str], None]) -> Iterator[
 class Bookkeeping:
     """See the top of the file. Stages are those that dvc.yaml and dvc.lock describe when the run begins."""
 
-    def __init__(self, repo, moment, stages: list, nodes: list[Node]):
+    def __init__(self, repo, moment, stages: list, nodes: list[Node], forced: set[str], inputs: str):
         self.nodes = nodes
+        self.inputs = inputs  # as Changes.inputs
+        self._forced = forced
         self._repo = repo
         self._moment = moment
         self._one_by_one = threading.Lock()
@@ -130,7 +166,7 @@ class Bookkeeping:
 
         stage = self._stages[name]
         with self._one_by_one:
-            if not _changed(stage):
+            if name not in self._forced and not _changed(stage):
                 return None
             if stage.frozen or not stage.cmd:
                 with self._moment():
@@ -139,6 +175,8 @@ class Bookkeeping:
             with self._moment():  # nobody is looking at the outputs while they go
                 stage.remove_outs(ignore_remove=False, force=False)
             try:
+                if name in self._forced:
+                    raise RunCacheNotFoundError(stage)
                 self._repo.stage_cache.restore(stage)
                 return _work(stage, [])
             except RunCacheNotFoundError:
@@ -169,6 +207,15 @@ class Bookkeeping:
                 else:
                     stage.dump(update_pipeline=False)
             context.track_file(stage.dvcfile.relpath)
+
+    def discard(self, name: str) -> None:
+        """Remove what a stage that did not come to its end has left of its outputs."""
+        with self._one_by_one, self._moment():
+            self._stages[name].remove_outs(ignore_remove=False, force=False)
+
+    def outputs(self, name: str, metrics: bool = False) -> list[Path]:
+        """Files and folders that a stage writes; only its metrics."""
+        return [Path(out.fs_path) for out in self._stages[name].outs if out.is_metric or not metrics]
 
     def finish(self) -> None:
         """All stages are up to date."""
@@ -275,6 +322,54 @@ def _nodes(stages: list, graph) -> list[Node]:
         )
         for stage in stages
     ]
+
+
+def _followers(nodes: list[Node], names: set[str]) -> tuple[str, ...]:
+    """Those of the stages and all that depend on them, in order."""
+    found = set(names)
+    for node in nodes:
+        if found.intersection(node.dependencies):
+            found.add(node.name)
+    return tuple(node.name for node in nodes if node.name in found)
+
+
+def _forced(repo, nodes: list[Node], force: Sequence[str]) -> set[str]:
+    asked = {stage.addressing for stage in _collect(repo, force)[0]} if force else set()
+    # DVC adds what these depend on, which is not meant.
+    named = {name for name in asked if name in force or name.partition("@")[0] in force}
+    return set(_followers(nodes, named & {node.name for node in nodes}))
+
+
+def _causes(stage) -> tuple[str, ...]:
+    """Why a stage is not up to date by itself, as `dvc status` has it."""
+    found = []
+    if stage.changed_stage():
+        found.append("command: changed or never run")
+    if not stage.frozen:
+        for dependency in stage.deps:
+            for path, what in dependency.status().items():
+                # Of parameters: by key.
+                keys = what.items() if isinstance(what, dict) else [("", what)]
+                found += [f"{path} {key} {word}".replace("  ", " ") for key, word in keys]
+    found += [f"{path} {what}" for out in stage.outs for path, what in out.status().items()]
+    return tuple(found)
+
+
+def _inputs(stages: list) -> str:
+    made = [out.fs_path for stage in stages for out in stage.outs]
+    found = {}
+    for stage in stages:
+        found[stage.addressing] = str(stage.cmd)
+        for dependency in stage.deps:
+            path = dependency.fs_path
+            if not any(_nested(path, other) or _nested(other, path) for other in made):
+                key = f"{stage.addressing} {path}"
+                found[key] = str(dependency.get_hash().value) if dependency.exists else "missing"
+    return hashlib.md5(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def _nested(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + os.sep)
 
 
 def _reservation(repo, stages: list):

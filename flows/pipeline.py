@@ -3,17 +3,23 @@
 One task for each DVC stage, with DVC's own dependencies; independent stages run at the same time, as processes on this
 machine. dvc.lock ends up as after `dvc repro`. A stage that is up to date ends as "Cached" without starting a process.
 Of the stages whose `meta` in dvc.yaml has the same `one_at_a_time` (training), one runs at a time.
-When a stage fails, what depends on it does not run, other branches do; the next run continues from there. Nothing is
-tried a second time: stages are deterministic. Without PREFECT_API_URL a temporary server on this machine is used.
+When a stage fails, what depends on it does not run, other branches do; the next run continues from there. A stage that
+was killed (no memory left, a lost machine) is tried once more; one that ended by itself is not: stages are
+deterministic. One run at a time: a second one waits. Without PREFECT_API_URL a temporary server on this machine is
+used.
 """
 
 import argparse
 import os
+import re
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from queue import SimpleQueue
+from typing import Literal
 
 # Prefect reads it while it is imported.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -24,67 +30,172 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from flows.bookkeeping import Bookkeeping, UnknownTargetError, bookkeeping, plan
-from flows.processes import Processes, end_with_this_process
+from flows.processes import Processes, StoppedError, end_with_this_process
+from flows.records import MLflowParent, tag_run
+from flows.results import metrics_tables, stage_page
+from flows.server import ServerError, check_server
+from flows.workspace import name_of, workspace
+from stages.study import compose
+from wavefoundry.errors import InputError
 
 # Stages that run at the same time.
 PARALLEL = 2
 # Lines of a failed stage that its error quotes.
 QUOTED_LINES = 20
+# From the death of a killed stage to its second try [s].
+PAUSE = 10
+# The name of a task's state whose process was killed by a signal.
+KILLED = "Killed"
+# What a stage prints when its MLflow run can be seen somewhere.
+MLFLOW_LINE = re.compile(r"MLflow run: (https?://\S+)")
+# Held by the run that is under way.
+LOCK = ".dvc/tmp/flow.lock"
+STUDIES = Path(__file__).parents[1] / "studies"
+Study = Literal[*sorted(path.stem for path in STUDIES.glob("*.yaml"))]
 
 
-@task(task_run_name="{stage}", cache_policy=NO_CACHE)
-def run_stage(stage: str, book: Bookkeeping, processes: Processes) -> State:
+def _was_killed(task, run, state: State) -> bool:
+    return state.name == KILLED
+
+
+@task(
+    task_run_name="{stage}", cache_policy=NO_CACHE, retries=1, retry_delay_seconds=PAUSE, retry_condition_fn=_was_killed
+)
+def run_stage(stage: str, book: Bookkeeping, processes: Processes, parent: MLflowParent) -> State:
     """Bring one stage up to date, its dependencies being so; the message of a failure quotes its last lines."""
     from dvc.exceptions import DvcException
 
     logger = get_run_logger()
     last = deque(maxlen=QUOTED_LINES)
+    mlflow_urls = []
 
     def log(line: str) -> None:
         last.append(line)
+        mlflow_urls.extend(MLFLOW_LINE.findall(line))
         logger.info(line)
 
     try:
         work = book.prepare(stage)
         if work is None:
             return Completed(name="Cached", message=f"{stage} is up to date")
+        environment = work.environment | (parent.environment() if work.commands else {})
         for command in work.commands:
-            if code := processes.run(command, work.folder, work.environment, log):
-                return Failed(message=f"stage {stage} failed with exit code {code}:\n" + "\n".join(last))
+            if code := _run_command(command, work.folder, environment, log, processes, book, stage):
+                name = KILLED if code > 128 else None
+                return Failed(name=name, message=f"stage {stage} failed with exit code {code}:\n" + "\n".join(last))
         book.record(stage)
     except DvcException as error:
         return Failed(message=f"stage {stage} failed: {error}\n" + "\n".join(last))
+    url = mlflow_urls[-1] if mlflow_urls else None
+    _show(stage, lambda: stage_page(book.outputs(stage), book.outputs(stage, metrics=True), url))
     return Completed(message=f"{stage} has run" if work.commands else f"{stage} was in DVC's run cache")
 
 
 @flow(name="wavefoundry", task_runner=ThreadPoolTaskRunner())
-def pipeline(targets: Sequence[str] = (), parallel: PositiveInt = PARALLEL) -> State:
+def pipeline(
+    targets: Sequence[str] = (),
+    parallel: PositiveInt = PARALLEL,
+    force: Sequence[str] = (),
+    study: Study | None = None,
+    scenarios: Sequence[str] = (),
+    seed: NonNegativeInt | None = None,
+) -> State:
     """Bring the targets and all that they depend on up to date.
 
+    With another study, scenarios or seed the run works in a folder of its own (.prefect/runs), with the parameters that
+    come of it: params.yaml, dvc.lock and the results of the project stay as they are.
+
     Args:
-        targets: as for `dvc repro`; none: all stages.
-        parallel: how many stages run at the same time.
+        targets: Stages or groups of stages, such as csi@munich or csi; none: all stages.
+        parallel: How many stages run at the same time.
+        force: Stages or groups of stages that run, and all that depends on them, though they be up to date.
+        study: A file of the folder studies, laid over params.yaml.
+        scenarios: Those of the scenarios that are used; none named: all.
+        seed: Of the data sets, in place of the one in params.yaml.
 
     Returns:
         Failed, with the last lines of every stage that failed, or Completed.
-
-    Raises:
-        UnknownTargetError: DVC knows no such target.
     """
+    logger = get_run_logger()
+    other = bool(study or scenarios or seed is not None)
+    try:
+        # Everything is checked before anything is touched.
+        overlay = STUDIES / f"{study}.yaml" if study else None
+        text = compose(overlay, seed=seed, scenarios=scenarios) if other else None
+        plan(targets, force)
+    except (InputError, UnknownTargetError) as error:
+        return Failed(message=str(error))
     _tie_temporary_server()
-    with bookkeeping(targets, get_run_logger().warning) as book:
-        states = _run(book, parallel)
-        failures = [state for state in states if state.is_failed() or state.is_crashed()]
-        if failures:
-            return Failed(message="\n\n".join(state.message or state.name for state in failures))
-        book.finish()
-    if table := metrics_table():
-        create_markdown_artifact(key="metrics", markdown=table, description="DVC metrics after the run")
+    with _alone(logger.warning):
+        where = workspace(name_of(study, scenarios, seed), text) if other else nullcontext()
+        with where as folder, MLflowParent() as parent, bookkeeping(targets, logger.warning, force) as book:
+            # A run of all stages as the project has them is one that watch.py need not start.
+            tag_run(inputs=None if other or targets else book.inputs)
+            if folder:
+                _show("parameters", lambda: _about(folder, study, scenarios, seed))
+            states = _run(book, parallel, parent)
+            failures = [state for state in states if state.is_failed() or state.is_crashed()]
+            if failures:
+                return Failed(message="\n\n".join(state.message or state.name for state in failures))
+            book.finish()
+            parent.status = "FINISHED"
+            _show("metrics", metrics_tables)
     cached = sum(state.name == "Cached" for state in states)
     return Completed(message=f"stages run: {len(states) - cached}, up to date: {cached}")
+
+
+@contextmanager
+def _alone(log) -> Iterator[None]:
+    """Wait until no other run of this project is under way."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log("waiting for the run before this one")
+        lock.acquire()
+    with lock:
+        lock.release()  # taken twice
+        yield
+
+
+def _run_command(command, folder, environment, log, processes: Processes, book: Bookkeeping, stage: str) -> int:
+    """The exit code of one command of a stage; nothing is left of its outputs if it failed or was stopped."""
+    try:
+        code = processes.run(command, folder, environment, log)
+    except StoppedError:
+        book.discard(stage)
+        raise
+    if code:
+        book.discard(stage)
+    return code
+
+
+def _about(folder: Path, study: str | None, scenarios: Sequence[str], seed: int | None) -> str:
+    name = os.path.relpath(folder)
+    return f"""This run has other parameters than the project and works in a folder of its own, `{folder}`.
+
+| parameter | here |
+|---|---|
+| study | {study or "as in params.yaml"} |
+| scenarios | {", ".join(scenarios) or "as in params.yaml"} |
+| seed | {"as in params.yaml" if seed is None else seed} |
+
+To take its results over into the project: `cp {name}/params.yaml {name}/dvc.lock . && dvc checkout`.
+"""
+
+
+def _show(name: str, make_page: Callable[[], str]) -> None:
+    """A page in the Prefect UI; a stage that is done is no failure because of it."""
+    try:
+        if page := make_page():
+            create_markdown_artifact(key=re.sub("[^a-z0-9]+", "-", name.lower()), markdown=page, description=name)
+    except Exception as error:
+        get_run_logger().warning("the page of %s could not be stored: %s", name, error)
 
 
 @cache
@@ -97,7 +208,7 @@ def _tie_temporary_server() -> None:
             end_with_this_process(child.pid)
 
 
-def _run(book: Bookkeeping, parallel: int) -> list[State]:
+def _run(book: Bookkeeping, parallel: int, parent: MLflowParent) -> list[State]:
     """Final states of all stages; a task is submitted when its dependencies are done and there is room for it."""
     processes = Processes()
     futures: dict[str, PrefectFuture] = {}
@@ -109,13 +220,17 @@ def _run(book: Bookkeeping, parallel: int) -> list[State]:
                 done = futures.keys() - running.keys()
                 if len(running) < parallel and node.one_at_a_time not in busy and done.issuperset(node.dependencies):
                     future = run_stage.submit(
-                        node.name, book, processes, wait_for=[futures[name] for name in node.dependencies]
+                        node.name, book, processes, parent, wait_for=[futures[name] for name in node.dependencies]
                     )
                     futures[node.name] = future
                     running[node.name] = node
                     waiting.remove(node)
                     future.add_done_callback(lambda _, name=node.name: ended.put(name))
             running.pop(ended.get())
+    except Exception:
+        # Prefect does not go on, such as without its server: stages under way are completed and recorded.
+        wait(list(futures.values()))
+        raise
     except BaseException:
         # A cancelled run leaves no stage behind.
         processes.stop()
@@ -123,32 +238,6 @@ def _run(book: Bookkeeping, parallel: int) -> list[State]:
         raise
     wait(list(futures.values()))  # of a future that was not waited for, the server tells an older state
     return [futures[node.name].state for node in book.nodes]
-
-
-def metrics_table() -> str:
-    """DVC's metrics as one Markdown table a file; the first key of a metric names the row, the rest the column."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
-        files = repo.metrics.show().get("", {}).get("data", {})
-    tables = []
-    for name, content in files.items():
-        rows = {key: _flat(value) for key, value in content.get("data", {}).items()}
-        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        lines = [f"| {name} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-        lines += [f"| {key} | {' | '.join(str(row.get(c, '')) for c in columns)} |" for key, row in rows.items()]
-        tables.append("\n".join(lines))
-    return "\n\n".join(tables)
-
-
-def _flat(value, prefix: str = "") -> dict[str, object]:
-    if not isinstance(value, dict):
-        return {prefix or "value": value}
-    return {
-        column: number
-        for key, part in value.items()
-        for column, number in _flat(part, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
 
 
 def main() -> None:
@@ -162,7 +251,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         plan(arguments.targets)  # a mistyped target is told before a server starts
-    except UnknownTargetError as error:
+        check_server()
+    except (UnknownTargetError, ServerError) as error:
         sys.exit(str(error))
     state = pipeline(arguments.targets, arguments.parallel, return_state=True)
     if not state.is_completed():

@@ -15,7 +15,7 @@ LEASH = Path(__file__).with_name("leash.py")
 # A progress bar that redraws itself is passed on this often [s].
 PROGRESS_INTERVAL = 10.0
 # From asking a process to end to killing it [s].
-GRACE = 5.0
+GRACE = 10.0
 
 
 class StoppedError(Exception):
@@ -44,7 +44,7 @@ class Processes:
             Its exit code, 128 + the signal's number if it was killed.
 
         Raises:
-            StoppedError: `stop` was called before.
+            StoppedError: `stop` was called.
         """
         with self._lock:
             if self._stopped:
@@ -62,6 +62,8 @@ class Processes:
             for line in readable_lines(io.TextIOWrapper(process.stdout, errors="replace", newline="")):
                 log(line)
             end.join()
+        if process.returncode and self._stopped:
+            raise StoppedError
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
     def _end(self, process: subprocess.Popen) -> None:
@@ -74,16 +76,19 @@ class Processes:
             del self._running[process]
 
     def stop(self) -> None:
-        """End all commands and start no more; those that do not end within GRACE seconds are killed."""
+        """End all commands and start no more; those that do not end within GRACE seconds are killed.
+
+        They are asked as by Ctrl-C: a stage then removes its outputs and closes its record.
+        """
         deadline = time.monotonic() + GRACE
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in (signal.SIGINT, signal.SIGKILL):
             with self._lock:
                 self._stopped = True
                 ends = list(self._running.values())
                 for process in self._running:
                     os.killpg(process.pid, number)
             for end in ends:
-                end.join(max(0.0, deadline - time.monotonic()) if number == signal.SIGTERM else None)
+                end.join(max(0.0, deadline - time.monotonic()) if number == signal.SIGINT else None)
 
 
 def end_with_this_process(pid: int) -> None:

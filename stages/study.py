@@ -10,6 +10,7 @@ import argparse
 import copy
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -41,15 +42,58 @@ def apply(study: Path, params: Path = PATH) -> None:
     Raises:
         InputError: a file is missing or no YAML mapping, or the result is no valid parameter file.
     """
+    text = compose(study, params)
+    partial = params.with_name(f".{params.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, params)
+
+
+def compose(
+    study: Path | None = None, params: Path = PATH, *, seed: int | None = None, scenarios: Sequence[str] = ()
+) -> str:
+    """The text of the file `params` with the file `study` merged into it, checked; no file is changed.
+
+    Args:
+        study: the overlay, None: none.
+        params: the file.
+        seed: takes the place of the seed.
+        scenarios: those that stay, none named: all; the others leave the lists `held_out` of the models, too, and
+            the downstream tasks are left out with their data.
+
+    Raises:
+        InputError: as `apply`, or a scenario is unknown.
+    """
     yaml = _yaml()
     merged = _load(yaml, params)
-    merge(merged, _load_study(yaml, study))
+    if study is not None:
+        merge(merged, _load_study(yaml, study))
+    if seed is not None:
+        merged["seed"] = seed
+    if scenarios:
+        _keep(merged, scenarios)
     text = io.StringIO()
     yaml.dump(merged, text)
-    parse(text.getvalue(), f"{params} with {study}")
-    partial = params.with_name(f".{params.name}.partial")
-    partial.write_text(text.getvalue())
-    os.replace(partial, params)
+    parse(text.getvalue(), f"{params} with {study}" if study else str(params))
+    return text.getvalue()
+
+
+def _keep(content: CommentedMap, scenarios: Sequence[str]) -> None:
+    found = list(content.get("scenarios") or {})
+    unknown = [name for name in scenarios if name not in found]
+    if unknown:
+        raise InputError(f"scenarios: there is no scenario {unknown[0]!r}, found: {', '.join(found)}")
+    for name in found:
+        if name not in scenarios:
+            del content["scenarios"][name]
+    gone = set(found) - set(scenarios)
+    for group in ("pretrain", "teach"):
+        for section in (content.get(group) or {}).values():
+            if held_out := section.get("held_out"):
+                section["held_out"] = [name for name in held_out if name not in gone]
+    downstream = content["evaluate"].get("downstream")
+    if downstream and gone & {downstream["channels"], downstream["beams"]}:
+        # Its tasks need both of their data sets.
+        del content["evaluate"]["downstream"]
 
 
 class _Representer(RoundTripRepresenter):

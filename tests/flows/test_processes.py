@@ -57,8 +57,8 @@ def test_what_a_command_leaves_behind_ends_with_it(tmp_path):
 def test_stop_asks_first_and_then_kills(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "GRACE", 1.0)
     processes = Processes()
-    polite = "trap 'echo bye > bye; exit 0' TERM; echo $$ > polite; while :; do sleep 0.05; done"
-    stubborn = "trap '' TERM; echo $$ > stubborn; while :; do sleep 0.05; done"
+    polite = "trap 'echo bye > bye; exit 0' INT; echo $$ > polite; while :; do sleep 0.05; done"
+    stubborn = "trap '' INT; echo $$ > stubborn; while :; do sleep 0.05; done"
     threads = [threading.Thread(target=shell, args=(processes, script, tmp_path)) for script in (polite, stubborn)]
     for thread in threads:
         thread.start()

@@ -1,0 +1,62 @@
+"""Where a pipeline run is written down besides dvc.lock: tags of the Prefect run, a parent run in MLflow."""
+
+import subprocess
+from threading import Lock
+
+from prefect import get_client
+from prefect.context import FlowRunContext
+
+from storage import tracking
+
+# Tags of a run of all that had changed: this one, and one that begins so and names its inputs by their digest.
+WHOLE = "whole"
+INPUTS = "inputs:"
+
+
+def tag_run(inputs: str | None) -> None:
+    """Tag the Prefect run that is under way with branch and commit, and with the digest of its inputs."""
+    run = FlowRunContext.get().flow_run
+    tags = set(run.tags) | {f"{word}:{text}" for word, text in git().items()}
+    if inputs:
+        tags = {tag for tag in tags if not tag.startswith(INPUTS)} | {WHOLE, INPUTS + inputs}
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(run.id, tags=tags)
+
+
+def git() -> dict[str, str]:
+    """Branch and commit that are checked out; empty outside a git repository."""
+    found = {}
+    for word, arguments in {"branch": ["--abbrev-ref", "HEAD"], "commit": ["--short", "HEAD"]}.items():
+        try:
+            result = subprocess.run(["git", "rev-parse", *arguments], capture_output=True, text=True)
+        except OSError:
+            return {}
+        if result.returncode == 0:
+            found[word] = result.stdout.strip()
+    return found
+
+
+class MLflowParent:
+    """The MLflow run above those of the stages, made when the first stage runs: a run with nothing to do makes none."""
+
+    def __init__(self):
+        self.status = "FAILED"
+        self._run = FlowRunContext.get().flow_run
+        self._lock = Lock()
+        self._id: str | None = None
+
+    def environment(self) -> dict[str, str]:
+        """What a stage's process needs to put its own run below this one."""
+        with self._lock:
+            if self._id is None:
+                tags = {"prefect.flow_run": str(self._run.id)} | git()
+                self._id = tracking.open_parent(self._run.name, tags) if hasattr(tracking, "open_parent") else ""
+            return {"MLFLOW_PARENT_RUN_ID": self._id} if self._id else {}
+
+    def __enter__(self) -> "MLflowParent":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if self._id:
+            killed = error is not None and not isinstance(error, Exception)
+            tracking.close_parent(self._id, "KILLED" if killed else self.status)

@@ -1,0 +1,66 @@
+"""Deployments of the flow, to be started from the Prefect UI: `python -m flows.serve` (make ui does it).
+
+full: all stages that are not up to date. retrain: trainings, and what follows, though they be up to date.
+evaluate: evaluation, report and registry. changes: looks for changes and starts what they touch (flows/watch.py).
+"""
+
+import sys
+from datetime import timedelta
+
+from prefect import serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.settings import PREFECT_API_URL
+
+from flows.pipeline import pipeline
+from flows.server import ServerError, check_server
+from flows.watch import watch
+
+TRAININGS = ("pretrain", "teach", "distill")
+EVALUATION = ("evaluate", "report", "register")
+# From one look for changes to the next one.
+INTERVAL = timedelta(minutes=1)
+# How often the server is asked for runs that somebody has started [s].
+POLL = 3
+
+
+def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
+    """What is served; every run is a process of its own, which reads the code anew."""
+    entry = {"entrypoint_type": EntrypointType.MODULE_PATH}
+    return [
+        pipeline.to_deployment("full", description="All stages that are not up to date.", **entry),
+        pipeline.to_deployment(
+            "retrain",
+            parameters={"force": list(TRAININGS)},
+            description="The trainings and what follows, although nothing has changed.",
+            **entry,
+        ),
+        pipeline.to_deployment(
+            "evaluate",
+            parameters={"targets": list(EVALUATION)},
+            description="Evaluation, report and registry, and what they need.",
+            **entry,
+        ),
+        watch.to_deployment(
+            "changes",
+            interval=interval,
+            # A look that takes longer than the interval is not followed by a queue of others.
+            concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+            description="Looks for changed files, parameters and code, and starts what they touch.",
+            **entry,
+        ),
+    ]
+
+
+def main() -> None:
+    try:
+        if not PREFECT_API_URL.value():
+            raise ServerError("PREFECT_API_URL is not set: deployments need a server that stays; make ui starts one")
+        check_server()
+    except ServerError as error:
+        sys.exit(str(error))
+    serve(*deployments(), query_seconds=POLL, print_starting_message=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""`make ui`: Prefect, MLflow and the deployments on this machine, until Ctrl-C.
+
+Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000) in the environment; nothing listens beyond 127.0.0.1.
+"""
+
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from flows.processes import Processes, StoppedError
+
+HOST = "127.0.0.1"
+PORTS = {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000}
+# A server must answer within [s].
+PATIENCE = 180.0
+# Lines that are shown of a server that ended.
+QUOTED_LINES = 8
+
+
+class UiError(Exception):
+    """What is in the way, in one line."""
+
+
+def free_port(variable: str) -> int:
+    """The port that the environment variable names, or its default.
+
+    Raises:
+        UiError: it is no port, or somebody uses it.
+    """
+    text = os.environ.get(variable) or str(PORTS[variable])
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise UiError(f"{variable} must be a port from 1 to 65535, found {text!r}")
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((HOST, int(text)))
+        except OSError as error:
+            raise UiError(f"port {text} cannot be used ({error.strerror}); name another one: {variable}=...") from None
+    return int(text)
+
+
+class Servers:
+    """Programs that run until they are stopped, each with a log file."""
+
+    def __init__(self):
+        self._processes = Processes()
+        self._threads: list[Thread] = []
+        self._ended: SimpleQueue[str] = SimpleQueue()
+        self._last: dict[str, deque[str]] = {}
+
+    def start(self, name: str, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        last = self._last[name] = deque(maxlen=QUOTED_LINES)
+
+        def run() -> None:
+            with open(log, "w") as file, suppress(StoppedError):
+                self._processes.run(
+                    command,
+                    str(Path.cwd()),
+                    environment,
+                    lambda line: (last.append(line), print(line, file=file, flush=True)),
+                )
+            self._ended.put(name)
+
+        log.parent.mkdir(exist_ok=True)
+        self._threads.append(Thread(target=run))
+        self._threads[-1].start()
+
+    def wait_for(self, name: str, address: str) -> None:
+        """Wait until an address answers.
+
+        Raises:
+            UiError: a server ended, or it took too long.
+        """
+        import httpx
+
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with suppress(httpx.HTTPError):
+                if httpx.get(address, timeout=5.0).is_success:
+                    return
+            self.check(0.3)
+            if time.monotonic() > deadline:
+                raise UiError(f"{name} does not answer at {address} after {PATIENCE:g} s")
+
+    def check(self, seconds: float | None) -> None:
+        """Wait so long, None: for ever.
+
+        Raises:
+            UiError: a server ended.
+        """
+        with suppress(Empty):
+            name = self._ended.get(timeout=seconds)
+            raise UiError("\n".join([f"{name} ended; its last lines:", *self._last[name]]))
+
+    def stop(self) -> None:
+        self._processes.stop()
+        for thread in self._threads:
+            thread.join()
+
+
+def main() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Also where the shell that started this one ignores Ctrl-C for its children.
+        signal.signal(number, signal.default_int_handler)
+    servers = Servers()
+    try:
+        _run(servers)
+    except UiError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("ending ...", flush=True)
+    finally:
+        servers.stop()
+
+
+def _run(servers: Servers) -> None:
+    prefect, mlflow = free_port("PREFECT_PORT"), free_port("MLFLOW_PORT")
+    if prefect == mlflow:
+        raise UiError(f"PREFECT_PORT and MLFLOW_PORT are both {prefect}")
+    addresses = {"Prefect": f"http://{HOST}:{prefect}", "MLflow": f"http://{HOST}:{mlflow}"}
+    environment = os.environ | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PREFECT_API_URL": f"{addresses['Prefect']}/api",
+        # Where a stage's run can be looked at.
+        "MLFLOW_UI_URL": addresses["MLflow"],
+    }
+    servers.start(
+        "Prefect",
+        ["prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
+        environment,
+        Path(".prefect/server.log"),
+    )
+    folder = Path(".mlflow").absolute()
+    # Its database is made by the stages' own code, whichever of them comes first.
+    folder = Path(".mlflow").absolute()
+    command = ["python -c 'from storage.tracking import client; client()' && exec mlflow server", "--host", HOST]
+    command += ["--port", str(mlflow), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", f"{folder}/artifacts"]
+    servers.start("MLflow", ["sh", "-c", f"{command[0]} {shlex.join(command[1:])}"], environment, folder / "server.log")
+    servers.wait_for("Prefect", f"{addresses['Prefect']}/api/health")
+    servers.start("the deployments", [sys.executable, "-m", "flows.serve"], environment, Path(".prefect/serve.log"))
+    servers.wait_for("MLflow", f"{addresses['MLflow']}/health")
+    for name, address in addresses.items():
+        print(f"{name + ':':9}{address}", flush=True)
+    print("Runs: Deployments in Prefect. Ctrl-C ends all.", flush=True)
+    servers.check(None)
+
+
+if __name__ == "__main__":
+    main()

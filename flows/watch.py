@@ -1,0 +1,91 @@
+"""Looks for changes of what the stages read and starts a run of the stages that these touch.
+
+Served as a deployment that Prefect runs at an interval (flows/serve.py). What has changed is what `dvc status` says:
+files of imported data sets, parameters, code, a new commit that brings any of them. The same inputs are tried once: a
+run that failed or was cancelled is not started again until something changes.
+"""
+
+import time
+
+from prefect import flow, get_client, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments import run_deployment
+from prefect.states import Completed, Failed, State
+
+from flows.bookkeeping import Changes, UnknownTargetError, changes
+from flows.pipeline import LOCK
+from flows.records import INPUTS, WHOLE, git
+
+DEPLOYMENT = "wavefoundry/full"
+# Nothing must change for so long before a run is started [s]: a copy under way, two edits in a row give one run.
+QUIET = 5.0
+
+
+@flow(name="watch")
+def watch() -> State:
+    """Start a run of what changes touch, unless one is under way or nothing has changed."""
+    from dvc.exceptions import DvcException
+
+    if _is_under_way():
+        return Completed(name="Skipped", message="a run is under way")
+    try:
+        found = _settled()
+    except (UnknownTargetError, DvcException) as error:
+        return Failed(message=f"what the stages read cannot be told: {error}")
+    if not found.affected:
+        return Completed(message="nothing has changed")
+    last = _last_run()
+    if last and INPUTS + found.inputs in last.tags:
+        return Completed(
+            name="Skipped",
+            message=f"run {last.name} had the same inputs and is {last.state_name}; start one by hand to try again",
+        )
+    create_markdown_artifact(key="changes", markdown=_page(found), description="What has changed")
+    run = run_deployment(
+        DEPLOYMENT,
+        parameters={"targets": list(found.affected)},
+        tags=[WHOLE, INPUTS + found.inputs],
+        timeout=0,
+        as_subflow=False,
+    )
+    get_run_logger().info("changed: %s", "; ".join(f"{stage}: {', '.join(c)}" for stage, c in found.causes.items()))
+    return Completed(message=f"started {run.name}: {len(found.affected)} stages: {', '.join(found.affected)}")
+
+
+def _is_under_way() -> bool:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _settled() -> Changes:
+    """What has changed, as soon as it does not change any more."""
+    found = changes()
+    while found.affected:
+        time.sleep(QUIET)
+        before, found = found, changes()
+        if found == before:
+            break
+    return found
+
+
+def _last_run() -> FlowRun | None:
+    """The newest run of all that had changed, by whomever it was started."""
+    wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[WHOLE]))
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
+    return runs[0] if runs else None
+
+
+def _page(found: Changes) -> str:
+    where = ", ".join(f"{word} {text}" for word, text in git().items())
+    rows = [f"| {stage} | {'<br>'.join(causes)} |" for stage, causes in found.causes.items()]
+    touched = f"Touched, {len(found.affected)} stages: {', '.join(found.affected)}"
+    return "\n".join([where, "", "| stage | what has changed |", "|---|---|", *rows, "", touched])
