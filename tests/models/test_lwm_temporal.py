@@ -145,6 +145,15 @@ def test_too_many_tokens_and_patches_that_do_not_divide_are_refused():
         predictor().predict(maps(1, 4, 7, 16), "time", 2)
 
 
+def test_windows_larger_than_the_grid_are_refused():
+    csi = maps(1, 3, 8, 16)  # 4 x 2 tokens
+    for name in ("same_frame_window", "temporal_spatial_window"):
+        seen = [embedder(**{name: window}).embed(csi).patches for window in (2, 4)]
+        assert all(part.isfinite().all() for part in seen)
+        with pytest.raises(InputError, match=rf"{name} is 5, larger than a grid of 4 x 2 .* allowed: 0 \.\.\. 4"):
+            embedder(**{name: 5}).embed(csi)
+
+
 OPTIONS = [
     {"class_token": class_token, "positions": positions, "phase_mode": phase_mode}
     for class_token in (False, True)
@@ -288,7 +297,7 @@ def test_options_that_do_not_fit_are_refused(options, message):
 def test_learned_positions_refuse_longer_axes():
     model = embedder(positions="learned", max_seq_len=10**6)
     with pytest.raises(InputError, match="512 per axis"):
-        model.embed(maps(1, 600, 2, 8))
+        model.embed(maps(1, 600, 4, 16))
 
 
 def test_one_seed_one_loss_with_every_option():

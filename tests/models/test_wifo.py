@@ -218,6 +218,8 @@ def test_sizes_that_do_not_fit_are_named():
         model.predict(noise(1, 3, 4, 4), "time", 2)
     with pytest.raises(InputError, match="5 entries along subcarrier"):
         model.embed(noise(1, 4, 5))
+    with pytest.raises(InputError, match="heads is 5, it must divide hidden_size 32"):
+        small(heads=5)
     with pytest.raises(InputError, match="single patch"):
         model(noise(1, 2, 4, 2), seeded())
     with pytest.raises(InputError, match="axis is 'antenna'"):

@@ -152,7 +152,8 @@ def test_weights_of_another_architecture(folder):
         load_model(folder)
     assert str(error.value) == (
         f"{folder}/model.safetensors does not hold the weights of the storage_test_toy in config.json: "
-        "missing tensors: layer.bias, layer.weight, table; unexpected tensors: blocks.0, blocks.1, blocks.2, blocks.3 and 5 more"
+        "missing tensors: layer.bias, layer.weight, table; "
+        "unexpected tensors: blocks.0, blocks.1, blocks.2, blocks.3 and 5 more"
     )
 
 

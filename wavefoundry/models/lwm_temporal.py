@@ -281,7 +281,8 @@ class LWMTemporalNetwork(PreTrainedModel):
             with tokens in the order time, angle, delay; class_token is None where the network has none.
 
         Raises:
-            InputError: the array does not fit, patches do not divide the grid, or more tokens than max_seq_len.
+            InputError: the array does not fit, patches do not divide the grid, there are more tokens than max_seq_len,
+                or windows are larger than the grid.
         """
         kept = max(1, round(csi.shape[-1] * self.config.keep_percentage))
         scale = rms_scale(csi)
@@ -294,7 +295,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         """Embeddings (batch, token, embed_dim) of tokens (batch, token, feature); where mask is True they count as 0.
 
         Raises:
-            InputError: more tokens than max_seq_len.
+            InputError: more tokens than max_seq_len, or windows larger than the grid.
         """
         return self._encode(tokens, mask, grid)[1]
 
@@ -308,6 +309,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         the amplitude (batch, token, 1) of the angle-delay position that each of these belongs to."""
         if tokens.shape[1] > self.config.max_seq_len:
             raise InputError(f"{tokens.shape[1]} tokens, allowed: max_seq_len {self.config.max_seq_len}")
+        _check_windows(self.config, grid)
         mask = mask.to(tokens.device)
         tokens = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
         energy = tokens.square().mean(dim=-1)
@@ -355,6 +357,18 @@ def _check(config: LWMTemporalConfig) -> None:
     for name, allowed in (("positions", POSITIONS), ("phase_mode", PHASE_MODES)):
         if getattr(config, name) not in allowed:
             raise InputError(f"{name} is {getattr(config, name)!r}, allowed: {', '.join(allowed)}")
+
+
+def _check_windows(config: LWMTemporalConfig, grid: tuple[int, int, int]) -> None:
+    """A window may be longer than one axis, but not than both: nothing of the grid could lie out there."""
+    largest = max(grid[1:])
+    for name in ("same_frame_window", "temporal_spatial_window"):
+        window = getattr(config, name)
+        if window > largest:
+            raise InputError(
+                f"{name} is {window}, larger than a grid of {grid[1]} x {grid[2]} (angle, delay) tokens; allowed: "
+                f"0 ... {largest}"
+            )
 
 
 def masked_nmse(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -487,7 +501,8 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             complex (batch, horizon, antenna, subcarrier) or (batch, time, antenna, horizon).
 
         Raises:
-            InputError: patches do not divide the grid, or there are more tokens than max_seq_len.
+            InputError: patches do not divide the grid, there are more tokens than max_seq_len, or windows are larger
+                than the grid.
         """
         subcarriers = known.shape[3] + (horizon if axis == "frequency" else 0)
         kept = max(1, round(subcarriers * self.config.keep_percentage))

@@ -139,6 +139,8 @@ class WiFo(PreTrainedModel):
 
     def __init__(self, config: WiFoConfig):
         super().__init__(config)
+        if config.hidden_size % config.heads:
+            raise InputError(f"heads is {config.heads}, it must divide hidden_size {config.hidden_size}")
         values = 2 * math.prod(config.patch_size)
         self.embedding = nn.Conv3d(2, config.hidden_size, tuple(config.patch_size), stride=tuple(config.patch_size))
         self.encoder = Stack(config, config.encoder_depth)
