@@ -317,7 +317,9 @@ class EvaluateDownstream(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.choice_fraction not in self.label_fractions:
-            raise ValueError(f"choice_fraction {self.choice_fraction} is none of label_fractions {self.label_fractions}")
+            raise ValueError(
+                f"choice_fraction {self.choice_fraction} is none of label_fractions {self.label_fractions}"
+            )
         if self.tuning is not None and self.tuning.patch_size not in self.patch_sizes:
             raise ValueError(f"tuning.patch_size is {self.tuning.patch_size}, allowed: {self.patch_sizes}")
         return self
@@ -338,3 +340,4 @@ class EvaluateEfficiency(Section):
 
 class Register(Section):
     margin_db: NonNegative = Field(description="a challenger must beat the champion's held-out NMSE by more than this")
+    latency_limit_ms: Positive = Field(description="a slower version never becomes champion: one prediction [ms]")
