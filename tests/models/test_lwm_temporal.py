@@ -6,9 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoModel
 
 from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.errors import InputError
+from wavefoundry.models import lwm_temporal
 from wavefoundry.models.lwm_temporal import (
     LWMTemporal,
     LWMTemporalConfig,
@@ -193,6 +195,25 @@ def test_embeds_snapshots_and_sequences_whatever_their_scale(slots):
     louder = model.embed(1e-6 * csi)
     assert torch.allclose(louder.class_token, seen.class_token, atol=1e-4)
     assert torch.allclose(louder.patches, seen.patches, atol=1e-4)
+
+
+def test_one_checkpoint_serves_grids_it_never_saw(tmp_path, monkeypatch):
+    """A channel at rest: frames that see the same of it are alike, however long the sequence is."""
+    # The floor is spread over all frames, and so the one thing that depends on their number.
+    monkeypatch.setattr(lwm_temporal, "ENERGY_FLOOR", 0.0)
+    torch.manual_seed(0)
+    # Two layers that look one frame back: from the third frame on all is seen.
+    LWMTemporal(LWMTemporalConfig(**SMALL | {"temporal_offsets": [-1]})).save_pretrained(tmp_path)
+    model = AutoModel.from_pretrained(tmp_path)
+    for antennas, subcarriers in ((4, 16), (8, 32), (12, 24), (6, 64)):
+        snapshot = maps(2, 1, antennas, subcarriers)
+        frames = [
+            model.embed(snapshot.expand(-1, slots, -1, -1)).patches.unflatten(1, (slots, -1)) for slots in (3, 4, 9)
+        ]
+        expected = frames[0][:, 2:]
+        assert expected.isfinite().all() and not torch.allclose(frames[0][:, :1], expected, atol=1e-3)
+        for other in frames[1:]:
+            assert torch.allclose(other[:, 2:], expected, atol=1e-5)
 
 
 def test_class_token_sees_tokens_that_no_window_of_the_first_frames_reaches():

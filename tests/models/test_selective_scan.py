@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavefoundry.models.selective_scan import CHUNK, selective_scan
+from wavefoundry.models.selective_scan import CHUNK, _scan_by_kernel, cuda_kernel, selective_scan
 
 
 def oracle(inputs, step, rate, enter, leave) -> torch.Tensor:
@@ -141,6 +141,37 @@ def test_autocast_does_not_reach_the_gradient():
         mixed = torch.autograd.grad(selective_scan(*values).sum(), values)
     for one, other in zip(plain, mixed, strict=True):
         assert torch.equal(one, other)
+
+
+def interface_of_mamba_ssm(u, delta, A, B, C):
+    """`selective_scan_fn` of mamba-ssm as its documentation defines it: channels in groups that share B and C."""
+    assert u.dtype == delta.dtype == B.dtype == C.dtype and A.dtype == torch.float32
+    assert all(values.is_contiguous() for values in (u, delta, A, B, C))
+    batch, channels, length = u.shape
+    per_group = channels // B.shape[1]
+    outputs = torch.empty_like(u)
+    for channel in range(channels):
+        state = u.new_zeros(batch, A.shape[1])
+        group = channel // per_group
+        for t in range(length):
+            step = delta[:, channel, t, None]
+            state = (step * A[channel]).exp() * state + step * B[:, group, :, t] * u[:, channel, t, None]
+            outputs[:, channel, t] = (state * C[:, group, :, t]).sum(-1)
+    return outputs
+
+
+def test_arguments_are_handed_to_the_kernel_in_its_order():
+    values = arguments(directions=2, batch=3, length=5, channels=4, states=2)
+    found = _scan_by_kernel(interface_of_mamba_ssm, *values)
+    torch.testing.assert_close(found, selective_scan(*values))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available() or cuda_kernel() is None, reason="needs a GPU and mamba-ssm")
+def test_the_kernel_of_mamba_ssm_is_taken_and_gives_the_same(monkeypatch):
+    values = [value.cuda() for value in arguments(directions=2, batch=3, length=300, channels=76, states=8)]
+    by_kernel = selective_scan(*values)
+    monkeypatch.setattr("wavefoundry.models.selective_scan.cuda_kernel", lambda: None)
+    torch.testing.assert_close(by_kernel, selective_scan(*values), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

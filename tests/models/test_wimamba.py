@@ -194,6 +194,21 @@ def test_one_checkpoint_serves_every_granularity(patch_size, tokens):
     assert model(noise(3, 2, 8, 10), seeded(), patch_size)["loss"].isfinite()
 
 
+@torch.no_grad()
+def test_granularities_share_all_but_the_embedding(tmp_path):
+    """Twice as fine a grid in patches twice as large, embedded by their means, is the same to the backbone."""
+    small().save_pretrained(tmp_path)
+    model = AutoModel.from_pretrained(tmp_path)
+    fine = model.tokens.embeddings["2"]
+    spread = fine.weight.view(-1, 2, 2, 2).repeat_interleave(2, 2).repeat_interleave(2, 3) / 4
+    model.tokens.embeddings["4"].weight.copy_(spread.flatten(1))
+    model.tokens.embeddings["4"].bias.copy_(fine.bias)
+    csi = noise(3, 8, 10)
+    coarse = model.embed(csi.repeat_interleave(2, 1).repeat_interleave(2, 2), 4)
+    for name, value in vars(model.embed(csi, 2)).items():
+        torch.testing.assert_close(getattr(coarse, name), value, rtol=1e-4, atol=1e-5)
+
+
 @settings(max_examples=15)
 @given(scale=st.floats(1e-12, 1e12), patch_size=st.sampled_from([2, 3, 4]))
 def test_the_scale_of_a_snapshot_is_kept_apart(scale, patch_size):

@@ -13,6 +13,7 @@ overflows however fast a state decays.
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -45,6 +46,7 @@ def selective_scan(
         return _Scan.apply(*(value.to(precision) for value in arguments)).to(inputs.dtype)
 
 
+@cache
 def cuda_kernel() -> Callable | None:
     """The scan of mamba-ssm, or None where that package is not installed."""
     try:
