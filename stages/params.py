@@ -46,7 +46,7 @@ class Teach(Section):
 
 class Evaluate(Section):
     prediction: EvaluatePrediction
-    downstream: EvaluateDownstream
+    downstream: EvaluateDownstream | None = Field(default=None, description="left out where no such data are")
     efficiency: EvaluateEfficiency
 
 
@@ -124,6 +124,9 @@ class Params(Section):
         self._check_wifo_grids()
         self._check_angle_delay_grids()
         self._check_snapshot_tokens()
+        if self.evaluate.downstream is not None:
+            self._check_downstream_data()
+            self._check_downstream_patches()
         return self
 
     def _check_names(self) -> None:
@@ -204,6 +207,63 @@ class Params(Section):
                         f"pretrain.{name}.architecture.max_seq_len {architecture.max_seq_len} is less than the "
                         f"{tokens} tokens of {dataset} in patches of {patch} x {patch}"
                     )
+
+    def _check_downstream_data(self) -> None:
+        section = self.evaluate.downstream
+        for key, name in (("channels", section.channels), ("beams", section.beams)):
+            if name not in self.datasets:
+                found = ", ".join(self.datasets)
+                raise ValueError(f"evaluate.downstream.{key}: there is no data set {name!r}, found: {found}")
+            array = self.datasets[name].array
+            if array.antennas != array.columns:
+                raise ValueError(f"evaluate.downstream.{key}: {name} has no uniform linear array of one polarisation")
+        # Whether imported data belong together is seen when they are read.
+        pair = [self.scenarios[name].twin for name in (section.channels, section.beams) if name in self.scenarios]
+        if any(not isinstance(twin, RayTracedTwin) for twin in pair) or (
+            len(pair) == 2 and (pair[0].site, pair[0].base_stations) != (pair[1].site, pair[1].base_stations)
+        ):
+            raise ValueError(
+                f"evaluate.downstream.channels {section.channels} and evaluate.downstream.beams {section.beams} must "
+                "be ray-traced with equal site and base_stations: the beams of a user are labels of its channels"
+            )
+        antennas = self.datasets[section.beams].shape[1]
+        if section.codebook < antennas:
+            raise ValueError(
+                f"evaluate.downstream.codebook is {section.codebook}, it must be at least the {antennas} antennas of "
+                f"{section.beams}"
+            )
+
+    def _check_downstream_patches(self) -> None:
+        section, grid = self.evaluate.downstream, self.datasets[self.evaluate.downstream.channels].shape[1:]
+        for name in SNAPSHOT_MODELS:
+            architecture = self.entry("pretrain", name).architecture
+            missing = [size for size in section.patch_sizes if size not in architecture.patch_sizes]
+            if missing:
+                raise ValueError(
+                    f"evaluate.downstream.patch_sizes: pretrain.{name} has no embedding for {missing[0]}, allowed: "
+                    f"{', '.join(map(str, architecture.patch_sizes))}"
+                )
+            if section.tuning is not None and section.tuning.layers > architecture.depth:
+                raise ValueError(
+                    f"evaluate.downstream.tuning.layers is {section.tuning.layers}, allowed: at most the depth "
+                    f"{architecture.depth} of pretrain.{name}"
+                )
+        kept = self.angle_delay.kept_bins(grid[1])
+        for key, sizes, patch in (
+            ("teach.wifo", grid, self.teach.wifo.architecture.patch_size[1:]),
+            ("pretrain.lwm_temporal", (grid[0], kept), self.pretrain.lwm_temporal.architecture.patch_size),
+        ):
+            if any(size % step for size, step in zip(sizes, patch, strict=True)):
+                raise ValueError(
+                    f"{key}.architecture.patch_size {patch} does not divide the {sizes[0]} x {sizes[1]} grid of "
+                    f"evaluate.downstream.channels {section.channels}"
+                )
+        spacing = section.interpolation.pilot_spacing
+        if any(step >= size for size, step in zip(grid, spacing, strict=True)):
+            raise ValueError(
+                f"evaluate.downstream.interpolation.pilot_spacing {spacing} leaves fewer than two pilots along an axis "
+                f"of the {grid[0]} antennas x {grid[1]} subcarriers of {section.channels}"
+            )
 
     def _check_students(self) -> None:
         teacher = self.teach.wifo.architecture

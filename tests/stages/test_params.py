@@ -15,6 +15,7 @@ TOWN = DEFAULT["scenarios"]["munich"]["twin"]
 TOWN = TOWN | {"site": TOWN["site"] | {"scene": "town/town.xml"}}
 SCENE = {"kind": "scene", "files": "town", "twin": TOWN, "ofdm": DEFAULT["scenarios"]["munich"]["ofdm"]}
 LWM = "pretrain.lwm_temporal.architecture"
+DOWNSTREAM = "evaluate.downstream"
 
 
 def changed(tmp_path, key, value):
@@ -69,6 +70,16 @@ def test_the_default_study_is_valid():
         ("distill.tiny_wifo.teacher", "llama", "'llama', allowed: wifo"),
         ("distill.tiny_wifo.hidden_size", 4096, "at most its hidden_size"),
         ("evaluate.prediction.history_fraction", 0.3, "must be a multiple of the patch of"),
+        (f"{DOWNSTREAM}.channels", "paris", r"downstream\.channels: there is no data set 'paris', found: munich"),
+        (f"{DOWNSTREAM}.beams", "d4", "munich_snapshots and .*beams d4 must be ray-traced with equal site"),
+        (f"{DOWNSTREAM}.beams", "street_canyon", "street_canyon must be ray-traced with equal site"),
+        (f"{DOWNSTREAM}.channels", "d18", "channels: d18 has no uniform linear array"),
+        (f"{DOWNSTREAM}.codebook", 32, "codebook is 32, it must be at least the 64 antennas of munich_28ghz"),
+        (f"{DOWNSTREAM}.patch_sizes", [4, 5, 8], r"pretrain\.wimamba has no embedding for 5, allowed: 2, 4, 6, 8"),
+        (f"{DOWNSTREAM}.choice_fraction", 0.2, "choice_fraction 0.2 is none of label_fractions"),
+        (f"{DOWNSTREAM}.tuning.layers", 9, "tuning.layers is 9, allowed: at most the depth"),
+        (f"{DOWNSTREAM}.tuning.patch_size", 3, "tuning.patch_size is 3, allowed"),
+        (f"{DOWNSTREAM}.interpolation.pilot_spacing", [32, 4], "leaves fewer than two pilots along an axis"),
         ("scenarios", {}, "scenarios and imported are both empty"),
         ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
     ],

@@ -1,0 +1,127 @@
+"""The report's section on downstream tasks, from metrics/downstream.json."""
+
+
+def downstream_section(metrics: dict) -> str:
+    """Markdown: a sentence a task on pretrained against raw, the tables behind it, and the pictures.
+
+    Args:
+        metrics: content of metrics/downstream.json.
+    """
+    from wavefoundry.evaluation.downstream.tasks import TASKS
+    from wavefoundry.evaluation.downstream.verdicts import judge
+
+    fraction = metrics["choice_fraction"]
+    verdicts = judge(metrics["inputs"], fraction)
+    count = sum(verdict.beats for verdict in verdicts)
+    samples = metrics["samples"]
+    parts = [
+        f"Heads on frozen representations of snapshots, {samples['train']} samples to learn from, "
+        f"{samples['validation']} to choose on, {samples['test']} to test on, split by trajectory. Mean ± standard "
+        "deviation over seeds, each of which draws its own labels and initial heads. Representation and patch size "
+        f"are chosen on the validation split with {fraction:.0%} of the labels, for the raw channel too.",
+        f"With {fraction:.0%} of the labels the best pretrained representation beats the raw channel, by more than "
+        f"the spread over seeds, in {count} of {len(verdicts)} tasks.",
+        "\n".join(_sentence(verdict, fraction) for verdict in verdicts),
+    ]
+    for task, about in TASKS.items():
+        parts += [
+            f"### {about.title[0].upper()}{about.title[1:]}",
+            _curve_table(task, metrics),
+            f"![{about.title}](figures/downstream/{task}.png)",
+        ]
+    parts += [
+        f"### Representations and patch sizes, {fraction:.0%} of the labels",
+        "Test scores; what the validation split chose is in bold.",
+        *(
+            f"{about.title[0].upper()}{about.title[1:]}\n\n{_grid_table(task, metrics)}"
+            for task, about in TASKS.items()
+        ),
+        "![Patch sizes](figures/downstream/patch_sizes.png)",
+    ]
+    if metrics["tuned"]:
+        parts += ["### Last layers tuned", _tuned_table(metrics)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sentence(verdict, fraction: float) -> str:
+    from wavefoundry.evaluation.downstream.tasks import TASKS
+    from wavefoundry.evaluation.downstream.verdicts import show
+
+    about = TASKS[verdict.task]
+    outcome = "beat" if verdict.beats else "do **not** beat"
+    reasons = "".join(f"; {reason}" for reason in verdict.reasons)
+    return (
+        f"- **{about.title}**: pretrained embeddings {outcome} the raw channel with {fraction:.0%} of the labels: "
+        f"{show(verdict.task, verdict.score)} ({verdict.best}) against {show(verdict.task, verdict.raw)}, "
+        f"spread {show(verdict.task, verdict.spread)}{reasons}."
+    )
+
+
+def _cell(scores: dict, metric: str) -> str:
+    from wavefoundry.evaluation.downstream.verdicts import mean, spread
+
+    digits = 1 if metric.endswith(("_m", "_db")) else 3
+    return f"{mean(scores, 'test', metric):.{digits}f} ± {spread(scores, 'test', metric):.{digits}f}"
+
+
+def _curve_table(task: str, metrics: dict) -> str:
+    """Every input at every fraction, the deciding metric; its other metrics at the largest fraction."""
+    from stages.report import markdown_table
+    from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    metric, reference = TASKS[task].metric, metrics["references"][task]
+    fractions = [f"{fraction:g}" for fraction in metrics["label_fractions"]]
+    others = [name for name in reference if name not in ("what", metric)]
+    rows = []
+    for name, result in metrics["inputs"].items():
+        curve = result["curves"][task]
+        representation, patch = result["chosen"][task]
+        rows.append(
+            [
+                name,
+                f"{representation.replace('_', ' ')}, {patch}",
+                *(_cell(curve[fraction], metric) for fraction in fractions),
+                *(_cell(curve[fractions[-1]], other) for other in others),
+            ]
+        )
+    blank = [""] * (len(fractions) - 1)
+    digits = 1 if metric.endswith(("_m", "_db")) else 3
+    rows.append([reference["what"], "no head", *blank, *(f"{reference[key]:.{digits}f}" for key in (metric, *others))])
+    header = ["input", "representation, patch size", *(f"{_words(metric)}, {float(f):.0%}" for f in fractions)]
+    return markdown_table([*header, *(f"{_words(other)}, {float(fractions[-1]):.0%}" for other in others)], rows)
+
+
+def _grid_table(task: str, metrics: dict) -> str:
+    from stages.report import markdown_table
+    from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    metric = TASKS[task].metric
+    tables = {name: result["table"][task] for name, result in metrics["inputs"].items()}
+    sizes = list(dict.fromkeys(size for table in tables.values() for by_patch in table.values() for size in by_patch))
+    rows = []
+    for name, table in tables.items():
+        for representation, by_patch in table.items():
+            cells = [_cell(by_patch[size], metric) if size in by_patch else "-" for size in sizes]
+            chosen, patch = metrics["inputs"][name]["chosen"][task]
+            if chosen == representation:
+                cells[sizes.index(patch)] = f"**{cells[sizes.index(patch)]}**"
+            rows.append([name, representation.replace("_", " "), *cells])
+    return markdown_table(["input", "representation", *(f"patch {size}" for size in sizes)], rows)
+
+
+def _tuned_table(metrics: dict) -> str:
+    from stages.report import markdown_table
+    from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    rows = []
+    for task, by_model in metrics["tuned"].items():
+        for name, scores in by_model.items():
+            metric = TASKS[task].metric
+            rows.append([TASKS[task].title, name, *(_cell(scores, key) for key in (metric, "f1"))])
+    return markdown_table(["task", "model", "accuracy, top 1", "F1"], rows)
+
+
+def _words(metric: str) -> str:
+    unit = " [dB]" if metric.endswith("_db") else " [m]" if metric.endswith("_m") else ""
+    words = metric.removesuffix("_db").removesuffix("_m").replace("_", " ").replace("nmse", "NMSE").replace("f1", "F1")
+    return words + unit
