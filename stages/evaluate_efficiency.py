@@ -5,23 +5,20 @@ from run to run, lie in measurements/.
 """
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 
 from stages import params
-from stages.pretrain import backbone_folder
+from stages.evaluate_downstream import backbones
+from stages.evaluate_prediction import write_json
 from stages.stage import clear_errors, stage
 from stages.training import model_folder
 
 
 def backbone_folders(parameters: params.Params) -> dict[str, Path]:
-    """Model folder of every backbone, of its first seed, in the order of the DAG."""
-    folders = {}
-    for name, section in {**dict(parameters.pretrain), **dict(parameters.teach), **parameters.distill}.items():
-        folder = backbone_folder if name == "lwm_temporal" else model_folder
-        folders[name] = folder(name, section.seeds[0])
-    return folders
+    """Model folder of every backbone and of the students of WiFo, each of its first seed."""
+    students = {name: model_folder(name, section.seeds[0]) for name, section in parameters.distill.items()}
+    return backbones(parameters) | students
 
 
 def synthetic_channels(section) -> list:
@@ -166,11 +163,6 @@ def _cells(counted: dict, measured: list[dict]) -> list[str]:
             f"{cost['peak_mebibytes']:.3g} MiB"
         )
     return cells
-
-
-def write_json(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 @clear_errors()
