@@ -1,19 +1,25 @@
-"""Stage register: predictors into the MLflow registry; alias "champion" only for what is better on held-out data.
+"""Stage register: predictors into the MLflow registry; alias "champion" only for what passes the gate.
 
 One version of each predictor: the seed with the median NMSE on the validation split, never chosen by the test split.
-A version becomes champion when none stands, or when its test NMSE in dB, averaged over the time and the frequency
-domain, is lower than the standing champion's by more than `register.margin_db`. Both are judged on the same data: when
-the held-out data or the task have changed since, the standing champion is scored anew, by the code registered with it.
+It is registered in a form that runs without this project (ONNX), together with its model folder.
+A version becomes champion when one prediction takes at most `register.latency_limit_ms`, and none stands or its test
+NMSE in dB, averaged over the time and the frequency domain, is lower than the standing champion's by more than
+`register.margin_db`. Both are judged on the same data: when the held-out data or the task have changed since, the
+standing champion is scored anew, by the code registered with it.
+
+`python -m stages.register --rollback NAME` gives the alias back to the champion before; the version that had it is
+marked as demoted and stays out of the race.
 """
 
+import argparse
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from statistics import mean
 
-import wavefoundry
 from stages import params
 from stages.csi import store_path
 from stages.evaluate_prediction import load_split, tasks, write_json
@@ -21,13 +27,21 @@ from stages.stage import clear_errors, git_commit, stage
 from stages.training import model_folder
 from storage.digests import digest
 from storage.errors import StorageError
+from wavefoundry.config import Register
 
 METRICS = Path("metrics/prediction.json")
 DECISIONS = Path("measurements/registry.json")
+LATENCY_TAG = "latency_ms"
+# What every version is shown beside.
+REFERENCE = "sample_and_hold"
 SERVED = Path(__file__).with_name("served_predictor.py")
-PACKAGE = Path(wavefoundry.__file__).parent
 # What a registered model imports.
-REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "torch", "transformers")
+REQUIREMENTS = ("mlflow", "numpy", "onnxruntime")
+LAYOUT = (
+    "csi: complex (batch, time, antenna, subcarrier), or real (batch, 2, time, antenna, subcarrier) with real parts in "
+    "channel 0, or real (batch, time, antenna, subcarrier, 2) with real parts at 0; all sizes are free. The result has "
+    "the layout of the input: the next `horizon` slots (axis time) or subcarriers (axis frequency)."
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,12 @@ class HeldOut:
         known, target = tasks(self.section)[0].split(load_split([name], "test")[name][:1])
         return _two_channels(known), {"axis": "time", "horizon": target.shape[1]}
 
+    def latency_ms(self, version) -> float:
+        """Wall time of one prediction by a registered version, of one sample."""
+        from storage.registry import latency_ms
+
+        return latency_ms(version, *self.example(), self.section.latency_repetitions)
+
     def score_db(self, version) -> float:
         """Test NMSE in dB of a registered version, averaged over the axes: what stage evaluate computes for a model."""
         from storage.registry import predict_isolated
@@ -112,13 +132,13 @@ class HeldOut:
         return mean(to_db(mean(datasets)) for datasets in errors.values())
 
 
-def offer(registry, candidate: Candidate, held_out: HeldOut, margin_db: float, run_id: str) -> dict:
+def offer(registry, candidate: Candidate, held_out: HeldOut, gate: Register, run_id: str) -> dict:
     """Register a candidate unless it is registered, and give it the alias that it earns.
 
     Returns:
         What was decided and why.
     """
-    from storage.registry import CHALLENGER, CHAMPION, MODEL_TAG
+    from storage.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG
 
     model_md5 = digest(candidate.folder)
     champion = registry.champion(candidate.name)
@@ -129,21 +149,29 @@ def offer(registry, candidate: Candidate, held_out: HeldOut, margin_db: float, r
         version = registry.register(candidate.name, _log(candidate, held_out, run_id), run_id, tags)
     else:
         registry.tag(version, tags)
+    latency = float(version.tags.get(LATENCY_TAG) or held_out.latency_ms(version))
+    registry.tag(version, {LATENCY_TAG: f"{latency:.2f}"})
     champion_db = None
     if champion and champion.number == version.number:
         alias, reason = CHAMPION, "is the standing champion"
+    elif DEMOTED_TAG in version.tags:
+        alias, reason = None, "was demoted"
     else:
         if champion:
             champion_db = _champion_score(registry, champion, held_out)
-        better = is_better(candidate.score_db, champion_db, margin_db)
-        alias, reason = (CHAMPION if better else CHALLENGER), _reason(champion, better, margin_db)
-        registry.set_alias(version, alias)
+        better = is_better(candidate.score_db, champion_db, gate.margin_db)
+        reason = _reason(champion, better, gate.margin_db)
+        if latency > gate.latency_limit_ms:
+            better, reason = False, f"{reason}, but slower than {gate.latency_limit_ms} ms"
+        alias = CHAMPION if better else CHALLENGER
+        registry.promote(version) if better else registry.set_alias(version, alias)
     return {
         "version": version.number,
         "alias": alias,
         "reason": reason,
         "seed": candidate.seed,
         "nmse_db": round(candidate.score_db, 4),
+        "latency_ms": round(latency, 2),
         "champion_before": champion.number if champion else None,
         "champion_before_nmse_db": None if champion_db is None else round(champion_db, 4),
     }
@@ -164,7 +192,8 @@ def _reason(champion, better: bool, margin_db: float) -> str:
 
 
 def _tags(candidate: Candidate, held_out: HeldOut) -> dict[str, str]:
-    tags = {"seed": candidate.seed, "nmse_db": str(candidate.score_db), "held_out.md5": held_out.md5}
+    tags = {"scenarios": ", ".join(held_out.stores)}
+    tags |= {"seed": candidate.seed, "nmse_db": str(candidate.score_db), "held_out.md5": held_out.md5}
     tags |= {f"data.{name}.md5": md5 for name, md5 in held_out.stores.items()}
     for axis, value in candidate.test_nmse_db.items():
         tags[f"test_nmse_db.{axis}"] = str(value)
@@ -173,18 +202,62 @@ def _tags(candidate: Candidate, held_out: HeldOut) -> dict[str, str]:
 
 
 def _log(candidate: Candidate, held_out: HeldOut, run_id: str) -> str:
+    import wavefoundry.models  # noqa: F401  (registers the architectures)
+    from storage.checkpoints import load_model
     from storage.registry import log_predictor
+    from wavefoundry.deployment import onnx_predictor
+    from wavefoundry.deployment.export import export
 
-    return log_predictor(
-        candidate.name,
-        candidate.folder,
-        run_id=run_id,
-        python_file=SERVED,
-        package=PACKAGE,
-        # A build for one kind of machine ("+cpu") is no requirement.
-        requirements=[f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIREMENTS],
-        example=held_out.example(),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = Path(folder, "onnx")
+        export(load_model(candidate.folder), onnx)
+        return log_predictor(
+            candidate.name,
+            {"onnx": onnx, "code": Path(onnx_predictor.__file__), "model": candidate.folder},
+            run_id=run_id,
+            python_file=SERVED,
+            # A build for one kind of machine ("+cpu") is no requirement.
+            requirements=[f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIREMENTS],
+            example=held_out.example(),
+            layout=LAYOUT,
+        )
+
+
+def description(candidate: Candidate, decision: dict, scores: dict) -> str:
+    """A registered version in Markdown; `scores` is metrics/prediction.json."""
+    own, reference = scores[candidate.name], scores[REFERENCE]
+    lines = [
+        f"Predictor `{candidate.name}` ({candidate.seed}), registered as {decision['alias'] or 'no alias'}: "
+        f"{decision['reason']}. One prediction takes {decision['latency_ms']} ms.",
+        "",
+        "| test NMSE [dB] | " + " | ".join(f"{axis} | {axis}, {REFERENCE}" for axis in own) + " |",
+        "|---" * (1 + 2 * len(own)) + "|",
+    ]
+    for dataset in next(iter(own.values())):
+        cells = [
+            f"{numbers:.2f}"
+            for axis in own
+            for numbers in (
+                own[axis][dataset]["nmse_db"][candidate.seed],
+                *reference[axis][dataset]["nmse_db"].values(),
+            )
+        ]
+        lines.append(f"| {dataset} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", LAYOUT])
+
+
+def describe(registry, candidate: Candidate, decision: dict, scores: dict, run_id: str) -> None:
+    """Give a version its description, with one chart for each axis."""
+    from wavefoundry.plots.curves import draw_nmse
+
+    shown = {name: scores[name] for name in (REFERENCE, candidate.name)}
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = []
+        for axis in scores[candidate.name]:
+            pictures.append(Path(folder, f"{candidate.name}_{axis}.png"))
+            draw_nmse(shown, axis, pictures[-1])
+        version = registry.find(candidate.name, digest(candidate.folder))
+        registry.describe(version, description(candidate, decision, scores), pictures, run_id)
 
 
 def _two_channels(csi):
@@ -201,9 +274,26 @@ def _complex(channels):
     return torch.complex(real, imaginary)
 
 
+def roll_back(name: str) -> None:
+    from storage.registry import Registry, clear_failures
+
+    with clear_failures():
+        before, champion = Registry().roll_back(name)
+    print(f"{name}: version {champion.number} is champion again, version {before.number} is demoted")
+
+
 @clear_errors()
 def main() -> None:
-    parameters = params.read()
+    parser = argparse.ArgumentParser(prog="python -m stages.register", description=__doc__.splitlines()[0])
+    parser.add_argument("--rollback", metavar="NAME", help="give the alias champion back to the version before")
+    name = parser.parse_args().rollback
+    if name is not None:
+        roll_back(name)
+    else:
+        register(params.read())
+
+
+def register(parameters: params.Params) -> None:
     stores = [store_path(name) for name in parameters.compared]
     folders = [model_folder(name, seed) for name, seeds in parameters.predictors.items() for seed in seeds]
     with stage(
@@ -215,17 +305,17 @@ def main() -> None:
         missing = [name for name in parameters.predictors if name not in scores]
         if missing:
             raise StorageError(f"{METRICS}: no scores of {', '.join(missing)}; run stage evaluate@prediction")
-        held_out = HeldOut(parameters)
+        held_out, decisions = HeldOut(parameters), {}
         with clear_failures():
             registry = Registry()
-            decisions = {
-                name: offer(registry, choose(name, scores[name]), held_out, parameters.register_.margin_db, run.id)
-                for name in parameters.predictors
-            }
+            for name in parameters.predictors:
+                candidate = choose(name, scores[name])
+                decisions[name] = offer(registry, candidate, held_out, parameters.register_, run.id)
+                describe(registry, candidate, decisions[name], scores, run.id)
         write_json(DECISIONS, decisions)
         run.log_folder(DECISIONS, "registry")
     for name, decision in decisions.items():
-        print(f"{name} version {decision['version']}: {decision['alias']} ({decision['reason']})")
+        print(f"{name} version {decision['version']}: {decision['alias'] or 'no alias'} ({decision['reason']})")
 
 
 if __name__ == "__main__":

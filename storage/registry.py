@@ -1,14 +1,17 @@
-"""Predictors in the MLflow model registry: versions, their tags, and the aliases "champion" and "challenger"."""
+"""Predictors in the MLflow model registry: versions, tags, aliases "champion" and "challenger", and the way back."""
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -19,6 +22,10 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 # Identifies a version: the md5 of its model folder.
 MODEL_TAG = "model.md5"
+# Tag of a registered model: the numbers of its champions, oldest first.
+HISTORY_TAG = "champion.history"
+# Tag of a version that was rolled back: it is not made champion again.
+DEMOTED_TAG = "demoted"
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Version:
 @contextmanager
 def clear_failures() -> Iterator[None]:
     """Turn a failure of MLflow into a StorageError: unlike a record, a registration cannot be left out."""
+    tracking.configure()
     from mlflow.exceptions import MlflowException
 
     try:
@@ -72,12 +80,56 @@ class Registry:
         for key, value in tags.items():
             self._client.set_model_version_tag(version.name, str(version.number), key, value)
 
+    def promote(self, version: Version) -> None:
+        """Make a version the champion, and write it into the history."""
+        self.set_alias(version, CHAMPION)
+        history = " ".join(map(str, [*self._history(version.name), version.number]))
+        self._client.set_registered_model_tag(version.name, HISTORY_TAG, history)
+
+    def roll_back(self, name: str) -> tuple[Version, Version]:
+        """Give the alias "champion" back to the version that was champion before, and mark the present one as demoted.
+
+        Returns:
+            The version that was champion, and the one that is.
+
+        Raises:
+            StorageError: there is no champion, or none before it that was not demoted itself.
+        """
+        champion = self.champion(name)
+        if champion is None:
+            raise no_champion(name)
+        versions = {version.number: version for version in self._versions(name)}
+        earlier = [
+            versions[number]
+            for number in self._history(name)
+            if number in versions and number != champion.number and DEMOTED_TAG not in versions[number].tags
+        ]
+        if not earlier:
+            raise StorageError(f"{name}: no version was champion before version {champion.number}; nothing was changed")
+        self.tag(champion, {DEMOTED_TAG: f"rolled back to version {earlier[-1].number}"})
+        self.promote(earlier[-1])
+        return champion, earlier[-1]
+
+    def describe(self, version: Version, text: str, pictures: Sequence[Path], run_id: str) -> None:
+        """Describe a version in Markdown, with pictures below, which are stored with the run."""
+        parts = [text]
+        for picture in pictures:
+            self._client.log_artifact(run_id, str(picture), "registry")
+            # MLflow's pages show pictures from addresses only; this one is relative to the server's own.
+            address = urlencode({"path": f"registry/{picture.name}", "run_uuid": run_id})
+            parts.append(f"![{picture.stem}](get-artifact?{address})")
+        self._client.update_model_version(version.name, str(version.number), "\n\n".join(parts) + "\n")
+
     def set_alias(self, version: Version, alias: str) -> None:
         """Give `alias` to the version; a version is never champion and challenger at once."""
         other = CHALLENGER if alias == CHAMPION else CHAMPION
         if int(self._aliases(version.name).get(other, 0)) == version.number:
             self._client.delete_registered_model_alias(version.name, other)
         self._client.set_registered_model_alias(version.name, alias, str(version.number))
+
+    def _history(self, name: str) -> list[int]:
+        found = self._client.search_registered_models(f"name = '{name}'")
+        return [int(number) for number in found[0].tags.get(HISTORY_TAG, "").split()] if found else []
 
     def _versions(self, name: str) -> list[Version]:
         return [_version(version) for version in self._client.search_model_versions(f"name = '{name}'")]
@@ -87,27 +139,31 @@ class Registry:
         return found[0].aliases if found else {}
 
 
+def no_champion(name: str) -> StorageError:
+    return StorageError(f"MLflow registry ({tracking.tracking_uri()}): {name} has no champion; run stage register")
+
+
 def log_predictor(
     name: str,
-    folder: Path,
+    artifacts: dict[str, Path],
     *,
     run_id: str,
     python_file: Path,
-    package: Path,
     requirements: Sequence[str],
     example: tuple[np.ndarray, dict],
+    layout: str,
 ) -> str:
-    """Log a model folder as an MLflow pyfunc model that runs without this project.
+    """Log an MLflow pyfunc model that runs without this project.
 
     Args:
         name: of the logged model.
-        folder: model folder, the artifact "model" of the pyfunc model.
+        artifacts: files and folders that it is made of.
         run_id: the run that logs it.
         python_file: defines the pyfunc model ("models from code": nothing is pickled).
-        package: Python package that travels with the model.
-        requirements: packages with their versions that it needs besides.
-        example: input array and parameters; fixes the signature: any batch size and any size of the other axes but
-            the second.
+        requirements: packages with their versions that it needs.
+        example: input array and parameters.
+        layout: what arrays it takes and gives, in words. A signature of MLflow knows one type and rank only, so it
+            leaves the array open, and the model itself checks it.
 
     Returns:
         Id of the logged model.
@@ -117,11 +173,11 @@ def log_predictor(
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     array, parameters = example
-    shape = tuple(size if axis == 1 else -1 for axis, size in enumerate(array.shape))
     kinds = {str: "string", int: "long"}
+    anything = Schema([TensorSpec(np.dtype(object), (-1,))])
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(array.dtype, shape)]),
-        outputs=Schema([TensorSpec(array.dtype, shape)]),
+        inputs=anything,
+        outputs=anything,
         params=ParamSchema([ParamSpec(key, kinds[type(value)], value) for key, value in parameters.items()]),
     )
     tracking.configure()
@@ -130,13 +186,22 @@ def log_predictor(
         logged = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(python_file),
-            artifacts={"model": str(folder)},
-            code_paths=[str(package)],
+            artifacts={key: str(path) for key, path in artifacts.items()},
             signature=signature,
             input_example=(array, parameters),
             pip_requirements=list(requirements),
+            metadata={"arrays": layout},
         )
     return logged.model_id
+
+
+def fetch_model(version: Version, folder: Path) -> Path:
+    """Download the model folder that a version was made from; returns where it lies in `folder`."""
+    from mlflow.artifacts import download_artifacts
+
+    tracking.configure()
+    logged = download_artifacts(artifact_uri=version.uri, dst_path=str(folder), tracking_uri=tracking.tracking_uri())
+    return next(Path(logged, "artifacts").glob("*/config.json")).parent
 
 
 @contextmanager
@@ -195,6 +260,21 @@ with np.load("inputs.npz") as inputs:
         outputs.append(np.concatenate(parts))
 np.savez("outputs.npz", *outputs)
 """
+
+
+def latency_ms(version: Version, array: np.ndarray, parameters: dict, repetitions: int) -> float:
+    """Median wall time of one prediction by a registered version [ms], after two to warm up."""
+    import mlflow
+
+    tracking.configure()
+    mlflow.set_tracking_uri(tracking.tracking_uri())
+    model = mlflow.pyfunc.load_model(version.uri)
+    times = []
+    for _ in range(2 + repetitions):
+        start = time.perf_counter()
+        model.predict(array, params=parameters)
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times[2:])
 
 
 def _version(version) -> Version:

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import params, register
-from stages.register import Candidate, HeldOut, choose, is_better, offer
-from storage.registry import CHALLENGER, CHAMPION, MODEL_TAG, Version
+from stages.register import Candidate, HeldOut, choose, description, is_better, offer
+from storage.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG, Version
+from wavefoundry.config import Register
 
+GATE = Register(margin_db=0.05, latency_limit_ms=10.0)
 DECIBEL = st.floats(-40, 10).map(lambda value: round(value, 3))
 
 
@@ -34,6 +36,9 @@ class FakeRegistry:
     def tag(self, version, tags):
         version.tags.update(tags)
 
+    def promote(self, version):
+        self.set_alias(version, CHAMPION)
+
     def set_alias(self, version, alias):
         self.aliases = {key: value for key, value in self.aliases.items() if value != version} | {alias: version}
 
@@ -41,8 +46,12 @@ class FakeRegistry:
 class FakeHeldOut:
     """Data with a name; `scores` says what a version scores on it."""
 
-    def __init__(self, md5, scores=None):
+    def __init__(self, md5, scores=None, latency=5.0):
         self.md5, self.stores, self.scores, self.asked = md5, {"munich": md5}, scores or {}, []
+        self.latency = latency
+
+    def latency_ms(self, version):
+        return self.latency
 
     def score_db(self, version):
         self.asked.append(version.number)
@@ -64,12 +73,14 @@ def candidate(weights, nmse_db, seed="seed_0"):
 
 def test_first_version_is_champion():
     registry = FakeRegistry()
-    decision = offer(registry, candidate("a", -3.0), FakeHeldOut("x"), 0.05, "run")
+    decision = offer(registry, candidate("a", -3.0), FakeHeldOut("x"), GATE, "run")
     assert (decision["alias"], decision["version"]) == (CHAMPION, 1)
     tags = registry.champion("tiny_wifo").tags
     assert tags["seed"] == "seed_0"
     assert tags["data.munich.md5"] == "x"
     assert tags["test_nmse_db.time"] == "-3.0"
+    assert tags["scenarios"] == "munich"
+    assert float(tags["latency_ms"]) == 5.0
     assert "git.commit" in tags
 
 
@@ -78,18 +89,47 @@ def test_first_version_is_champion():
 )
 def test_only_a_clear_gain_takes_the_alias(nmse_db, alias):
     registry, held_out = FakeRegistry(), FakeHeldOut("x")
-    offer(registry, candidate("a", -3.0), held_out, 0.05, "run")
-    decision = offer(registry, candidate("b", nmse_db), held_out, 0.05, "run")
+    offer(registry, candidate("a", -3.0), held_out, GATE, "run")
+    decision = offer(registry, candidate("b", nmse_db), held_out, GATE, "run")
     assert decision["alias"] == alias
     assert registry.aliases[alias].number == 2
     assert registry.champion("tiny_wifo").number == (2 if alias == CHAMPION else 1)
     assert held_out.asked == []
 
 
+def test_a_slow_version_is_never_champion():
+    registry = FakeRegistry()
+    decision = offer(registry, candidate("a", -9.0), FakeHeldOut("x", latency=10.5), GATE, "run")
+    assert (decision["alias"], decision["latency_ms"]) == (CHALLENGER, 10.5)
+    assert decision["reason"] == "no champion stood, but slower than 10.0 ms"
+    assert registry.champion("tiny_wifo") is None
+
+
+def test_a_demoted_version_stays_out():
+    registry, held_out = FakeRegistry(), FakeHeldOut("x")
+    offer(registry, candidate("a", -3.0), held_out, GATE, "run")
+    offer(registry, candidate("b", -4.0), held_out, GATE, "run")
+    registry.tag(registry.versions[1], {DEMOTED_TAG: "rolled back to version 1"})
+    registry.promote(registry.versions[0])
+    decision = offer(registry, candidate("b", -4.0), held_out, GATE, "run")
+    assert (decision["alias"], decision["reason"]) == (None, "was demoted")
+    assert registry.champion("tiny_wifo").number == 1
+
+
+def test_description_is_a_table_of_the_version_that_is_registered():
+    numbers = {"munich": {"nmse_db": {"seed_0": -3.5, "seed_1": -9.0}}, "all": {"nmse_db": {"seed_0": -3.0}}}
+    reference = {name: {"nmse_db": {"no_seed": 1.25}} for name in numbers}
+    scores = {"tiny_wifo": {"time": numbers}, "sample_and_hold": {"time": reference}}
+    decision = {"alias": CHAMPION, "reason": "no champion stood", "latency_ms": 2.5}
+    text = description(Candidate("tiny_wifo", "seed_0", {}, {}), decision, scores)
+    assert "| munich | -3.50 | 1.25 |" in text.splitlines()
+    assert "registered as champion: no champion stood. One prediction takes 2.5 ms." in text
+
+
 def test_same_model_makes_no_new_version():
     registry, held_out = FakeRegistry(), FakeHeldOut("x")
-    offer(registry, candidate("a", -3.0), held_out, 0.05, "run")
-    decision = offer(registry, candidate("a", -3.0), held_out, 0.05, "run")
+    offer(registry, candidate("a", -3.0), held_out, GATE, "run")
+    decision = offer(registry, candidate("a", -3.0), held_out, GATE, "run")
     assert (decision["version"], decision["alias"]) == (1, CHAMPION)
     assert len(registry.versions) == 1
 
@@ -98,14 +138,14 @@ def test_same_model_makes_no_new_version():
 def test_champion_is_scored_anew_when_the_data_changed(champion_now, alias):
     """On the new, harder data -5 dB can be worse or better than the champion's old -8 dB."""
     registry = FakeRegistry()
-    offer(registry, candidate("a", -8.0), FakeHeldOut("x"), 0.05, "run")
+    offer(registry, candidate("a", -8.0), FakeHeldOut("x"), GATE, "run")
     changed = FakeHeldOut("y", {1: champion_now})
-    decision = offer(registry, candidate("b", -5.0), changed, 0.05, "run")
+    decision = offer(registry, candidate("b", -5.0), changed, GATE, "run")
     assert decision["alias"] == alias
     assert decision["champion_before_nmse_db"] == champion_now
     assert changed.asked == [1]
     # The new score is kept with the champion: it is computed once.
-    offer(registry, candidate("b", -5.0), changed, 0.05, "run")
+    offer(registry, candidate("b", -5.0), changed, GATE, "run")
     assert changed.asked == [1]
 
 

@@ -1,5 +1,8 @@
-"""A registered predictor, loaded in a fresh process outside the project, scores what stage evaluate measured."""
+"""A registered predictor works where nothing of this project is, and scores there what stage evaluate measured."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +16,13 @@ from stages import evaluate_prediction, params, register
 from stages.csi import store_path
 from storage.checkpoints import load_model, save_model
 from storage.csi_store import assign_splits, split_attributes, write_store
-from storage.registry import Registry
-from storage.tracking import Run
+from storage.digests import digest
+from storage.registry import Registry, fetch_model
+from storage.tracking import Run, tracking_uri
 from wavefoundry.models.wifo import WiFo, WiFoConfig
 
 TOP = Path(register.__file__).parents[1]
+FOLDER = Path("models/tiny_wifo/seed_0")
 UNITS = {"units": "1", "long_name": "test"}
 
 
@@ -43,24 +48,84 @@ def parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     content = yaml.safe_load((TOP / "params.yaml").read_text())
+    content["scenarios"] = {"street_canyon": content["scenarios"]["street_canyon"]}
+    for section in (*content["pretrain"].values(), *content["teach"].values()):
+        section["held_out"] = []
+    content["evaluate"].pop("downstream")
     parameters = params.Params.model_validate(content)
-    for index, (name, dataset) in enumerate(parameters.datasets.items()):
+    for index, (name, dataset) in enumerate(parameters.sequences.items()):
         write_csi(name, dataset, index)
     return parameters
 
 
-def test_registered_model_scores_what_was_evaluated(parameters):
-    torch.manual_seed(0)
-    model = WiFo(WiFoConfig(hidden_size=16, encoder_depth=1, decoder_depth=1, heads=2))
-    folder = Path("models/tiny_wifo/seed_0")
-    save_model(model, folder)
-    scores = evaluate_prediction.score_all({"tiny_wifo": {"seed_0": load_model(folder)}}, parameters)["tiny_wifo"]
-    candidate, held_out = register.choose("tiny_wifo", scores), register.HeldOut(parameters)
+# Loads the champion where neither this project nor torch can be imported, and predicts.
+ELSEWHERE = """
+import sys
 
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "wavefoundry", "storage", "stages"):
+            raise ImportError(f"{name} is not installed here")
+
+sys.meta_path.insert(0, Blocked())
+import mlflow, numpy as np
+
+model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
+known = np.load("known.npy")
+np.save("future.npy", model.predict(known, params={"axis": "time", "horizon": 6}))
+channels = np.stack([known.real, known.imag], axis=1)
+np.save("band.npy", model.predict(channels, params={"axis": "frequency", "horizon": 8}))
+for bad, params in ((known[0], {}), (known[:, :3], {}), (known, {"axis": "space"}), (known, {"horizon": 0})):
+    try:
+        model.predict(bad, params=params)
+    except mlflow.exceptions.MlflowException as error:
+        print(error.error_code, error)
+"""
+
+
+@pytest.fixture
+def candidate(parameters):
+    torch.manual_seed(0)
+    save_model(WiFo(WiFoConfig(hidden_size=16, encoder_depth=1, decoder_depth=1, heads=2)), FOLDER)
+    scores = evaluate_prediction.score_all({"tiny_wifo": {"seed_0": load_model(FOLDER)}}, parameters)["tiny_wifo"]
+    return register.choose("tiny_wifo", scores)
+
+
+def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxruntime_only(
+    parameters, candidate, tmp_path_factory
+):
+    held_out = register.HeldOut(parameters)
     registry, run = Registry(), Run("register", {}, {})
-    decision = register.offer(registry, candidate, held_out, 0.05, run.id)
+    gate = parameters.register_.model_copy(update={"latency_limit_ms": 1e6})
+    decision = register.offer(registry, candidate, held_out, gate, run.id)
     assert (decision["version"], decision["alias"]) == (1, "champion")
     champion = registry.champion("tiny_wifo")
     # The metrics are rounded to 1e-6 dB.
     assert held_out.score_db(champion) == pytest.approx(candidate.score_db, abs=1e-5)
     assert float(champion.tags["nmse_db"]) == candidate.score_db
+    fetched = fetch_model(champion, tmp_path_factory.mktemp("fetched"))
+    assert digest(fetched) == digest(FOLDER)
+
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    generator = np.random.default_rng(0)
+    known = (generator.normal(size=(3, 12, 8, 16)) + 1j * generator.normal(size=(3, 12, 8, 16))).astype(np.complex64)
+    np.save(elsewhere / "known.npy", known)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE], cwd=elsewhere, capture_output=True, text=True,
+        env=environment | {"MLFLOW_TRACKING_URI": tracking_uri()},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    model = load_model(FOLDER)
+    for name, axis, horizon in (("future", "time", 6), ("band", "frequency", 8)):
+        expected = model.predict(torch.from_numpy(known), axis, horizon).numpy()
+        found = np.load(elsewhere / f"{name}.npy")
+        found = found if axis == "time" else found[:, 0] + 1j * found[:, 1]
+        assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)
+    faults = result.stdout.splitlines()
+    assert [fault.partition(" ")[0] for fault in faults] == 4 * ["INVALID_PARAMETER_VALUE"]
+    for fault, message in zip(
+        faults, ("csi is complex of shape (12, 8, 16); allowed", "csi has 3 entries along time", "axis is 'space'",
+                 "horizon is 0"), strict=True,
+    ):  # fmt: skip
+        assert message in fault
