@@ -306,6 +306,8 @@ def test_faults_of_the_input_are_named():
         model.embed(noise(1, 8, 10), 2)
     with pytest.raises(InputError, match="max_seq_len is 17"):
         model(noise(1, 2, 8, 10), seeded(), 2)
+    with pytest.raises(InputError, match="hidden_size is 33; .* must be even"):
+        small(hidden_size=33)
 
 
 def test_a_saved_model_is_loaded_by_auto_class_and_embeds_the_same(tmp_path):

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig
 from transformers import initialization as init
 
+from wavefoundry.errors import InputError
 from wavefoundry.models.channel_model import ChannelModel
 from wavefoundry.models.channel_tokens import CLASS_START, ChannelTokens
 from wavefoundry.models.selective_scan import selective_scan
@@ -142,6 +143,8 @@ class WiMamba(ChannelModel):
 
     def __init__(self, config: WiMambaConfig):
         super().__init__(config)
+        if config.hidden_size % 2:
+            raise InputError(f"hidden_size is {config.hidden_size}; two directions share it, so it must be even")
         self.tokens = ChannelTokens(config.patch_sizes, config.hidden_size, config.max_seq_len)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.post_init()
