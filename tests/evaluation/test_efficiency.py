@@ -86,6 +86,11 @@ def test_a_process_killed_while_it_is_measured_is_an_error():
         peak_memory(lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: None)
 
 
+def test_a_call_that_fails_while_it_is_measured_says_why():
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        peak_memory(lambda: 1 / 0, lambda: None)
+
+
 def test_timing_runs_on_one_thread_and_gives_the_threads_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -306,7 +306,7 @@ def test_faults_of_the_input_are_named():
         model.embed(noise(1, 8, 10), 2)
     with pytest.raises(InputError, match="max_seq_len is 17"):
         model(noise(1, 2, 8, 10), seeded(), 2)
-    with pytest.raises(InputError, match="hidden_size is 33; .* must be even"):
+    with pytest.raises(InputError, match=r"hidden_size is 33; .* must be even"):
         small(hidden_size=33)
 
 

@@ -95,6 +95,10 @@ def peak_memory(call: Callable[[], object], warm_up: Callable[[], object]) -> in
         call: what is measured.
         warm_up: called before in the same process, so that code is loaded; `call` itself, or something smaller if
             what `call` keeps from its first time (tables) shall count.
+
+    Raises:
+        RuntimeError: the call failed.
+        MemoryError: its process was ended from outside, as it is where memory runs out.
     """
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
@@ -103,11 +107,14 @@ def peak_memory(call: Callable[[], object], warm_up: Callable[[], object]) -> in
     # A child that dies ends the pipe, for no one else holds its end.
     sender.close()
     try:
-        return receiver.recv()
+        rise = receiver.recv()
     except EOFError:
         raise MemoryError("the process that measured a call was ended before it had finished") from None
     finally:
         child.join()
+    if isinstance(rise, str):
+        raise RuntimeError(f"a call failed while its memory was measured: {rise}")
+    return rise
 
 
 def _send_rise(call, warm_up, sender) -> None:
@@ -121,7 +128,8 @@ def _send_rise(call, warm_up, sender) -> None:
         before = _status("VmRSS")
         call()
         sender.send(_status("VmHWM") - before)
-        sender.close()
+    except Exception as error:
+        sender.send(repr(error))
     finally:
         # Nothing of the parent's is closed or flushed twice.
         os._exit(0)
