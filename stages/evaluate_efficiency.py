@@ -16,9 +16,11 @@ from stages.training import model_folder
 
 
 def backbone_folders(parameters: params.Params) -> dict[str, Path]:
-    """Model folder of every backbone and of the students of WiFo, each of its first seed."""
-    students = {name: model_folder(name, section.seeds[0]) for name, section in parameters.distill.items()}
-    return backbones(parameters) | students
+    """Model folder of every backbone, of its first seed; of students of the same width, which cost the same, the first."""
+    students = {}
+    for name, section in parameters.distill.items():
+        students.setdefault((section.teacher, section.hidden_size), (name, section.seeds[0]))
+    return backbones(parameters) | {name: model_folder(name, seed) for name, seed in students.values()}
 
 
 def synthetic_channels(section) -> list:
@@ -113,7 +115,8 @@ def efficiency_section(metrics: dict, measurements: dict) -> str:
         f"One forward pass of {measurements['batch_size']} synthetic channel(s), nothing hidden: WiMamba and LWM read "
         f"one snapshot, LWM-Temporal and WiFo {slots} slots. Columns are antennas x subcarriers; cells are tokens, "
         "operations, median latency and peak memory. Growth is the slope of the logarithm of operations, latency and "
-        "memory over that of the tokens: 1 is linear, 2 quadratic."
+        "memory over that of the tokens: 1 is linear, 2 quadratic. Of students of the same width, which cost the same, "
+        "the first stands for all."
     ]
     for device, by_backbone in devices.items():
         where = "CPU, one thread" if device == "cpu" else measurements["gpu"]

@@ -3,8 +3,17 @@
 import pytest
 import torch
 
-from stages.evaluate_efficiency import count, draw_measurements, efficiency_section, measure, slope, summarise
-from stages.evaluate_efficiency import synthetic_channels as channels_of
+from stages import params
+from stages.evaluate_efficiency import (
+    backbone_folders,
+    count,
+    draw_measurements,
+    efficiency_section,
+    measure,
+    slope,
+    summarise,
+    synthetic_channels,
+)
 from wavefoundry.config import EvaluateEfficiency
 from wavefoundry.models.lwm import LWM, LWMConfig
 from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
@@ -17,7 +26,7 @@ SECTION = EvaluateEfficiency(
 @pytest.fixture(scope="module")
 def measured():
     torch.manual_seed(0)
-    channels = channels_of(SECTION)
+    channels = synthetic_channels(SECTION)
     models = {
         "wimamba": WiMamba(WiMambaConfig(hidden_size=16, depth=1, patch_sizes=[2])).eval(),
         "lwm": LWM(LWMConfig(hidden_size=16, depth=1, heads=2, patch_sizes=[2], max_seq_len=33)).eval(),
@@ -38,6 +47,15 @@ def test_sizes_beyond_max_seq_len_are_left_out_and_the_report_says_so(measured):
     assert line.endswith("| - |")
     assert "- lwm: 16 antennas x 16 subcarriers in patches of 2 x 2 are 65 tokens" in section
     assert "There was no GPU to measure on." in section
+
+
+def test_students_of_one_width_are_measured_once():
+    parameters = params.read()
+    width = {name: student.hidden_size for name, student in parameters.distill.items()}
+    folders = backbone_folders(parameters)
+    measured = [width[name] for name in folders if name in width]
+    assert sorted(measured) == sorted(set(width.values()))
+    assert {"wimamba", "lwm", "lwm_temporal", "wifo"} < set(folders)
 
 
 def test_growth_of_a_power_is_its_exponent():
