@@ -16,7 +16,7 @@ from stages.training import model_folder
 
 
 def backbone_folders(parameters: params.Params) -> dict[str, Path]:
-    """Model folder of every backbone, of its first seed; of students of the same width, which cost the same, the first."""
+    """Model folder of every backbone, first seed; of students of the same width, which cost the same, the first."""
     students = {}
     for name, section in parameters.distill.items():
         students.setdefault((section.teacher, section.hidden_size), (name, section.seeds[0]))
