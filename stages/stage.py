@@ -8,6 +8,7 @@ def main() -> None:
 """
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -41,8 +42,10 @@ def stage(
 ) -> Iterator[Run]:
     """Run the body as DVC stage `name`.
 
-    Records one MLflow run: name and tag `dvc.stage`, `git.commit`, the parameters of `section` as dotted keys, and at
-    the end the md5 of every dependency and output as DVC computes it. When the body fails, its outputs are removed.
+    Records one MLflow run: name and tag `dvc.stage`, `git.commit`, the name of the experiment (`dvc exp run`), the
+    parameters of `section` as dotted keys, and at the end the md5 of every dependency and output as DVC computes it:
+    as tags, stores also as the run's data sets, model folders as its models. When the body fails, its outputs are
+    removed.
 
     Args:
         name: as in dvc.yaml, such as "csi@munich".
@@ -56,7 +59,7 @@ def stage(
     """
     with clear_errors():
         _require(dependencies, f"{name}: dependency", "run the stages before it (dvc repro)")
-        run = Run(name, flatten(section), {"dvc.stage": name, "git.commit": git_commit()})
+        run = _begin(name, section)
         try:
             yield run
             _require(outputs, f"{name}: output", "the stage must write it")
@@ -64,13 +67,39 @@ def stage(
             _remove(outputs)
             run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
-        run.set_tags(
-            {f"dependency {path}": digest(path) for path in dependencies}
-            | {f"output {path}": digest(path) for path in outputs}
-        )
+        _record_files(run, dependencies, outputs)
         run.end("FINISHED")
     # Collecting the garbage of large libraries one last time would cost most of a second at exit.
     gc.freeze()
+
+
+def _begin(name: str, section: BaseModel | dict | None) -> Run:
+    tags = {"dvc.stage": name, "git.commit": git_commit()}
+    experiment = os.environ.get("DVC_EXP_NAME")
+    if experiment:
+        return Run(f"{name} ({experiment})", flatten(section), tags | {"dvc.experiment": experiment})
+    return Run(name, flatten(section), tags)
+
+
+def _record_files(run: Run, dependencies: Sequence[Path], outputs: Sequence[Path]) -> None:
+    read = {str(path): digest(path) for path in dependencies}
+    written = {str(path): digest(path) for path in outputs}
+    run.set_tags(
+        {f"dependency {path}": md5 for path, md5 in read.items()}
+        | {f"output {path}": md5 for path, md5 in written.items()}
+    )
+    models = {str(folder): read.get(str(folder)) or digest(folder) for path in read for folder in _models(Path(path))}
+    stores = {path: md5 for path, md5 in read.items() if Path(path).suffix == ".zarr"}
+    if stores or models:
+        run.log_inputs(stores, models)
+    made = {str(folder): digest(folder) for path in written for folder in _models(Path(path))}
+    if made:
+        run.log_outputs(made)
+
+
+def _models(path: Path) -> list[Path]:
+    """The model folders at or below a path."""
+    return sorted(weights.parent for weights in path.rglob("model.safetensors")) if path.is_dir() else []
 
 
 def flatten(section: BaseModel | dict | None, prefix: str = "") -> dict[str, Any]:

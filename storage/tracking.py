@@ -1,6 +1,7 @@
 """Records of stages in MLflow: on SQLite inside the project, or on any server named by MLFLOW_TRACKING_URI.
 
-A record never decides about a result: when the server is out of reach, one warning is printed and the stage goes on.
+A record never decides about a result: when the server is out of reach, one warning is printed, the stage goes on, and
+its record is sent later (storage/records.py).
 """
 
 import gc
@@ -8,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context, parent_process
@@ -17,8 +19,9 @@ from storage.errors import StorageError
 
 EXPERIMENT = "wavefoundry"
 FOLDER = Path(".mlflow")
-# Largest number of parameters that MLflow takes in one call.
-PARAMETERS_PER_CALL = 100
+# Names the run of the pipeline below which a stage's run stands.
+PARENT = "MLFLOW_PARENT_RUN_ID"
+PARENT_TAG = "mlflow.parentRunId"
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -33,12 +36,13 @@ DEFAULTS = {
 class Run:
     """One MLflow run, written by a process of its own: importing MLflow takes seconds, and the stage works meanwhile.
 
-    Methods return at once and never raise. What goes wrong is told in one warning, and nothing more is recorded.
+    It stands below the run that MLFLOW_PARENT_RUN_ID names, if any, and one line on stdout tells where it is seen.
+    Methods return at once and never raise.
     """
 
     def __init__(self, name: str, parameters: dict, tags: dict[str, str]):
         self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_outlive_nobody)
-        self._calls = [self._process.submit(_open, name, parameters, tags)]
+        self._calls = [self._process.submit(_open, name, _strings(parameters), _strings(tags) | _parent())]
 
     @property
     def id(self) -> str:
@@ -47,33 +51,45 @@ class Run:
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Log numbers, all in one call; `step` is the epoch or the like."""
-        self._submit("log_metrics", {key: float(value) for key, value in metrics.items()}, step)
+        values = {key: float(value) for key, value in metrics.items()}
+        self._add("metrics", values=values, step=step or 0, time=time.time_ns() // 1_000_000)
 
     def set_tags(self, tags: dict[str, str]) -> None:
-        self._submit("set_tags", tags)
+        self._add("tags", values=_strings(tags))
 
     def log_figure(self, path: Path) -> None:
         """Store a picture in the run's folder "figures"."""
-        self._submit("log_artifact", Path(path), "figures")
+        self._add("artifact", path=str(path), folder="figures")
 
     def log_folder(self, path: Path, name: str) -> None:
         """Store a folder, such as a model, or a single file, in the run's folder `name`."""
-        self._submit("log_artifact", Path(path), name)
+        self._add("artifact", path=str(path), folder=name)
+
+    def log_inputs(self, datasets: dict[str, str], models: dict[str, str]) -> None:
+        """What the run has read: md5 by path, of stores and of model folders."""
+        self._add("inputs", datasets=datasets, models=models)
+
+    def log_outputs(self, models: dict[str, str]) -> None:
+        """Model folders that the run has written: md5 by path."""
+        self._add("outputs", models=models)
 
     def end(self, status: str) -> None:
-        """Close the run, "FINISHED", "FAILED" or "KILLED", and wait until all is written."""
-        self._submit("end", status)
+        """Close the run, "FINISHED", "FAILED" or "KILLED", and wait until all is written, there or here."""
+        self._submit(_end, status)
         try:
             for call in self._calls:
                 call.result()
         except BrokenExecutor as error:
-            _warn(error)
+            print(f"warning: MLflow does not record this stage: {error}", file=sys.stderr, flush=True)
         self._process.shutdown()
 
-    def _submit(self, method: str, *values) -> None:
+    def _add(self, action: str, **values) -> None:
+        self._submit(_add, action, values)
+
+    def _submit(self, function, *values) -> None:
         # A process that is gone is told of at the end.
         with suppress(BrokenExecutor):
-            self._calls.append(self._process.submit(_call, method, *values))
+            self._calls.append(self._process.submit(function, *values))
 
 
 def _outlive_nobody() -> None:
@@ -88,77 +104,67 @@ def _outlive_nobody() -> None:
 
 
 # The record of the run that this process writes.
-_record: "_Record"
+_record = None
 
 
-def _open(name: str, parameters: dict, tags: dict[str, str]) -> str:
+def _open(name: str, parameters: dict[str, str], tags: dict[str, str]) -> str:
     global _record
-    _record = _Record(name, parameters, tags)
+    from storage import records
+
+    _record = records.Record(name, tags)
+    if _record.id:
+        print(f"MLflow run: {_record.address}", flush=True)
+        records.send_all()
+    _record.add("parameters", values=parameters)
+    _record.watch_system()
     return _record.id
 
 
-def _call(method: str, *values) -> None:
-    getattr(_record, method)(*values)
+def _add(action: str, values: dict) -> None:
+    _record.add(action, **values)
 
 
-class _Record:
-    """The run as the writing process sees it; after the first failure it warns once and does nothing more."""
-
-    def __init__(self, name: str, parameters: dict, tags: dict[str, str]):
-        self._client, self.id = None, ""
-        try:
-            self._client = client()
-            experiment = experiment_id(self._client)
-            self.id = self._client.create_run(experiment, tags=_tags(tags), run_name=name).info.run_id
-        except Exception as error:
-            self._give_up(error)
-        self._log_parameters(parameters)
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
-        from mlflow.entities import Metric
-        from mlflow.utils.time import get_current_time_millis
-
-        now = get_current_time_millis()
-        self._send("log_batch", metrics=[Metric(key, value, now, step or 0) for key, value in metrics.items()])
-
-    def set_tags(self, tags: dict[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        self._send("log_batch", tags=[RunTag(key, value) for key, value in _tags(tags).items()])
-
-    def log_artifact(self, path: Path, folder: str) -> None:
-        self._send("log_artifacts" if path.is_dir() else "log_artifact", str(path), folder)
-
-    def end(self, status: str) -> None:
-        self._send("set_terminated", status)
-        # Collecting the garbage of MLflow one last time would cost most of a second at exit.
-        gc.freeze()
-
-    def _log_parameters(self, parameters: dict) -> None:
-        entries = [(key, str(value)) for key, value in parameters.items()]
-        for start in range(0, len(entries), PARAMETERS_PER_CALL):
-            from mlflow.entities import Param
-
-            part = entries[start : start + PARAMETERS_PER_CALL]
-            self._send("log_batch", params=[Param(key, value) for key, value in part])
-
-    def _send(self, method: str, *values, **named) -> None:
-        if self._client is None:
-            return
-        try:
-            getattr(self._client, method)(self.id, *values, **named)
-        # Whatever goes wrong in a database, on the network or on a server: the stage's result is worth more.
-        except Exception as error:
-            self._give_up(error)
-
-    def _give_up(self, error: Exception) -> None:
-        self._client = None
-        _warn(error)
+def _end(status: str) -> None:
+    _record.end(status)
+    # Collecting the garbage of MLflow one last time would cost most of a second at exit.
+    gc.freeze()
 
 
-def _warn(error: Exception) -> None:
+def _parent() -> dict[str, str]:
+    return {PARENT_TAG: os.environ[PARENT]} if os.environ.get(PARENT) else {}
+
+
+def _strings(values: dict) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}
+
+
+def open_parent(name: str, tags: dict[str, str]) -> str:
+    """Begin the run of a whole pipeline; stages started with its id as MLFLOW_PARENT_RUN_ID stand below it.
+
+    Returns:
+        Its id, "" after one warning where the server is out of reach: stages then stand alone.
+    """
+    try:
+        server = client()
+        return server.create_run(experiment_id(server), tags=_strings(tags), run_name=name).info.run_id
+    except Exception as error:
+        _warn_parent(error)
+        return ""
+
+
+def close_parent(run_id: str, status: str) -> None:
+    """End the run of a pipeline, "FINISHED", "FAILED" or "KILLED"; a failure costs one warning."""
+    if not run_id:
+        return
+    try:
+        client().set_terminated(run_id, status)
+    except Exception as error:
+        _warn_parent(error)
+
+
+def _warn_parent(error: Exception) -> None:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-    print(f"warning: MLflow ({tracking_uri()}) does not record this stage: {reason}", file=sys.stderr, flush=True)
+    print(f"warning: MLflow ({tracking_uri()}) does not record this run: {reason}", file=sys.stderr, flush=True)
 
 
 def client():
@@ -219,7 +225,3 @@ def _create_experiment(client, artifact_location: str | None) -> str:
 
 def _local_uri() -> str:
     return f"sqlite:///{FOLDER.absolute() / 'mlflow.db'}"
-
-
-def _tags(tags: dict[str, str]) -> dict[str, str]:
-    return {key: str(value) for key, value in tags.items()}

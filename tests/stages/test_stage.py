@@ -26,6 +26,12 @@ class FakeRun:
     def set_tags(self, tags):
         self.tags |= tags
 
+    def log_inputs(self, datasets, models):
+        self.inputs = datasets, models
+
+    def log_outputs(self, models):
+        self.outputs = models
+
     def end(self, status):
         self.status = status
 
@@ -43,6 +49,7 @@ class Teach(BaseModel):
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "Run", FakeRun)
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     monkeypatch.chdir(tmp_path)
     Path("input.txt").write_text("input")
     FakeRun.last = None
@@ -72,6 +79,30 @@ def test_success_is_recorded_with_digests():
         "output out.zarr": digest(Path("out.zarr")),
         "output picture.png": digest(Path("picture.png")),
     }
+
+
+def test_stores_and_models_are_recorded_as_what_they_are(folder):
+    for seed in (0, 1):
+        (folder / f"models/wifo/seed_{seed}").mkdir(parents=True)
+        (folder / f"models/wifo/seed_{seed}/model.safetensors").write_text(str(seed))
+    write_outputs()
+
+    def body():
+        Path("models/tiny/seed_0").mkdir(parents=True)
+        Path("models/tiny/seed_0/model.safetensors").write_text("student")
+
+    run(body, dependencies=("out.zarr", "models/wifo/seed_0", "input.txt"), outputs=("models/tiny",))
+    assert FakeRun.last.inputs == (
+        {"out.zarr": digest(Path("out.zarr"))}, {"models/wifo/seed_0": digest(Path("models/wifo/seed_0"))}
+    )  # fmt: skip
+    assert FakeRun.last.outputs == {"models/tiny/seed_0": digest(Path("models/tiny/seed_0"))}
+
+
+def test_a_run_carries_the_name_of_its_experiment(monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "wider-lion")
+    run(write_outputs)
+    assert FakeRun.last.name == "csi@munich (wider-lion)"
+    assert (FakeRun.last.tags["dvc.experiment"], FakeRun.last.tags["dvc.stage"]) == ("wider-lion", "csi@munich")
 
 
 def test_sections_are_flattened():
@@ -148,4 +179,4 @@ def test_cheap_stage_imports_nothing_heavy(tmp_path, monkeypatch):
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert json.loads(result.stdout) == []
+    assert json.loads(result.stdout.splitlines()[-1]) == []
