@@ -3,8 +3,11 @@
 Scores lie in metrics/, how long they took in measurements/.
 """
 
+import multiprocessing
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from stages import params
@@ -12,9 +15,9 @@ from stages.csi import store_path
 from stages.evaluate_prediction import write_json
 from stages.pretrain import backbone_folder
 from stages.stage import clear_errors, stage
-from stages.training import THREADS, model_folder
+from stages.training import model_folder
 
-RAW, CONTROL = "raw", "wimamba_untrained"
+RAW, CONTROLLED, CONTROL = "raw", "wimamba", "wimamba_untrained"
 
 
 def backbones(parameters: params.Params) -> dict[str, Path]:
@@ -67,27 +70,23 @@ def load_snapshots(section):
     )
 
 
-def load_inputs(parameters: params.Params) -> dict:
-    """{input: {patch size: how to read snapshots}}: the raw channel, and every backbone."""
+def load_input(name: str, parameters: params.Params) -> dict:
+    """{patch size: how to read snapshots} of the raw channel or of a backbone."""
     from storage.checkpoints import load_model
     from wavefoundry.evaluation.downstream import inputs
 
     sizes = parameters.evaluate.downstream.patch_sizes
-    models = {name: load_model(folder) for name, folder in backbones(parameters).items()}
-
-    def every_size(model) -> dict:
-        return {str(size): inputs.snapshot_backbone(model, size) for size in sizes}
-
-    # Flattened, the raw channel is the same at every patch size.
-    raw = {str(size): inputs.raw_channel(size, ("flattened",) if size == sizes[0] else ()) for size in sizes}
-    return {
-        RAW: raw,
-        "wimamba": every_size(models["wimamba"]),
-        CONTROL: every_size(untrained(models["wimamba"], parameters.pretrain.wimamba.seeds[0])),
-        "lwm": every_size(models["lwm"]),
-        "lwm_temporal": {"native": inputs.lwm_temporal_backbone(models["lwm_temporal"])},
-        "wifo": {"native": inputs.wifo_backbone(models["wifo"])},
-    }
+    if name == RAW:
+        # Flattened, the raw channel is the same at every patch size.
+        return {str(size): inputs.raw_channel(size, ("flattened",) if size == sizes[0] else ()) for size in sizes}
+    model = load_model(backbones(parameters)[CONTROLLED if name == CONTROL else name])
+    if name == CONTROL:
+        model = untrained(model, parameters.pretrain.wimamba.seeds[0])
+    if name == "lwm_temporal":
+        return {"native": inputs.lwm_temporal_backbone(model)}
+    if name == "wifo":
+        return {"native": inputs.wifo_backbone(model)}
+    return {str(size): inputs.snapshot_backbone(model, size) for size in sizes}
 
 
 def untrained(model, seed: int):
@@ -98,47 +97,75 @@ def untrained(model, seed: int):
     return type(model)(model.config).eval()
 
 
-def evaluate_all(parameters: params.Params, snapshots) -> tuple[dict, dict]:
-    """{input: scores}, and {input: seconds}."""
+def evaluate_inputs(names: list[str], parameters: params.Params) -> tuple[dict, dict]:
+    """Unit of work: {"inputs": {input: scores}} and {input: seconds}."""
     from dataclasses import asdict
 
-    from tqdm import tqdm
+    from wavefoundry.evaluation.downstream.suite import InputEvaluation
 
-    from wavefoundry.evaluation.downstream.suite import evaluate_input
-
-    section = parameters.evaluate.downstream
+    section, snapshots = parameters.evaluate.downstream, load_snapshots(parameters.evaluate.downstream)
     results, seconds = {}, {}
-    for name, by_patch in tqdm(load_inputs(parameters).items(), desc="inputs", unit="input"):
+    for name in names:
         start = time.perf_counter()
         # The control goes without a search of its own: it shows what pretraining gives to the same features.
-        choices = results["wimamba"]["chosen"] if name == CONTROL else None
-        results[name] = asdict(evaluate_input(by_patch, snapshots, section, choices))
+        choices = results[CONTROLLED]["chosen"] if name == CONTROL else None
+        results[name] = asdict(InputEvaluation(load_input(name, parameters), snapshots, section, choices).run())
         seconds[name] = round(time.perf_counter() - start, 1)
-    return results, seconds
+    return {"inputs": results}, seconds
 
 
-def tune_all(parameters: params.Params, snapshots) -> dict:
-    """{task: {model: {"validation" or "test": {metric: one value per seed}}}} with the last layers tuned."""
-    from tqdm import tqdm
-
+def tune_model(name: str, parameters: params.Params) -> tuple[dict, dict]:
+    """Unit of work: {"tuned": {task: {model: {"validation" or "test": {metric: one value per seed}}}}}, seconds."""
     from storage.checkpoints import load_model
     from wavefoundry.evaluation.downstream.suite import collect
     from wavefoundry.evaluation.downstream.tuning import TUNED_TASKS, tune
 
-    section = parameters.evaluate.downstream
-    if section.tuning is None:
-        return {}
-    folders = backbones(parameters)
-    found: dict = {task: {} for task in TUNED_TASKS}
-    work = [(task, name) for task in TUNED_TASKS for name in params.SNAPSHOT_MODELS]
-    for task, name in tqdm(work, desc="last layers tuned", unit="model"):
+    section, snapshots = parameters.evaluate.downstream, load_snapshots(parameters.evaluate.downstream)
+    start = time.perf_counter()
+    found = {}
+    for task in TUNED_TASKS:
         by_seed = []
         for seed in section.seeds:
             with tempfile.TemporaryDirectory() as checkpoints:
-                backbone = load_model(folders[name])
+                backbone = load_model(backbones(parameters)[name])
                 by_seed.append(tune(task, backbone, snapshots, section.tuning, seed, Path(checkpoints)))
-        found[task][name] = collect(by_seed)
-    return found
+        found[task] = {name: collect(by_seed)}
+    return {"tuned": found}, {f"{name}, last layers tuned": round(time.perf_counter() - start, 1)}
+
+
+def do_unit(function: Callable, *arguments) -> tuple[dict, dict]:
+    """A unit of work on one thread, by which sums are rounded alike on every machine."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    import wavefoundry.models  # noqa: F401  (registers the architectures)
+
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        return function(*arguments)
+
+
+def evaluate_all(parameters: params.Params) -> tuple[dict, dict]:
+    """{"inputs": ..., "tuned": ...} of the units of work, and {what: seconds}; the longest units come first."""
+    from tqdm import tqdm
+
+    units = [(evaluate_inputs, names) for names in ([CONTROLLED, CONTROL], ["lwm"], [RAW], ["wifo"], ["lwm_temporal"])]
+    if parameters.evaluate.downstream.tuning is not None:
+        units += [(tune_model, name) for name in params.SNAPSHOT_MODELS]
+    found: dict = {"inputs": {}, "tuned": {}}
+    seconds = {}
+    with ProcessPoolExecutor(parameters.workers.processes, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(do_unit, function, argument, parameters) for function, argument in units]
+        for future in tqdm(futures, desc="downstream tasks", unit="unit"):
+            part, took = future.result()
+            seconds |= took
+            found["inputs"] |= part.get("inputs", {})
+            for task, scores in part.get("tuned", {}).items():
+                found["tuned"].setdefault(task, {}).update(scores)
+    found["inputs"] = {
+        name: found["inputs"][name] for name in (RAW, CONTROLLED, CONTROL, "lwm", "lwm_temporal", "wifo")
+    }
+    return found, seconds
 
 
 def summarise(results: dict, section) -> dict:
@@ -169,27 +196,20 @@ def main() -> None:
     with stage(
         "evaluate@downstream", section=section, dependencies=inputs, outputs=[detail, summary, costs, figures]
     ) as run:
-        import torch
-
-        import wavefoundry.models  # noqa: F401  (registers the architectures)
         from wavefoundry.evaluation.downstream.references import references
         from wavefoundry.evaluation.downstream.tasks import TASKS
         from wavefoundry.plots.downstream import draw_curves, draw_patch_sizes
 
-        torch.set_num_threads(THREADS)
         snapshots = load_snapshots(section)
-        results, seconds = evaluate_all(parameters, snapshots)
-        start = time.perf_counter()
-        tuned = tune_all(parameters, snapshots)
-        seconds["last layers tuned"] = round(time.perf_counter() - start, 1)
         simple = {task: {"what": what} | scores for task, (what, scores) in references(snapshots, section).items()}
+        found, seconds = evaluate_all(parameters)
+        results = found["inputs"]
         content = {
             "samples": {split: len(rows) for split, rows in snapshots.rows.items()},
             "label_fractions": section.label_fractions,
             "choice_fraction": section.choice_fraction,
             "references": simple,
-            "inputs": results,
-            "tuned": tuned,
+            **found,
         }
         write_json(detail, content)
         write_json(summary, summarise(results, section))

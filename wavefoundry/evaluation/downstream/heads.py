@@ -113,7 +113,8 @@ def fit_linear(
     layers = []
     for penalty in penalties:
         ridge = Ridge(alpha=penalty * len(scaled), solver="cholesky").fit(scaled, targets)
-        weights, bias = ridge.coef_.T.astype(np.float32), ridge.intercept_.astype(np.float32)
+        weights = np.atleast_2d(ridge.coef_).T.astype(np.float32)
+        bias = np.atleast_1d(ridge.intercept_).astype(np.float32)
         layers.append(lambda some, weights=weights, bias=bias: scaling(some) @ weights + bias)
     return min(layers, key=loss)
 

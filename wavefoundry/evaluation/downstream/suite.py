@@ -3,15 +3,15 @@
 What is best is chosen on the validation split; the test split only scores.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from wavefoundry.config import EvaluateDownstream
 from wavefoundry.evaluation.downstream.heads import project
 from wavefoundry.evaluation.downstream.inputs import Input, embed_all
+from wavefoundry.evaluation.downstream.samples import labelled_subset
 from wavefoundry.evaluation.downstream.tasks import (
     CHANNEL_TASKS,
     FEATURE_TASKS,
@@ -25,8 +25,9 @@ from wavefoundry.evaluation.downstream.tasks import (
     score_channel_head,
     score_head,
 )
+from wavefoundry.models.representations import Representations
 
-PER_PATCH = "per_patch"  # one linear head for all patches; beside it "flattened", one for the whole channel
+PER_PATCH = "per_patch"  # what channel tasks read: one linear head for all patches
 Choice = tuple[str, str]  # representation, patch size
 BySeed = dict[str, dict[str, list[float]]]  # {"validation" or "test": {metric: one value per seed}}
 
@@ -39,20 +40,18 @@ class Result:
     chosen: {task: (representation, patch size)}, the best of the table on the validation split.
     curves: {task: {fraction: BySeed}} of what was chosen.
     last_window: BySeed of beam tracking that sees the last window only, at the fraction of the choice.
+    round_trip: {patch size: test NMSE [dB]} of a linear head that shall give back, patch by patch, the clean channel
+        that was read: what a representation has lost of it.
     """
 
     table: dict[str, dict[str, dict[str, BySeed]]]
     chosen: dict[str, Choice]
     curves: dict[str, dict[str, BySeed]]
     last_window: BySeed
+    round_trip: dict[str, float]
 
 
-def evaluate_input(
-    by_patch: dict[str, Input],
-    snapshots: Snapshots,
-    section: EvaluateDownstream,
-    choices: dict[str, Choice] | None = None,
-) -> Result:
+class InputEvaluation:
     """Heads of all tasks on one input.
 
     Args:
@@ -61,94 +60,111 @@ def evaluate_input(
         section: parameters.
         choices: tries these alone instead of all representations and patch sizes.
     """
-    table: dict = {task: {} for task in TASKS}
-    best: dict[str, tuple[float, Choice, Examples | ChannelExamples]] = {}
-    for patch_size, source in by_patch.items():
-        wanted = {
-            task: None if choices is None else [kind for kind, patch in [choices[task]] if patch == patch_size]
-            for task in TASKS
+
+    def __init__(
+        self,
+        by_patch: dict[str, Input],
+        snapshots: Snapshots,
+        section: EvaluateDownstream,
+        choices: dict[str, Choice] | None = None,
+    ):
+        self._by_patch = by_patch
+        self._snapshots = snapshots
+        self._section = section
+        self._choices = choices
+        self._round_trip: dict[str, float] = {}
+
+    def run(self) -> Result:
+        table: dict = {task: {} for task in TASKS}
+        best: dict[str, tuple[float, Choice, Examples | None]] = {}
+        for patch_size in self._by_patch:
+            for task, kind, data, scores in self._tried(patch_size):
+                table[task].setdefault(kind, {})[patch_size] = scores
+                reached = float(np.mean(scores["validation"][TASKS[task].metric]))
+                if task not in best or TASKS[task].better(reached, best[task][0]):
+                    best[task] = reached, (kind, patch_size), data
+        curves = {
+            task: self._curve(task, table[task][kind][patch_size], patch_size, data)
+            for task, (_, (kind, patch_size), data) in best.items()
         }
-        for task, kind, data in _candidates(source, snapshots, section, wanted):
-            scores = _score(task, data, section.choice_fraction, section)
-            table[task].setdefault(kind, {})[patch_size] = scores
-            reached = float(np.mean(scores["validation"][TASKS[task].metric]))
-            if task not in best or TASKS[task].better(reached, best[task][0]):
-                best[task] = reached, (kind, patch_size), data
-    curves = {}
-    for task, (_, (kind, patch_size), data) in best.items():
-        curves[task] = {
-            f"{fraction:g}": table[task][kind][patch_size]
-            if fraction == section.choice_fraction
-            else _score(task, data, fraction, section)
-            for fraction in section.label_fractions
-        }
-    return Result(
-        table,
-        {task: choice for task, (_, choice, _) in best.items()},
-        curves,
-        _score("beam_tracking", _last_window(best["beam_tracking"][2], section), section.choice_fraction, section),
-    )
+        tracking = best["beam_tracking"][2]
+        width = tracking.features.shape[1] // self._section.tracking.past
+        last_window = replace(tracking, features=tracking.features[:, -width:])
+        return Result(
+            table,
+            {task: choice for task, (_, choice, _) in best.items()},
+            curves,
+            self._score_features("beam_tracking", last_window, self._section.choice_fraction),
+            self._round_trip,
+        )
 
+    def _is_wanted(self, task: str, kind: str, patch_size: str) -> bool:
+        return self._choices is None or self._choices[task] == (kind, patch_size)
 
-def _candidates(
-    source: Input, snapshots: Snapshots, section: EvaluateDownstream, wanted: dict[str, Sequence[str] | None]
-) -> Iterator[tuple[str, str, Examples | ChannelExamples]]:
-    """(task, representation, examples) of one input; `wanted` has the representations of each task, None for all."""
-
-    def is_wanted(task: str, kind: str) -> bool:
-        return wanted[task] is None or kind in wanted[task]
-
-    training, width = snapshots.rows["train"], section.max_features
-    kinds = [kind for kind in source.representations if any(is_wanted(task, kind) for task in FEATURE_TASKS)]
-    if kinds:
-        seen = embed_all(source, snapshots.csi)
-        for kind in kinds:
+    def _tried(self, patch_size: str) -> Iterator[tuple[str, str, Examples | None, BySeed]]:
+        """Task, representation, examples to go on with, and scores at the fraction of the choice."""
+        source, fraction = self._by_patch[patch_size], self._section.choice_fraction
+        seen = None
+        for kind in source.representations:
+            tasks = [task for task in FEATURE_TASKS if self._is_wanted(task, kind, patch_size)]
+            if not tasks:
+                continue
+            if seen is None:
+                seen = embed_all(source, self._snapshots.csi)
             values = seen.patches.flatten(1) if kind == "flattened" else getattr(seen, kind)
-            features = project(values.numpy(), training, width)
-            for task in FEATURE_TASKS:
-                if is_wanted(task, kind):
-                    yield task, kind, examples(task, snapshots, features, seen.scale.numpy(), section.tracking.past)
-        del seen, values
-    for task in CHANNEL_TASKS:
-        kinds = [kind for kind in (PER_PATCH, "flattened") if kind == PER_PATCH or kind in source.representations]
-        kinds = [kind for kind in kinds if is_wanted(task, kind)]
-        if kinds:
-            seen = embed_all(source, degraded(task, snapshots.csi, section))
-            clean = snapshots.csi / seen.scale[:, None, None]
-            data = _per_patch(source, seen.patches, clean, snapshots.rows)
-            if PER_PATCH in kinds:
-                yield task, PER_PATCH, data
-            if "flattened" in kinds:
-                yield task, "flattened", _flattened(data, project(seen.patches.flatten(1).numpy(), training, width))
+            features = project(values.numpy(), self._snapshots.rows["train"], self._section.max_features)
+            for task in tasks:
+                past = self._section.tracking.past
+                data = examples(task, self._snapshots, features, seen.scale.numpy(), past)
+                yield task, kind, data, self._score_features(task, data, fraction)
+        for task in CHANNEL_TASKS:
+            if self._is_wanted(task, PER_PATCH, patch_size):
+                data = self._read_degraded(task, source, fraction)
+                yield task, PER_PATCH, None, self._score_channels(data, fraction)
+        if self._choices is None:
+            everyone = np.arange(len(self._snapshots.csi))
+            data = self._channel_examples(source, seen or embed_all(source, self._snapshots.csi), everyone)
+            score = score_channel_head(data, self._snapshots.rows, fraction, self._section.seeds[0], self._section)
+            self._round_trip[patch_size] = round(score["test"]["nmse_db"], 6)
 
+    def _curve(self, task: str, known: BySeed, patch_size: str, data: Examples | None) -> dict[str, BySeed]:
+        """Scores at every fraction, of which the one of the choice is known."""
+        if task in CHANNEL_TASKS:
+            whole = self._read_degraded(task, self._by_patch[patch_size], 1.0)
+        curve = {}
+        for fraction in self._section.label_fractions:
+            if fraction == self._section.choice_fraction:
+                scores = known
+            elif task in CHANNEL_TASKS:
+                scores = self._score_channels(whole, fraction)
+            else:
+                scores = self._score_features(task, data, fraction)
+            curve[f"{fraction:g}"] = scores
+        return curve
 
-def _per_patch(
-    source: Input, tokens: torch.Tensor, clean: torch.Tensor, rows: dict[str, np.ndarray]
-) -> ChannelExamples:
-    shape = (clean.shape[1], clean.shape[2])
-    return ChannelExamples(tokens, source.cut(clean), lambda found: source.join(found, shape), clean, rows)
+    def _read_degraded(self, task: str, source: Input, fraction: float) -> ChannelExamples:
+        """Of the snapshots that heads need at a fraction of the labels: reading them all takes its time."""
+        rows = self._snapshots.rows
+        labelled = [labelled_subset(rows["train"], fraction, seed) for seed in self._section.seeds]
+        members = np.unique(np.concatenate([*labelled, rows["validation"], rows["test"]]))
+        known = degraded(task, self._snapshots.csi, self._section)[members]
+        return self._channel_examples(source, embed_all(source, known), members)
 
+    def _channel_examples(self, source: Input, seen: Representations, members: np.ndarray) -> ChannelExamples:
+        clean = self._snapshots.csi[members] / seen.scale[:, None, None]
+        shape = (clean.shape[1], clean.shape[2])
+        return ChannelExamples(
+            members, seen.patches, source.cut(clean), lambda tokens: source.join(tokens, shape), clean
+        )
 
-def _flattened(data: ChannelExamples, features: np.ndarray) -> ChannelExamples:
-    """The same with one token, which stands for the whole channel."""
-    size = data.targets.shape[1:]
-    return replace(
-        data,
-        tokens=torch.from_numpy(features)[:, None],
-        targets=data.targets.flatten(1)[:, None],
-        join=lambda found: data.join(found.unflatten(2, size)[:, 0]),
-    )
+    def _score_features(self, task: str, data: Examples, fraction: float) -> BySeed:
+        return collect([score_head(task, data, fraction, seed, self._section) for seed in self._section.seeds])
 
-
-def _score(task: str, data: Examples | ChannelExamples, fraction: float, section: EvaluateDownstream) -> BySeed:
-    if task in CHANNEL_TASKS:
+    def _score_channels(self, data: ChannelExamples, fraction: float) -> BySeed:
         # All labels are the same labels for every seed, and a linear head is found exactly.
-        drawn = section.seeds[:1] if fraction == 1 else section.seeds
-        by_seed = [score_channel_head(data, fraction, seed, section) for seed in drawn]
-        by_seed *= len(section.seeds) // len(drawn)
-    else:
-        by_seed = [score_head(task, data, fraction, seed, section) for seed in section.seeds]
-    return collect(by_seed)
+        drawn = self._section.seeds[:1] if fraction == 1 else self._section.seeds
+        by_seed = [score_channel_head(data, self._snapshots.rows, fraction, seed, self._section) for seed in drawn]
+        return collect(by_seed * (len(self._section.seeds) // len(drawn)))
 
 
 def collect(by_seed: list[dict[str, Scores]]) -> BySeed:
@@ -157,7 +173,3 @@ def collect(by_seed: list[dict[str, Scores]]) -> BySeed:
         split: {metric: [round(one[split][metric], 6) for one in by_seed] for metric in scores}
         for split, scores in by_seed[0].items()
     }
-
-
-def _last_window(data: Examples, section: EvaluateDownstream) -> Examples:
-    return replace(data, features=data.features[:, -(data.features.shape[1] // section.tracking.past) :])

@@ -158,33 +158,45 @@ def degraded(task: str, csi: torch.Tensor, section: EvaluateDownstream) -> torch
 
 @dataclass(frozen=True)
 class ChannelExamples:
-    """Tokens of degraded channels and the clean channels behind them.
+    """Tokens of what is known of channels, and the clean channels behind them, of some of the snapshots.
 
-    tokens: (sample, token, feature); one token where one head gives the whole channel.
-    targets: (sample, token, value), the patches of the clean channels at the scale of what is known.
+    members: rows of these snapshots, rising.
+    tokens: (member, token, feature).
+    targets: (member, token, value), the patches of the clean channels.
     join: targets -> complex (sample, antenna, subcarrier).
-    clean: complex (sample, antenna, subcarrier), at that scale.
+    clean: complex (member, antenna, subcarrier), at the scale at which the tokens were read.
     """
 
+    members: np.ndarray
     tokens: torch.Tensor
     targets: torch.Tensor
     join: Callable[[torch.Tensor], torch.Tensor]
     clean: torch.Tensor
-    rows: dict[str, np.ndarray]
 
 
 def score_channel_head(
-    data: ChannelExamples, fraction: float, seed: int, section: EvaluateDownstream
+    data: ChannelExamples, rows: dict[str, np.ndarray], fraction: float, seed: int, section: EvaluateDownstream
 ) -> dict[str, Scores]:
-    """Find a linear head on a fraction of the clean channels; {"validation": {"nmse_db": dB}, "test": ...}."""
-    labelled = labelled_subset(data.rows["train"], fraction, seed)
+    """Find one linear head for all patches; {"validation": {"nmse_db": dB}, "test": ...}.
+
+    Args:
+        data: has all rows of the validation and test splits, and those that the seed draws for training.
+        rows: of the splits, all of them.
+        fraction: share of the training rows whose clean channels are known.
+        seed: of their draw.
+        section: parameters.
+    """
+
+    def members(some: np.ndarray) -> np.ndarray:
+        return np.searchsorted(data.members, some)
 
     def error(layer: Callable, split: str) -> float:
-        rows = data.rows[split]
-        tokens = data.tokens[rows]
-        found = torch.from_numpy(layer(as_rows(tokens))).view(len(rows), tokens.shape[1], -1)
-        return nmse(data.join(found), data.clean[rows]).mean().item()
+        at = members(rows[split])
+        tokens = data.tokens[at]
+        found = torch.from_numpy(layer(as_rows(tokens))).view(*tokens.shape[:2], -1)
+        return nmse(data.join(found), data.clean[at]).mean().item()
 
+    labelled = members(labelled_subset(rows["train"], fraction, seed))
     layer = fit_linear(
         as_rows(data.tokens[labelled]),
         as_rows(data.targets[labelled]),

@@ -111,7 +111,7 @@ def tune(
     strength = None
     if task == "los":
         values = csi.abs().square().mean(dim=(1, 2)).sqrt().log10()
-        strength = (values.mean().item(), values.std().item())
+        strength = (values.mean().item(), values.std(correction=0).item() or 1.0)
     model = TunedClassifier(backbone, section.patch_size, section.layers, TUNED_TASKS[task], len(classes), strength)
     dataset = Labelled(csi, torch.from_numpy(seen_labels))
     model, _ = train(model, dataset, config=section.training, seed=seed, checkpoints=checkpoints)

@@ -81,12 +81,18 @@ def _reasons(task: str, results: dict, at: dict, best: str, fraction: str) -> li
                     f"pretrained {show(task, mean(at[same], 'test', metric))}"
                 )
     if task in CHANNEL_TASKS:
-        by_patch = results[RAW]["table"][task].get("per_patch", {})
-        if results[RAW]["chosen"][task][0] == "flattened" and by_patch:
-            reached = min(mean(scores, "test", metric) for scores in by_patch.values())
+        patch_size = results[best]["chosen"][task][1]
+        lost = results[best]["round_trip"].get(patch_size)
+        if lost is not None:
             reasons.append(
-                "the raw channel is best read as a whole by one linear head; with a head that sees one patch alone it "
-                f"reaches {show(task, reached)} at best"
+                f"what {best} makes of a patch gives a linear head back only so much of the clean channel itself: "
+                f"{show(task, lost)}"
+            )
+        same_size = results[RAW]["table"][task]["per_patch"].get(patch_size)
+        if same_size is not None and patch_size != results[RAW]["chosen"][task][1]:
+            reasons.append(
+                f"in patches of {patch_size} x {patch_size} too, the raw channel reaches "
+                f"{show(task, mean(same_size, 'test', metric))}"
             )
     curves = {name: results[name]["curves"][task] for name in (best, RAW)}
     if "1" in curves[RAW] and fraction != "1":
