@@ -1,5 +1,6 @@
 """A complete study of seconds in a folder of its own: the project's files, tiny parameters, DVC without git."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ IMPORTED = {
 
 
 def tiny_parameters() -> dict:
-    """The default study with two scenarios and a file of CSI, few users, small networks and short trainings."""
+    """The default study with few scenarios and a file of CSI, few users, small networks and short trainings."""
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())
     scenarios = {name: content["scenarios"][name] for name in ("street_canyon", "uma_nlos")}
     traced, drawn = scenarios["street_canyon"]["twin"], scenarios["uma_nlos"]["twin"]
@@ -40,11 +41,17 @@ def tiny_parameters() -> dict:
     traced["site"]["sampling"] |= {"windows": 2}
     traced["tracing"] |= {"samples_per_source": 10000, "max_depth": 2}
     drawn |= {"users": 10, "users_per_call": 5}
+    scenarios |= _snapshots(scenarios["street_canyon"])
     training = {"epochs": 2, "batch_size": 4}
     lwm = content["pretrain"]["lwm_temporal"]
     lwm["architecture"] |= {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": [4, 4]}
     lwm["training"] |= training
     lwm["prediction"]["training"] |= training
+    for name in ("wimamba", "lwm"):
+        section = content["pretrain"][name]
+        section["architecture"] |= {"hidden_size": 16, "depth": 1}
+        section["training"] = section["training"] | training
+        section["held_out"] = []
     teacher = content["teach"]["wifo"]
     teacher["held_out"] = []
     teacher["architecture"] |= {"hidden_size": 32, "encoder_depth": 1, "decoder_depth": 1, "heads": 2}
@@ -54,8 +61,26 @@ def tiny_parameters() -> dict:
         student["training"] = student["training"] | training
         student["seeds"] = [0]
     content["evaluate"]["prediction"]["latency_repetitions"] = 2
+    downstream = content["evaluate"]["downstream"]
+    downstream |= {"channels": "canyon", "beams": "canyon_28ghz", "label_fractions": [0.5, 1.0], "choice_fraction": 0.5}
+    downstream |= {"seeds": [0], "patch_sizes": [4, 8]}
+    downstream["heads"]["steps"] = 5
+    downstream["tuning"]["fraction"] = 0.5
+    downstream["tuning"]["training"] |= training
+    content["evaluate"]["efficiency"] |= {"sizes": [[16, 16], [16, 32]], "repetitions": 1}
     imported = {"measured": IMPORTED | {"array": drawn["array"]}}
     return content | {"scenarios": scenarios, "imported": imported, "workers": {"processes": 1, "scheduler": None}}
+
+
+def _snapshots(scenario: dict) -> dict:
+    """The scenario's site in single slots, at its carrier and at 28 GHz."""
+    near = copy.deepcopy(scenario)
+    near["twin"]["site"]["sampling"] |= {"slots": 1, "windows": 6}
+    near["twin"]["site"]["traffic"] |= {"vehicles": 8}
+    far = copy.deepcopy(near)
+    far["twin"] |= {"carrier_frequency": 28e9}
+    far["ofdm"] |= {"subcarriers": 16}
+    return {"canyon": near, "canyon_28ghz": far}
 
 
 def write_measurement(path: Path, seed: int) -> None:
@@ -81,6 +106,19 @@ class Study:
         write_measurement(folder / "measured.npz", seed=0)
         self.dvc("init", "--no-scm", "-q")
         self.dvc("config", "core.analytics", "false")
+
+    def clone(self, folder: Path) -> "Study":
+        """What a version control system would hand to somebody else."""
+        folder.mkdir()
+        other = Study(folder)
+        for name in ("params.yaml", "dvc.lock", "measured.npz"):
+            shutil.copy(self.folder / name, folder / name)
+        return other
+
+    def remote(self, folder: Path) -> str:
+        """Name of a DVC remote that lies in the folder."""
+        self.dvc("remote", "add", "-f", "shelf", str(folder))
+        return "shelf"
 
     def write_parameters(self, content: dict) -> None:
         (self.folder / "params.yaml").write_text(yaml.safe_dump(content))

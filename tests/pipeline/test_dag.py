@@ -8,11 +8,10 @@ import yaml
 
 from tests.pipeline.conftest import tiny_parameters, write_measurement
 
-DATA_STAGES = {
-    f"{stage}@{name}" for stage in ("scenario", "csi", "angle_delay") for name in ("street_canyon", "uma_nlos")
-}
+SCENARIOS = ("street_canyon", "uma_nlos", "canyon", "canyon_28ghz")
+DATA_STAGES = {f"{stage}@{name}" for stage in ("scenario", "csi", "angle_delay") for name in SCENARIOS}
 # What differs from run to run by nature: latencies, version numbers of the registry, and the page that quotes them.
-MEASURED = {"measurements/prediction.json", "measurements/registry.json", "report"}
+MEASURED = {"report", *(f"measurements/{name}.json" for name in ("prediction", "downstream", "efficiency", "registry"))}
 
 
 def test_every_stage_runs_once_and_then_nothing(study):
@@ -101,6 +100,16 @@ def test_bad_parameters_are_refused_before_anything_is_removed(study, change, me
     assert study.repro() in ([], ["params"])
 
 
+def test_pulled_results_are_up_to_date(study, tmp_path):
+    """Pushed to a remote and pulled by somebody else, nothing runs there."""
+    remote = tmp_path / "remote"
+    assert study.dvc("push", "-q", "-r", study.remote(remote)).returncode == 0
+    other = study.clone(tmp_path / "other")
+    assert other.dvc("pull", "-q", "-r", other.remote(remote)).returncode == 0
+    assert other.repro() == []
+    assert other.digests() == study.digests()
+
+
 def test_a_stage_without_its_input_says_so_and_leaves_nothing(study):
     aside = study.folder / "aside.zarr"
     source, target = study.folder / "data/csi/uma_nlos.zarr", study.folder / "data/angle_delay/uma_nlos.zarr"
@@ -155,7 +164,9 @@ print(json.dumps(to_db(float(np.mean(errors)))))
 
 def test_report_is_complete_and_self_contained(study):
     page = (study.folder / "report/report.html").read_text()
-    for name in ("sample_and_hold", "autoregression", "lwm_temporal", "wifo", "tiny_wifo", "tiny_wifo_no_kd"):
+    for name in (
+        "sample_and_hold", "autoregression", "lwm_temporal", "wimamba", "lwm", "wifo", "tiny_wifo", "tiny_wifo_no_kd",
+    ):  # fmt: skip
         assert f"<td>{name}</td>" in page
     assert 'src="figures' not in page and "http" not in page.replace("http://www.w3.org", "")
-    assert page.count("data:image/png;base64") >= 7 and page.count("data:image/gif;base64") == 4
+    assert page.count("data:image/png;base64") >= 7 and page.count("data:image/gif;base64") == 8
