@@ -18,7 +18,8 @@ from pathlib import Path
 from storage.errors import StorageError
 
 EXPERIMENT = "wavefoundry"
-FOLDER = Path(".mlflow")
+# A queued experiment of DVC works in a folder that is thrown away; DVC_ROOT names the project's.
+FOLDER = Path(os.environ.get("DVC_ROOT", ""), ".mlflow")
 # Names the run of the pipeline below which a stage's run stands.
 PARENT = "MLFLOW_PARENT_RUN_ID"
 PARENT_TAG = "mlflow.parentRunId"
