@@ -189,6 +189,12 @@ class Params(Section):
                         f"divide the {size} {axis} bins of {name}"
                     )
             rows, columns = antennas // architecture.patch_size[0], kept // architecture.patch_size[1]
+            for window in ("same_frame_window", "temporal_spatial_window"):
+                if getattr(architecture, window) > max(rows, columns):
+                    raise ValueError(
+                        f"pretrain.lwm_temporal.architecture.{window} {getattr(architecture, window)} is larger than "
+                        f"the grid of {rows} x {columns} tokens of {name}"
+                    )
             if slots * rows * columns > architecture.max_seq_len:
                 raise ValueError(
                     f"pretrain.lwm_temporal.architecture.max_seq_len {architecture.max_seq_len} is less than the "
@@ -198,6 +204,12 @@ class Params(Section):
     def _check_snapshot_tokens(self) -> None:
         for name in SNAPSHOT_MODELS:
             architecture = self.entry("pretrain", name).architecture
+            measured = self.evaluate.efficiency.patch_size
+            if measured not in architecture.patch_sizes:
+                raise ValueError(
+                    f"evaluate.efficiency.patch_size is {measured}, allowed are the pretrain.{name}.architecture."
+                    f"patch_sizes {architecture.patch_sizes}"
+                )
             patch = min(architecture.patch_sizes)
             for dataset in self.learnt_by(name):
                 _, antennas, subcarriers = self.datasets[dataset].shape
