@@ -21,8 +21,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
 
-# Prefect reads it while it is imported.
+# Prefect reads them while it is imported. A server that is gone is given up after 14 s (2 + 4 + 8).
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -36,7 +37,7 @@ from flows.bookkeeping import Bookkeeping, UnknownTargetError, bookkeeping, plan
 from flows.processes import Processes, StoppedError, end_with_this_process
 from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
-from flows.server import ServerError, check_server
+from flows.server import ServerError, check_alive, check_server
 from flows.workspace import name_of, workspace
 from stages.study import compose
 from wavefoundry.errors import InputError
@@ -49,8 +50,8 @@ QUOTED_LINES = 20
 PAUSE = 10
 # The name of a task's state whose process was killed by a signal.
 KILLED = "Killed"
-# What a stage prints when its MLflow run can be seen somewhere.
-MLFLOW_LINE = re.compile(r"MLflow run: (https?://\S+)")
+# What a stage prints about its MLflow run: the address, or the id where no server is named.
+MLFLOW_LINE = re.compile(r"^MLflow run: (\S+)$")
 # Held by the run that is under way.
 LOCK = ".dvc/tmp/flow.lock"
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -70,11 +71,11 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes, parent: MLflo
 
     logger = get_run_logger()
     last = deque(maxlen=QUOTED_LINES)
-    mlflow_urls = []
+    mlflow_runs = []
 
     def log(line: str) -> None:
         last.append(line)
-        mlflow_urls.extend(MLFLOW_LINE.findall(line))
+        mlflow_runs.extend(MLFLOW_LINE.findall(line))
         logger.info(line)
 
     try:
@@ -89,8 +90,7 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes, parent: MLflo
         book.record(stage)
     except DvcException as error:
         return Failed(message=f"stage {stage} failed: {error}\n" + "\n".join(last))
-    url = mlflow_urls[-1] if mlflow_urls else None
-    _show(stage, lambda: stage_page(book.outputs(stage), book.outputs(stage, metrics=True), url))
+    _show(stage, lambda: stage_page(book.outputs(stage), book.outputs(stage, metrics=True), mlflow_runs))
     return Completed(message=f"{stage} has run" if work.commands else f"{stage} was in DVC's run cache")
 
 
@@ -219,6 +219,7 @@ def _run(book: Bookkeeping, parallel: int, parent: MLflowParent) -> list[State]:
                 busy = {other.one_at_a_time for other in running.values()} - {None}
                 done = futures.keys() - running.keys()
                 if len(running) < parallel and node.one_at_a_time not in busy and done.issuperset(node.dependencies):
+                    check_alive()
                     future = run_stage.submit(
                         node.name, book, processes, parent, wait_for=[futures[name] for name in node.dependencies]
                     )
@@ -228,7 +229,7 @@ def _run(book: Bookkeeping, parallel: int, parent: MLflowParent) -> list[State]:
                     future.add_done_callback(lambda _, name=node.name: ended.put(name))
             running.pop(ended.get())
     except Exception:
-        # Prefect does not go on, such as without its server: stages under way are completed and recorded.
+        # Nobody could see or cancel what follows: stages under way are completed and recorded, no more are started.
         wait(list(futures.values()))
         raise
     except BaseException:
@@ -254,7 +255,15 @@ def main() -> None:
         check_server()
     except (UnknownTargetError, ServerError) as error:
         sys.exit(str(error))
-    state = pipeline(arguments.targets, arguments.parallel, return_state=True)
+    try:
+        state = pipeline(arguments.targets, arguments.parallel, return_state=True)
+    except Exception:
+        try:
+            check_alive()
+        except ServerError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)  # Prefect would try for minutes to deliver its events
+        raise
     if not state.is_completed():
         sys.exit(state.message)
     print(state.message)

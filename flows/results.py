@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +13,16 @@ SIZE = (900, 900)
 SUFFIXES = (".png", ".gif", ".jpg")
 
 
-def stage_page(outputs: Sequence[Path], metrics: Sequence[Path], mlflow_url: str | None) -> str:
+def stage_page(outputs: Sequence[Path], metrics: Sequence[Path], mlflow_runs: Sequence[str]) -> str:
     """A page of one stage; empty if there is nothing to show.
 
     Args:
         outputs: files and folders that it has written.
         metrics: those of them that are DVC metrics, JSON files.
-        mlflow_url: of its MLflow run.
+        mlflow_runs: addresses of its MLflow runs, or their ids on the server of `make ui` (MLFLOW_UI_URL).
     """
     files = sorted(file for path in outputs for file in ([path] if path.is_file() else path.rglob("*")))
-    parts = [f"[MLflow run]({mlflow_url})"] if mlflow_url else []
+    parts = [_mlflow_link(run) for run in mlflow_runs]
     parts += [f"Page: `{file}`" for file in files if file.suffix == ".html"]
     parts += [table(path.name, json.loads(path.read_text())) for path in metrics]
     pictures = [file for file in files if file.suffix in SUFFIXES]
@@ -47,6 +48,13 @@ def table(name: str, content: dict) -> str:
     lines = [f"| {name} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {key} | {' | '.join(str(row.get(c, '')) for c in columns)} |" for key, row in rows.items()]
     return "\n".join(lines)
+
+
+def _mlflow_link(run: str) -> str:
+    server = os.environ.get("MLFLOW_UI_URL")
+    if "://" not in run and server is None:
+        return f"MLflow run `{run}`"
+    return f"[MLflow run]({run if '://' in run else f'{server}/#/runs/{run}'})"
 
 
 def _flat(value, prefix: str = "") -> dict[str, object]:

@@ -30,3 +30,23 @@ def check_server() -> None:
             f"PREFECT_API_URL {address}: the server is Prefect {version}, this environment has {prefect.__version__}; "
             "start the server from this environment (make ui)"
         )
+
+
+def check_alive() -> None:
+    """Make sure that the server still answers.
+
+    Raises:
+        ServerError: it does not.
+    """
+    from prefect import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            error = client.api_healthcheck()
+    except RuntimeError as failure:
+        error = failure
+    if error:
+        raise ServerError(
+            "the Prefect server does not answer any more; stages that were under way have been completed and recorded: "
+            "run again to go on"
+        )

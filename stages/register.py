@@ -36,7 +36,7 @@ LATENCY_TAG = "latency_ms"
 REFERENCE = "sample_and_hold"
 SERVED = Path(__file__).with_name("served_predictor.py")
 # What a registered model imports.
-REQUIREMENTS = ("mlflow", "numpy", "onnxruntime")
+REQUIREMENTS = ("mlflow", "onnxruntime")
 LAYOUT = (
     "csi: complex (batch, time, antenna, subcarrier), or real (batch, 2, time, antenna, subcarrier) with real parts in "
     "channel 0, or real (batch, time, antenna, subcarrier, 2) with real parts at 0; all sizes are free. The result has "

@@ -1,6 +1,10 @@
 """The flow runs what DVC would run, independent stages at the same time, and says what happened."""
 
+import base64
+import io
 import json
+import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,10 +14,12 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
 
+from flows import pipeline as module
 from flows.bookkeeping import UnknownTargetError, plan
 from flows.pipeline import pipeline
 from flows.processes import Processes
-from flows.results import metrics_tables
+from flows.results import metrics_tables, stage_page
+from flows.server import ServerError
 
 # make@a and make@b read src.txt; join reads both; late reads join's folder; side reads b only.
 DAG = """
@@ -210,3 +216,80 @@ def test_a_missing_output_fails_its_stage(server, project):
     assert "stage side failed" in state.message
     assert "side.txt" in state.message
     assert tasks["late"] == "Completed"
+
+
+def test_forced_stages_and_what_follows_run_though_nothing_changed(server, project):
+    run()
+    state = pipeline(force=["make@a"], return_state=True)
+    assert state.message == "stages run: 3, up to date: 2"  # make@a, join, late
+    state = pipeline(["side"], force=["make"], return_state=True)
+    assert state.message == "stages run: 2, up to date: 0"
+    state = pipeline(force=["made"], return_state=True)
+    assert state.is_failed()
+    assert "made" in state.message
+
+
+def test_a_killed_stage_is_tried_once_more_and_a_failed_one_is_not(server, project, monkeypatch):
+    monkeypatch.setattr(module.run_stage, "retry_delay_seconds", 0)
+    dag = """
+stages:
+  killed:
+    cmd: echo x >> tries.txt; echo half > out.txt; test $(wc -l < tries.txt) -ge {survives} || kill -9 $$
+    outs: [out.txt]
+"""
+    for survives, completed, tries in [(2, True, 2), (3, False, 2)]:
+        Path("tries.txt").unlink(missing_ok=True)
+        Path("dvc.yaml").write_text(dag.format(survives=survives))
+        state = pipeline(return_state=True)
+        assert state.is_completed() == completed
+        assert len(Path("tries.txt").read_text().split()) == tries
+        assert Path("out.txt").exists() == completed
+    assert "exit code 137" in state.message
+    Path("tries.txt").unlink()
+    Path("dvc.yaml").write_text(dag.format(survives=9).replace("kill -9 $$", "exit 1"))
+    assert pipeline(return_state=True).is_failed()
+    assert Path("tries.txt").read_text() == "x\n"
+
+
+def test_without_its_server_a_run_completes_what_is_under_way_and_no_more(server, project, monkeypatch):
+    calls = iter([None])
+
+    def check_alive():
+        if next(calls, "gone"):
+            raise ServerError("the server is gone")
+
+    monkeypatch.setattr(module, "check_alive", check_alive)
+    Path("dvc.yaml").write_text(DAG.replace("python -c", "sleep 1 && python -c"))
+    with pytest.raises(ServerError):
+        pipeline(parallel=2)
+    with Repo(".") as repo:
+        assert sorted(repo.status()) == ["join", "late", "make@b", "side"]
+    assert not Path("b.txt").exists()
+
+
+def test_a_stage_shows_what_it_made(tmp_path, monkeypatch):
+    from PIL import Image
+
+    Image.new("RGB", (2000, 1000), "red").save(tmp_path / "large.png")
+    (tmp_path / "m.json").write_text(json.dumps({"x": {"y": 1}}))
+    page = stage_page([tmp_path], [tmp_path / "m.json"], ["https://there/#/1", "abc"])
+    assert "[MLflow run](https://there/#/1)" in page
+    assert "MLflow run `abc`" in page
+    assert "| x | 1 |" in page
+    data = re.search(r"!\[large\]\(data:image/png;base64,(.*)\)", page)[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert image.size == (900, 450)
+    monkeypatch.setenv("MLFLOW_UI_URL", "http://127.0.0.1:1")
+    assert stage_page([], [], ["abc"]) == "[MLflow run](http://127.0.0.1:1/#/runs/abc)"
+    assert stage_page([], [], []) == ""
+
+
+def test_tags_name_branch_and_commit(server, project):
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@y"]
+    subprocess.run([*git, "init", "-q", "-b", "trunk"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    state, _ = run("side")
+    with get_client(sync_client=True) as client:
+        tags = client.read_flow_run(state.state_details.flow_run_id).tags
+    assert {"branch:trunk", f"commit:{commit}"} <= set(tags)

@@ -59,7 +59,14 @@ def test_stop_asks_first_and_then_kills(tmp_path, monkeypatch):
     processes = Processes()
     polite = "trap 'echo bye > bye; exit 0' INT; echo $$ > polite; while :; do sleep 0.05; done"
     stubborn = "trap '' INT; echo $$ > stubborn; while :; do sleep 0.05; done"
-    threads = [threading.Thread(target=shell, args=(processes, script, tmp_path)) for script in (polite, stubborn)]
+    ends = []
+
+    def run(script):
+        with pytest.raises(StoppedError):
+            shell(processes, script, tmp_path)
+        ends.append(script)
+
+    threads = [threading.Thread(target=run, args=(script,)) for script in (polite, stubborn)]
     for thread in threads:
         thread.start()
     pids = [number_in(tmp_path / "polite"), number_in(tmp_path / "stubborn")]
@@ -67,6 +74,7 @@ def test_stop_asks_first_and_then_kills(tmp_path, monkeypatch):
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()
+    assert set(ends) == {polite, stubborn}
     assert (tmp_path / "bye").exists()
     assert all(is_gone(pid) for pid in pids)
     with pytest.raises(StoppedError):
