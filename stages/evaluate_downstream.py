@@ -3,11 +3,13 @@
 Scores lie in metrics/, how long they took in measurements/.
 """
 
+import io
 import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from stages import params
@@ -126,7 +128,8 @@ def tune_model(name: str, parameters: params.Params) -> tuple[dict, dict]:
     for task in TUNED_TASKS:
         by_seed = []
         for seed in section.seeds:
-            with tempfile.TemporaryDirectory() as checkpoints:
+            # The losses of a dozen short trainings would bury what the stage has to say.
+            with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
                 backbone = load_model(backbones(parameters)[name])
                 by_seed.append(tune(task, backbone, snapshots, section.tuning, seed, Path(checkpoints)))
         found[task] = {name: collect(by_seed)}
