@@ -55,7 +55,7 @@ def _copy_project(folder: Path) -> None:
 
     with Repo(".") as repo:
         outputs = {out.fs_path for out in repo.index.outs}
-        cache = repo.cache.local.path
+        cache = repo.cache.local_cache_dir
     project = Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():

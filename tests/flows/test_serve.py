@@ -1,0 +1,159 @@
+"""Runs started as from the UI: parameters are checked first, other ones leave the project alone, and a run can be
+cancelled."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from dvc.repo import Repo
+from prefect.settings import PREFECT_API_URL
+
+TOP = Path(__file__).parents[2]
+DAG = """
+stages:
+  scenario:
+    foreach: ${scenarios}
+    do:
+      cmd: echo ${key} ${seed} > ${key}.txt
+      params: [seed]
+      outs: ["${key}.txt"]
+  teach:
+    cmd: >-
+      trap 'touch asked; exit 1' INT; echo half > model;
+      while test -e slow; do sleep 0.1; done; cat d4.txt > model
+    deps: [d4.txt]
+    outs: [model]
+  evaluate:
+    cmd: cat model > scores
+    deps: [model]
+    outs: [scores]
+  register:
+    cmd: cat scores > registered
+    deps: [scores]
+    outs: [registered]
+  report:
+    cmd: cat scores > report.html
+    deps: [scores]
+    outs: [report.html]
+"""
+
+
+@pytest.fixture(scope="module")
+def project(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "dvc.yaml").write_text(DAG)
+    shutil.copy(TOP / "params.yaml", folder)
+    Repo.init(str(folder), no_scm=True).close()
+    environment = os.environ | {"PYTHONPATH": str(TOP), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    with open(folder / "serve.log", "w") as log:
+        served = subprocess.Popen(
+            [sys.executable, "-m", "flows.serve"], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    wait_for(lambda: api("GET", "/deployments/name/watch/changes").is_success or served.poll() is not None, 60)
+    # No look for changes in between.
+    deployment = api("GET", "/deployments/name/watch/changes").json()["id"]
+    api("POST", f"/deployments/{deployment}/pause_deployment").raise_for_status()
+    yield folder
+    served.terminate()
+    served.wait(30)
+
+
+def api(method, path, **content):
+    return httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=content or None, timeout=30)
+
+
+def start(name, **parameters):
+    deployment = api("GET", f"/deployments/name/wavefoundry/{name}").json()["id"]
+    return api("POST", f"/deployments/{deployment}/create_flow_run", parameters=parameters)
+
+
+def state(run):
+    return api("GET", f"/flow_runs/{run}").json()["state"]
+
+
+def begin(name, **parameters):
+    answer = start(name, **parameters)
+    assert answer.is_success, answer.text
+    return answer.json()["id"]
+
+
+def ended(run):
+    wait_for(lambda: state(run)["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"))
+    return state(run)
+
+
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "word"),
+    [
+        ({"seed": "many"}, "seed"),
+        ({"seed": -1}, "seed"),
+        ({"study": "nonsense"}, "study"),
+        ({"parallel": 0}, "parallel"),
+        ({"scenarios": "munich"}, "scenarios"),
+    ],
+)
+def test_parameters_of_a_wrong_type_are_refused_at_once(project, parameters, word):
+    answer = start("full", **parameters)
+    assert answer.is_client_error
+    assert word in answer.json()["detail"]
+
+
+def test_wrong_values_touch_nothing(project):
+    before = {path: path.stat().st_mtime_ns for path in project.iterdir() if path.is_file() and path.suffix != ".log"}
+    runs = {
+        "there is no scenario 'berlin'": begin("full", scenarios=["berlin"]),
+        "nowhere": begin("full", targets=["nowhere"]),
+    }
+    for message, run in runs.items():
+        assert ended(run)["type"] == "FAILED"
+        assert message in state(run)["message"]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert not (project / ".prefect").exists()
+
+
+def test_other_parameters_work_in_their_own_folder(project):
+    before = (project / "params.yaml").read_bytes()
+    run = begin("full", seed=7, scenarios=["d4", "uma_nlos"])
+    assert ended(run)["type"] == "COMPLETED", state(run)["message"]
+    assert (project / "params.yaml").read_bytes() == before
+    assert not (project / "dvc.lock").exists()
+    assert not (project / "scores").exists()
+    folder = project / ".prefect/runs/d4+uma_nlos_seed-7"
+    assert (folder / "registered").read_text() == "d4 7\n"
+    parameters = yaml.safe_load((folder / "params.yaml").read_text())
+    assert parameters["seed"] == 7
+    assert list(parameters["scenarios"]) == ["uma_nlos", "d4"]
+    # Taken over: nothing has to run.
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copy(folder / name, project)
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=project, check=True)
+    assert (project / "scores").read_text() == "d4 7\n"
+    (project / "params.yaml").write_bytes(before)
+
+
+def test_cancelled_in_mid_run(project):
+    (project / "slow").touch()
+    (project / "model").unlink(missing_ok=True)
+    run = begin("full", force=["teach"])
+    wait_for(lambda: (project / "model").exists() and (project / "model").read_text() == "half\n")
+    api("POST", f"/flow_runs/{run}/set_state", state={"type": "CANCELLING"}).raise_for_status()
+    assert ended(run)["type"] == "CANCELLED"
+    assert (project / "asked").exists()
+    assert not (project / "model").exists()
+    (project / "slow").unlink()
+    run = begin("evaluate")
+    assert ended(run)["type"] == "COMPLETED", state(run)["message"]
+    assert (project / "registered").read_text() == "d4 0\n"

@@ -1,0 +1,138 @@
+"""Changes start one run, of exactly the stages that they touch."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from filelock import FileLock
+from prefect import get_client
+from prefect.client.schemas.sorting import FlowRunSort
+
+from flows import watch as module
+from flows.bookkeeping import changes
+from flows.pipeline import LOCK, pipeline
+from flows.serve import deployments
+from flows.watch import watch
+
+# Two imported files, each with its branch; what both lead to.
+DAG = """
+stages:
+  import:
+    foreach: {a: mine/a.csv, b: mine/b}
+    do:
+      cmd: cat $(find ${item} -type f) > ${key}.txt
+      deps: ["${item}"]
+      outs: ["${key}.txt"]
+  turn:
+    foreach: [a, b]
+    do:
+      cmd: rev ${item}.txt > ${item}.turned && cat params.yaml >> ${item}.turned
+      deps: ["${item}.txt"]
+      params: [speed]
+      outs: ["${item}.turned"]
+  teach:
+    cmd: cat a.turned b.turned > model
+    deps: [a.turned, b.turned]
+    outs: [model]
+"""
+BRANCH = ["import@b", "turn@b", "teach"]
+
+
+@pytest.fixture
+def project(server, tmp_path, monkeypatch):
+    """Everything is up to date, and the deployments are known to the server."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "QUIET", 0.3)
+    Repo.init(no_scm=True).close()
+    Path("dvc.yaml").write_text(DAG)
+    Path("params.yaml").write_text("speed: 1\n")
+    Path("mine/b").mkdir(parents=True)
+    Path("mine/a.csv").write_text("1")
+    Path("mine/b/1.csv").write_text("2")
+    for deployment in deployments():
+        deployment.apply()
+    assert pipeline(return_state=True).is_completed()
+    yield tmp_path
+    for run in waiting():
+        with get_client(sync_client=True) as client:
+            client.delete_flow_run(run.id)
+
+
+def waiting():
+    """Runs of the flow that a server would now start."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=50)
+    return [run for run in runs if run.deployment_id and run.state.is_scheduled() and "auto-scheduled" not in run.tags]
+
+
+def look():
+    state = watch(return_state=True)
+    assert state.is_completed(), state.message
+    return state
+
+
+def test_a_changed_file_starts_its_branch_once(project):
+    assert look().message == "nothing has changed"
+    Path("mine/b/2.csv").write_text("3")
+    state = look()
+    assert ", ".join(BRANCH) in state.message
+    (run,) = waiting()
+    assert run.parameters == {"targets": BRANCH}
+
+    # The same inputs are tried once, though that run has not come to its end.
+    assert run.name in look().message
+    assert len(waiting()) == 1
+
+    done = pipeline(**run.parameters, return_state=True)
+    assert done.is_completed()
+    assert done.message == "stages run: 3, up to date: 2"
+    assert look().message == "nothing has changed"
+    Path("params.yaml").write_text("speed: 2\n")
+    assert "turn@a, turn@b, teach" in look().message
+
+
+def test_two_changes_at_once_give_one_run(project):
+    def change_again():
+        time.sleep(0.4)
+        Path("mine/a.csv").write_text("4")
+
+    Path("mine/b/1.csv").write_text("5")
+    later = threading.Thread(target=change_again)
+    later.start()
+    state = look()
+    later.join()
+    (run,) = waiting()
+    assert run.parameters == {"targets": ["import@a", "import@b", "turn@a", "turn@b", "teach"]}
+    assert run.name in state.message
+
+
+def test_nothing_is_started_beside_a_run(project):
+    Path("mine/a.csv").write_text("6")
+    with FileLock(LOCK):
+        assert "under way" in look().message
+    assert not waiting()
+
+
+def test_causes_are_named(project):
+    Path("params.yaml").write_text("speed: 3\n")
+    Path("mine/a.csv").unlink()
+    found = changes()
+    assert found.causes["import@a"] == ("mine/a.csv deleted",)
+    assert found.causes["turn@b"] == ("params.yaml speed modified",)
+    assert found.affected == ("import@a", "turn@a", "turn@b", "teach")
+    assert found.inputs != changes_after("speed: 4\n").inputs
+    assert found.inputs == changes_after("speed: 3\n").inputs
+
+
+def changes_after(parameters):
+    Path("params.yaml").write_text(parameters)
+    return changes()
+
+
+def test_a_broken_graph_fails_the_look(project):
+    Path("dvc.yaml").write_text("stages: {a: {outs: [x]}}")
+    state = watch(return_state=True)
+    assert state.is_failed()
+    assert "dvc.yaml" in state.message
