@@ -223,41 +223,43 @@ def _log(candidate: Candidate, held_out: HeldOut, run_id: str) -> str:
         )
 
 
-def description(candidate: Candidate, decision: dict, scores: dict) -> str:
-    """A registered version in Markdown; `scores` is metrics/prediction.json."""
-    own, reference = scores[candidate.name], scores[REFERENCE]
+def scores_beside_reference(candidate: Candidate, scores: dict) -> dict[str, dict[str, dict[str, float]]]:
+    """Test NMSE in metrics/prediction.json beside the reference, {axis: {predictor: {data set: dB}}}."""
+    return {
+        axis: {
+            candidate.name: {name: values["nmse_db"][candidate.seed] for name, values in datasets.items()},
+            REFERENCE: {name: next(iter(scores[REFERENCE][axis][name]["nmse_db"].values())) for name in datasets},
+        }
+        for axis, datasets in scores[candidate.name].items()
+    }
+
+
+def description(candidate: Candidate, decision: dict, by_axis: dict) -> str:
+    """A registered version in Markdown, with its `scores_beside_reference`."""
+    columns = [(axis, name) for axis, by_predictor in by_axis.items() for name in by_predictor]
     lines = [
         f"Predictor `{candidate.name}` ({candidate.seed}), registered as {decision['alias'] or 'no alias'}: "
         f"{decision['reason']}. One prediction takes {decision['latency_ms']} ms.",
         "",
-        "| test NMSE [dB] | " + " | ".join(f"{axis} | {axis}, {REFERENCE}" for axis in own) + " |",
-        "|---" * (1 + 2 * len(own)) + "|",
+        "| test NMSE [dB] | " + " | ".join(f"{axis}, {name}" for axis, name in columns) + " |",
+        "|---" * (1 + len(columns)) + "|",
     ]
-    for dataset in next(iter(own.values())):
-        cells = [
-            f"{numbers:.2f}"
-            for axis in own
-            for numbers in (
-                own[axis][dataset]["nmse_db"][candidate.seed],
-                *reference[axis][dataset]["nmse_db"].values(),
-            )
-        ]
+    for dataset in by_axis[columns[0][0]][candidate.name]:
+        cells = [f"{by_axis[axis][name][dataset]:.2f}" for axis, name in columns]
         lines.append(f"| {dataset} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", LAYOUT])
 
 
 def describe(registry, candidate: Candidate, decision: dict, scores: dict, run_id: str) -> None:
-    """Give a version its description, with one chart for each axis."""
-    from wavefoundry.plots.curves import draw_nmse
+    """Give a version its description and its chart."""
+    from wavefoundry.plots.scores import draw_scores
 
-    shown = {name: scores[name] for name in (REFERENCE, candidate.name)}
+    by_axis = scores_beside_reference(candidate, scores)
     with tempfile.TemporaryDirectory() as folder:
-        pictures = []
-        for axis in scores[candidate.name]:
-            pictures.append(Path(folder, f"{candidate.name}_{axis}.png"))
-            draw_nmse(shown, axis, pictures[-1])
+        picture = Path(folder, f"{candidate.name}.png")
+        draw_scores(by_axis, picture)
         version = registry.find(candidate.name, digest(candidate.folder))
-        registry.describe(version, description(candidate, decision, scores), pictures, run_id)
+        registry.describe(version, description(candidate, decision, by_axis), picture, run_id)
 
 
 def _two_channels(csi):

@@ -110,15 +110,12 @@ class Registry:
         self.promote(earlier[-1])
         return champion, earlier[-1]
 
-    def describe(self, version: Version, text: str, pictures: Sequence[Path], run_id: str) -> None:
-        """Describe a version in Markdown, with pictures below, which are stored with the run."""
-        parts = [text]
-        for picture in pictures:
-            self._client.log_artifact(run_id, str(picture), "registry")
-            # MLflow's pages show pictures from addresses only; this one is relative to the server's own.
-            address = urlencode({"path": f"registry/{picture.name}", "run_uuid": run_id})
-            parts.append(f"![{picture.stem}](get-artifact?{address})")
-        self._client.update_model_version(version.name, str(version.number), "\n\n".join(parts) + "\n")
+    def describe(self, version: Version, text: str, picture: Path, run_id: str) -> None:
+        """Describe a version in Markdown, with a picture below, which is stored with the run."""
+        self._client.log_artifact(run_id, str(picture), "registry")
+        # MLflow's pages show pictures from addresses only; this one is relative to the server's own.
+        address = "get-artifact?" + urlencode({"path": f"registry/{picture.name}", "run_uuid": run_id})
+        self._client.update_model_version(version.name, str(version.number), f"{text}\n\n![test NMSE]({address})\n")
 
     def set_alias(self, version: Version, alias: str) -> None:
         """Give `alias` to the version; a version is never champion and challenger at once."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import params, register
-from stages.register import Candidate, HeldOut, choose, description, is_better, offer
+from stages.register import Candidate, HeldOut, choose, description, is_better, offer, scores_beside_reference
 from storage.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG, Version
 from wavefoundry.config import Register
 
@@ -121,7 +121,8 @@ def test_description_is_a_table_of_the_version_that_is_registered():
     reference = {name: {"nmse_db": {"no_seed": 1.25}} for name in numbers}
     scores = {"tiny_wifo": {"time": numbers}, "sample_and_hold": {"time": reference}}
     decision = {"alias": CHAMPION, "reason": "no champion stood", "latency_ms": 2.5}
-    text = description(Candidate("tiny_wifo", "seed_0", {}, {}), decision, scores)
+    offered = Candidate("tiny_wifo", "seed_0", {}, {})
+    text = description(offered, decision, scores_beside_reference(offered, scores))
     assert "| munich | -3.50 | 1.25 |" in text.splitlines()
     assert "registered as champion: no champion stood. One prediction takes 2.5 ms." in text
 

@@ -133,9 +133,9 @@ def test_roll_back_goes_through_the_champions_before(project, tmp_path):
 
     picture = tmp_path / "nmse.png"
     picture.write_bytes(b"picture")
-    registry.describe(versions[0], "| table |", [picture], run_id)
+    registry.describe(versions[0], "| table |", picture, run_id)
     text = tracking.client().get_model_version("rolled", "1").description
-    assert text.startswith("| table |\n\n![nmse](get-artifact?path=registry%2Fnmse.png&run_uuid=" + run_id)
+    assert text.startswith("| table |\n\n![test NMSE](get-artifact?path=registry%2Fnmse.png&run_uuid=" + run_id)
     assert (project / ".mlflow/artifacts" / run_id / "artifacts/registry/nmse.png").exists()
 
 
