@@ -212,6 +212,7 @@ def main() -> None:
             "label_fractions": section.label_fractions,
             "choice_fraction": section.choice_fraction,
             "references": simple,
+            "tuning": section.tuning and section.tuning.model_dump(exclude={"training"}),
             **found,
         }
         write_json(detail, content)

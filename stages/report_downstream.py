@@ -29,7 +29,14 @@ def downstream_section(metrics: dict) -> str:
             _curve_table(task, metrics),
             f"![{about.title}](figures/downstream/{task}.png)",
         ]
+        if task == "beam_tracking":
+            parts.append(_last_window_table(metrics))
     parts += [
+        "### What a patch tells of its channel",
+        "NMSE [dB] of a linear head that shall give back, patch by patch, the clean channel itself that was read, with "
+        f"{fraction:.0%} of the labels: what a representation has lost, no head brings back in interpolation and "
+        "estimation.",
+        _round_trip_table(metrics),
         f"### Representations and patch sizes, {fraction:.0%} of the labels",
         "Test scores; what the validation split chose is in bold.",
         *(
@@ -39,7 +46,14 @@ def downstream_section(metrics: dict) -> str:
         "![Patch sizes](figures/downstream/patch_sizes.png)",
     ]
     if metrics["tuned"]:
-        parts += ["### Last layers tuned", _tuned_table(metrics)]
+        about = metrics["tuning"]
+        parts += [
+            "### Last layers tuned",
+            f"The last {about['layers']} layer(s) trained together with the head on the mean of the patches, patch "
+            f"size {about['patch_size']}, {about['fraction']:.0%} of the labels; beside it the same head on what the "
+            "frozen network gives.",
+            _tuned_table(metrics),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,12 +127,42 @@ def _tuned_table(metrics: dict) -> str:
     from stages.report import markdown_table
     from wavefoundry.evaluation.downstream.tasks import TASKS
 
-    rows = []
+    about, rows = metrics["tuning"], []
     for task, by_model in metrics["tuned"].items():
         for name, scores in by_model.items():
             metric = TASKS[task].metric
-            rows.append([TASKS[task].title, name, *(_cell(scores, key) for key in (metric, "f1"))])
-    return markdown_table(["task", "model", "accuracy, top 1", "F1"], rows)
+            frozen = metrics["inputs"][name]["table"][task].get("mean", {}).get(str(about["patch_size"]))
+            comparable = frozen and about["fraction"] == metrics["choice_fraction"]
+            cells = [_cell(each, key) if each else "-" for each in (frozen if comparable else None, scores)
+                     for key in (metric, "f1")]  # fmt: skip
+            rows.append([TASKS[task].title, name, *cells])
+    return markdown_table(["task", "model", "accuracy, frozen", "F1, frozen", "accuracy, tuned", "F1, tuned"], rows)
+
+
+def _last_window_table(metrics: dict) -> str:
+    """Beam tracking from all past windows and from the last one alone, at the fraction of the choice."""
+    from stages.report import markdown_table
+    from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    metric, fraction = TASKS["beam_tracking"].metric, metrics["choice_fraction"]
+    rows = [
+        [name, _cell(result["curves"]["beam_tracking"][f"{fraction:g}"], metric), _cell(result["last_window"], metric)]
+        for name, result in metrics["inputs"].items()
+    ]
+    words = f"{_words(metric)}, {fraction:.0%}"
+    return markdown_table(["input", f"{words}, all past windows", f"{words}, the last window alone"], rows)
+
+
+def _round_trip_table(metrics: dict) -> str:
+    from stages.report import markdown_table
+
+    found = {name: result["round_trip"] for name, result in metrics["inputs"].items() if result["round_trip"]}
+    sizes = list(dict.fromkeys(size for by_patch in found.values() for size in by_patch))
+    rows = [
+        [name, *(f"{by_patch[size]:.1f}" if size in by_patch else "-" for size in sizes)]
+        for name, by_patch in found.items()
+    ]
+    return markdown_table(["input", *(f"patch {size}" for size in sizes)], rows)
 
 
 def _words(metric: str) -> str:

@@ -1,4 +1,4 @@
-"""Data of two carriers become labelled snapshots, or are refused with the keys that name them; and the report's section."""
+"""Data of two carriers become labelled snapshots, or are refused by name; the section of the report."""
 
 import numpy as np
 import pytest
@@ -94,6 +94,7 @@ def metrics(pretrained, raw):
             "table": {task: {"per_patch": {"8": scores(about)}} for task, about in TASKS.items()},
             "chosen": {task: ["per_patch", "8"] for task in TASKS},
             "round_trip": {"8": -12.0},
+            "last_window": scores(TASKS["beam_tracking"]),
         }
 
     return {
@@ -102,6 +103,7 @@ def metrics(pretrained, raw):
         "choice_fraction": 0.1,
         "references": {task: {"what": "a guess", about.metric: 0.0} for task, about in TASKS.items()},
         "inputs": {"raw": one(raw), "lwm": one(pretrained)},
+        "tuning": {"layers": 2, "fraction": 0.1, "patch_size": 8},
         "tuned": {"los": {"lwm": one(pretrained)["curves"]["los"]["1"]}},
     }
 

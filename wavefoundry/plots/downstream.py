@@ -4,6 +4,7 @@ import statistics
 from pathlib import Path
 
 from wavefoundry.evaluation.downstream.tasks import TASKS, Task
+from wavefoundry.evaluation.downstream.verdicts import RAW
 
 
 def draw_curves(results: dict, task: str, reference: dict, path: Path) -> None:
@@ -26,14 +27,17 @@ def draw_curves(results: dict, task: str, reference: dict, path: Path) -> None:
         fractions = np.array([float(fraction) for fraction in curve])
         seeds = np.array([scores["test"][about.metric] for scores in curve.values()])
         mean, spread = seeds.mean(axis=1), seeds.std(axis=1, ddof=1) if seeds.shape[1] > 1 else 0 * seeds[:, 0]
-        style = {"color": "black", "linewidth": 2} if name == "raw" else {}
+        style = {"color": "black", "linewidth": 2} if name == RAW else {}
         (line,) = panel.plot(100 * fractions, mean, marker="o", label=name.replace("_", " "), **style)
         panel.fill_between(100 * fractions, mean - spread, mean + spread, color=line.get_color(), alpha=0.15)
     panel.axhline(reference[about.metric], color="grey", linestyle=":", label=reference["what"])
     panel.set(
         xscale="log", xlabel="share of the training labels [%]", ylabel=_axis(about), title=about.title.capitalize()
     )
-    panel.grid(alpha=0.3, which="both")
+    percent = [100 * float(fraction) for fraction in next(iter(results.values()))["curves"][task]]
+    panel.set_xticks(percent, [f"{value:g}" for value in percent])
+    panel.set_xticks([], minor=True)
+    panel.grid(alpha=0.3)
     panel.legend(fontsize="small")
     _save(figure, path)
 
@@ -50,11 +54,13 @@ def draw_patch_sizes(results: dict, fraction: float, path: Path) -> None:
 
     figure = Figure(figsize=(11, 6), layout="constrained")
     for panel, (task, about) in zip(figure.subplots(2, 3).flatten(), TASKS.items(), strict=True):
-        for name, result in results.items():
+        for number, (name, result) in enumerate(results.items()):
             by_patch = best_by_patch(result["table"][task], about)
             if len(by_patch) > 1:
                 sizes = [int(size) for size in by_patch]
-                panel.plot(sizes, list(by_patch.values()), marker="o", label=name.replace("_", " "))
+                # One colour for an input in all panels.
+                color = "black" if name == RAW else f"C{number}"
+                panel.plot(sizes, list(by_patch.values()), marker="o", color=color, label=name.replace("_", " "))
                 panel.set_xticks(sizes)
         panel.set(title=about.title.capitalize(), xlabel="patch size", ylabel=_axis(about))
         panel.grid(alpha=0.3)
