@@ -18,6 +18,7 @@ from stages.evaluate_prediction import write_json
 from stages.pretrain import backbone_folder
 from stages.stage import clear_errors, stage
 from stages.training import model_folder
+from wavefoundry.errors import InputError
 
 RAW, CONTROLLED, CONTROL = "raw", "wimamba", "wimamba_untrained"
 
@@ -43,7 +44,6 @@ def load_snapshots(section):
     import torch
 
     from storage.csi_store import SPLITS, open_store, read_array, split_indices
-    from wavefoundry.errors import InputError
     from wavefoundry.evaluation.downstream.labels import best_beams
     from wavefoundry.evaluation.downstream.samples import KEYS, pair_samples
     from wavefoundry.evaluation.downstream.tasks import Snapshots
@@ -193,6 +193,8 @@ def summarise(results: dict, section) -> dict:
 def main() -> None:
     parameters = params.read()
     section = parameters.evaluate.downstream
+    if section is None:
+        raise InputError(f"{params.PATH}: evaluate.downstream is left out, and with it the downstream tasks")
     detail, summary = Path("metrics/downstream.json"), Path("metrics/downstream_summary.json")
     costs, figures = Path("measurements/downstream.json"), Path("figures/downstream")
     inputs = [store_path(section.channels), store_path(section.beams), *backbones(parameters).values()]

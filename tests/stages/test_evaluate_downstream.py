@@ -81,6 +81,14 @@ def test_data_of_two_sites_are_refused(site):
         evaluate_downstream.load_snapshots(SECTION)
 
 
+def test_a_study_without_the_tasks_says_so(monkeypatch):
+    default = params.read()
+    without = default.model_copy(update={"evaluate": default.evaluate.model_copy(update={"downstream": None})})
+    monkeypatch.setattr(params, "read", lambda: without)
+    with pytest.raises(SystemExit, match="evaluate.downstream is left out"):
+        evaluate_downstream.main()
+
+
 def metrics(pretrained, raw):
     """Contents of metrics/downstream.json in which every head has the given accuracy or error."""
 
