@@ -39,6 +39,11 @@ class SpaceTimeFrequencyMasking(Section):
     frequency: Annotated[float, Field(gt=0, lt=1)]
 
 
+def _require_whole_heads(heads: int, hidden_size: int) -> None:
+    if hidden_size % heads:
+        raise ValueError(f"heads {heads} does not divide hidden_size {hidden_size}")
+
+
 class WiFoArchitecture(Section):
     patch_size: Annotated[list[Count], Field(min_length=3, max_length=3)] = Field(
         description="tokens are boxes of (time, antenna, subcarrier)"
@@ -51,8 +56,7 @@ class WiFoArchitecture(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.hidden_size % self.heads:
-            raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
+        _require_whole_heads(self.heads, self.hidden_size)
         if self.hidden_size % 2:
             raise ValueError(f"hidden_size {self.hidden_size} is odd; the sine-cosine positions need an even one")
         return self
@@ -227,8 +231,7 @@ class LWMArchitecture(SnapshotTokens):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.hidden_size % self.heads:
-            raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
+        _require_whole_heads(self.heads, self.hidden_size)
         return self
 
 
