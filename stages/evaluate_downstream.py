@@ -20,7 +20,10 @@ from stages.stage import clear_errors, stage
 from stages.training import model_folder
 from wavefoundry.errors import InputError
 
-RAW, CONTROLLED, CONTROL = "raw", "wimamba", "wimamba_untrained"
+RAW = "raw"
+# Networks as they were before any training: they show what pretraining gives.
+CONTROLS = {"wimamba_untrained": "wimamba", "lwm_untrained": "lwm"}
+INPUTS = (RAW, "wimamba", "wimamba_untrained", "lwm", "lwm_untrained", "lwm_temporal", "wifo")
 
 
 def backbones(parameters: params.Params) -> dict[str, Path]:
@@ -81,9 +84,10 @@ def load_input(name: str, parameters: params.Params) -> dict:
     if name == RAW:
         # Flattened, the raw channel is the same at every patch size.
         return {str(size): inputs.raw_channel(size, ("flattened",) if size == sizes[0] else ()) for size in sizes}
-    model = load_model(backbones(parameters)[CONTROLLED if name == CONTROL else name])
-    if name == CONTROL:
-        model = untrained(model, parameters.pretrain.wimamba.seeds[0])
+    trained = CONTROLS.get(name, name)
+    model = load_model(backbones(parameters)[trained])
+    if name in CONTROLS:
+        model = untrained(model, parameters.entry("pretrain", trained).seeds[0])
     if name == "lwm_temporal":
         return {"native": inputs.lwm_temporal_backbone(model)}
     if name == "wifo":
@@ -109,8 +113,8 @@ def evaluate_inputs(names: list[str], parameters: params.Params) -> tuple[dict, 
     results, seconds = {}, {}
     for name in names:
         start = time.perf_counter()
-        # The control goes without a search of its own: it shows what pretraining gives to the same features.
-        choices = results[CONTROLLED]["chosen"] if name == CONTROL else None
+        # A control goes without a search of its own, for it is to be compared on the same features.
+        choices = results[CONTROLS[name]]["chosen"] if name in CONTROLS else None
         results[name] = asdict(InputEvaluation(load_input(name, parameters), snapshots, section, choices).run())
         seconds[name] = round(time.perf_counter() - start, 1)
     return {"inputs": results}, seconds
@@ -152,7 +156,8 @@ def evaluate_all(parameters: params.Params) -> tuple[dict, dict]:
     """{"inputs": ..., "tuned": ...} of the units of work, and {what: seconds}; the longest units come first."""
     from tqdm import tqdm
 
-    units = [(evaluate_inputs, names) for names in ([CONTROLLED, CONTROL], ["lwm"], [RAW], ["wifo"], ["lwm_temporal"])]
+    groups = [["wimamba", "wimamba_untrained"], ["lwm", "lwm_untrained"], [RAW], ["wifo"], ["lwm_temporal"]]
+    units = [(evaluate_inputs, names) for names in groups]
     if parameters.evaluate.downstream.tuning is not None:
         units += [(tune_model, name) for name in params.SNAPSHOT_MODELS]
     found: dict = {"inputs": {}, "tuned": {}}
@@ -165,9 +170,7 @@ def evaluate_all(parameters: params.Params) -> tuple[dict, dict]:
             found["inputs"] |= part.get("inputs", {})
             for task, scores in part.get("tuned", {}).items():
                 found["tuned"].setdefault(task, {}).update(scores)
-    found["inputs"] = {
-        name: found["inputs"][name] for name in (RAW, CONTROLLED, CONTROL, "lwm", "lwm_temporal", "wifo")
-    }
+    found["inputs"] = {name: found["inputs"][name] for name in INPUTS}
     return found, seconds
 
 

@@ -72,14 +72,12 @@ def _judge_task(task: str, results: dict, fraction: str) -> Verdict:
 def _reasons(task: str, results: dict, at: dict, best: str, fraction: str) -> list[str]:
     metric = TASKS[task].metric
     reasons = []
-    for name in at:
-        if name.endswith(UNTRAINED):
-            same = name.removesuffix(UNTRAINED).rstrip("_")
-            if same in at:
-                reasons.append(
-                    f"{same} as it was before any training reaches {show(task, mean(at[name], 'test', metric))}, "
-                    f"pretrained {show(task, mean(at[same], 'test', metric))}"
-                )
+    control = f"{best}_{UNTRAINED}"
+    if control in at:
+        reasons.append(
+            f"{best} as it was before any training reaches {show(task, mean(at[control], 'test', metric))} with the "
+            "same features"
+        )
     if task in CHANNEL_TASKS:
         patch_size = results[best]["chosen"][task][1]
         lost = results[best]["round_trip"].get(patch_size)
