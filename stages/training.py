@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from storage.digests import digest
+from storage.errors import StorageError
 from storage.tracking import Run
 
 CHECKPOINTS = Path(".checkpoints")
@@ -66,6 +68,38 @@ def train_seeds(
     write_history(history_file(name), histories)
     run.log_folder(Path("models") / name, "model")
     _remove_checkpoints(stage_name)
+
+
+def warm_start(run: Run, model, name: str) -> None:
+    """Let a training go on from the registry's champion: its weights into `model`, its version into the run's tags.
+
+    What comes out depends on what was champion, not on data and parameters alone.
+
+    Args:
+        run: gets the tag "warm_start".
+        model: of the champion's architecture.
+        name: of the registered predictor.
+
+    Raises:
+        StorageError: `name` has no champion, or its weights do not fit.
+    """
+    from safetensors.torch import load_file
+
+    from storage.checkpoints import WEIGHTS
+    from storage.registry import Registry, clear_failures, fetch_model
+
+    with tempfile.TemporaryDirectory() as folder, clear_failures():
+        champion = Registry().champion(name)
+        if champion is None:
+            raise StorageError(
+                f"{name} has no champion to go on from; train and register it once with warm_start: false"
+            )
+        weights = load_file(fetch_model(champion, Path(folder)) / WEIGHTS)
+    wanted = {key: value.shape for key, value in model.state_dict().items()}
+    if {key: value.shape for key, value in weights.items()} != wanted:
+        raise StorageError(f"warm_start: the champion {champion.uri} has another architecture; set warm_start: false")
+    model.load_state_dict(weights)
+    run.set_tags({"warm_start": champion.uri})
 
 
 def write_history(path: Path, histories: dict[int, list[dict]]) -> None:

@@ -14,9 +14,11 @@ import yaml
 import wavefoundry.models  # noqa: F401
 from stages import evaluate_prediction, params, register
 from stages.csi import store_path
+from stages.training import warm_start
 from storage.checkpoints import load_model, save_model
 from storage.csi_store import assign_splits, split_attributes, write_store
 from storage.digests import digest
+from storage.errors import StorageError
 from storage.registry import Registry, fetch_model
 from storage.tracking import Run, tracking_uri
 from wavefoundry.models.wifo import WiFo, WiFoConfig
@@ -129,3 +131,23 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
                  "horizon is 0"), strict=True,
     ):  # fmt: skip
         assert message in fault
+
+    check_warm_start()
+
+
+def check_warm_start():
+    """A training goes on from the champion that the test above has registered."""
+
+    class Tagged:
+        def set_tags(self, tags):
+            self.tags = tags
+
+    run, other = Tagged(), WiFo(WiFoConfig(hidden_size=16, encoder_depth=1, decoder_depth=1, heads=2))
+    warm_start(run, other, "tiny_wifo")
+    expected = load_model(FOLDER).state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in other.state_dict().items())
+    assert run.tags == {"warm_start": "models:/tiny_wifo/1"}
+    with pytest.raises(StorageError, match="the champion models:/tiny_wifo/1 has another architecture"):
+        warm_start(run, WiFo(WiFoConfig(hidden_size=24, encoder_depth=1, decoder_depth=1, heads=2)), "tiny_wifo")
+    with pytest.raises(StorageError, match="wifo has no champion to go on from; train and register it once"):
+        warm_start(run, other, "wifo")
