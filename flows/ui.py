@@ -52,27 +52,29 @@ class Servers:
     """Programs that run until they are stopped, each with a log file."""
 
     def __init__(self):
-        self._processes = Processes()
-        self._threads: list[Thread] = []
+        self._started: list[tuple[Processes, Thread]] = []
         self._ended: SimpleQueue[str] = SimpleQueue()
         self._last: dict[str, deque[str]] = {}
 
     def start(self, name: str, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
         last = self._last[name] = deque(maxlen=QUOTED_LINES)
+        processes = Processes()
 
         def run() -> None:
-            with open(log, "w") as file, suppress(StoppedError):
-                self._processes.run(
-                    command,
-                    str(Path.cwd()),
-                    environment,
-                    lambda line: (last.append(line), print(line, file=file, flush=True)),
-                )
-            self._ended.put(name)
+            def keep(line: str) -> None:
+                last.append(line)
+                print(line, file=file, flush=True)
+
+            try:
+                with open(log, "w") as file, suppress(StoppedError):
+                    processes.run(command, str(Path.cwd()), environment, keep)
+            finally:
+                self._ended.put(name)
 
         log.parent.mkdir(exist_ok=True)
-        self._threads.append(Thread(target=run))
-        self._threads[-1].start()
+        thread = Thread(target=run)
+        self._started.append((processes, thread))
+        thread.start()
 
     def wait_for(self, name: str, address: str) -> None:
         """Wait until an address answers.
@@ -102,8 +104,9 @@ class Servers:
             raise UiError("\n".join([f"{name} ended; its last lines:", *self._last[name]]))
 
     def stop(self) -> None:
-        self._processes.stop()
-        for thread in self._threads:
+        """End all, the last one first: deployments tell the server that they are gone."""
+        for processes, thread in reversed(self._started):
+            processes.stop()
             thread.join()
 
 
@@ -139,7 +142,6 @@ def _run(servers: Servers) -> None:
         environment,
         Path(".prefect/server.log"),
     )
-    folder = Path(".mlflow").absolute()
     # Its database is made by the stages' own code, whichever of them comes first.
     folder = Path(".mlflow").absolute()
     command = ["python -c 'from storage.tracking import client; client()' && exec mlflow server", "--host", HOST]
@@ -149,6 +151,7 @@ def _run(servers: Servers) -> None:
     servers.wait_for("Prefect", f"{addresses['Prefect']}/api/health")
     servers.start("the deployments", [sys.executable, "-m", "flows.serve"], environment, Path(".prefect/serve.log"))
     servers.wait_for("MLflow", f"{addresses['MLflow']}/health")
+    servers.wait_for("the deployments", f"{addresses['Prefect']}/api/deployments/name/watch/changes")
     for name, address in addresses.items():
         print(f"{name + ':':9}{address}", flush=True)
     print("Runs: Deployments in Prefect. Ctrl-C ends all.", flush=True)

@@ -1,0 +1,121 @@
+"""A run started in the Prefect UI, as a person does it: `make ui`, a browser, the deployment `evaluate`, Run."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from dvc.repo import Repo
+
+pytest.importorskip("selenium")
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+TOP = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+DAG = """
+stages:
+  evaluate:
+    cmd: >-
+      echo '{"tiny":{"nmse_db":-3.5}}' > m.json
+    deps: [dvc.yaml]
+    metrics: [m.json: {cache: false}]
+  register:
+    cmd: cp m.json registered.json
+    deps: [m.json]
+    outs: [registered.json]
+  report:
+    cmd: cp m.json report.html
+    deps: [m.json]
+    outs: [report.html]
+"""
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    pytest.mark.skipif(DRIVER is None, reason="chromedriver is not installed"),
+]
+
+
+@pytest.fixture
+def address(tmp_path):
+    """`make ui` in a tiny project, on free ports; nothing of it is left after Ctrl-C."""
+    (tmp_path / "dvc.yaml").write_text(DAG)
+    Repo.init(str(tmp_path), no_scm=True).close()
+    prefect, mlflow = two_free_ports()
+    environment = os.environ | {
+        "PYTHONPATH": str(TOP),
+        "PREFECT_HOME": str(tmp_path / ".prefect"),
+        "PREFECT_PORT": str(prefect),
+        "MLFLOW_PORT": str(mlflow),
+    }
+    environment.pop("PREFECT_API_URL", None)
+    with open(tmp_path / "ui.log", "w") as log:
+        ui = subprocess.Popen([sys.executable, "-m", "flows.ui"], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: "Ctrl-C" in (tmp_path / "ui.log").read_text() or ui.poll() is not None)
+        assert ui.poll() is None, (tmp_path / "ui.log").read_text()
+        yield f"http://127.0.0.1:{prefect}"
+        started = psutil.Process(ui.pid).children(recursive=True)
+        assert started
+        ui.send_signal(signal.SIGINT)
+        assert ui.wait(30) == 0
+        _, left = psutil.wait_procs(started, timeout=10)
+        assert not left
+    finally:
+        ui.kill()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"):
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path / 'chromium'}")
+    options.add_argument("--window-size=1400,1000")
+    driver = webdriver.Chrome(options, Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def two_free_ports():
+    with closing(socket.socket()) as one, closing(socket.socket()) as other:
+        for trial in (one, other):
+            trial.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def wait_for(condition, seconds=90.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def click(browser, xpath):
+    element = WebDriverWait(browser, 30).until(lambda driver: driver.find_element(By.XPATH, xpath))
+    WebDriverWait(browser, 10).until(lambda _: element.is_displayed() and element.is_enabled())
+    browser.execute_script("arguments[0].click()", element)
+
+
+def test_evaluate_is_started_from_the_ui_and_completes(address, browser, tmp_path):
+    browser.get(f"{address}/deployments")
+    click(browser, "//a[normalize-space()='evaluate']")
+    click(browser, "//button[normalize-space()='Run']")
+    click(browser, "//button[normalize-space()='Quick run']")
+    click(browser, "//a[contains(@href, '/runs/flow-run/')]")
+    WebDriverWait(browser, 30).until(lambda driver: "/runs/flow-run/" in driver.current_url)
+    badge = "//*[contains(@class, 'badge') and normalize-space()='Completed']"
+    WebDriverWait(browser, 60).until(lambda driver: driver.find_elements(By.XPATH, badge))
+    assert (tmp_path / "registered.json").read_text() == '{"tiny":{"nmse_db":-3.5}}\n'
