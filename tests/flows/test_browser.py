@@ -29,7 +29,7 @@ stages:
   evaluate:
     cmd: >-
       echo '{"tiny":{"nmse_db":-3.5}}' > m.json
-    deps: [dvc.yaml]
+    deps: [source.txt]
     metrics: [m.json: {cache: false}]
   register:
     cmd: cp m.json registered.json
@@ -51,6 +51,7 @@ pytestmark = [
 def address(tmp_path):
     """`make ui` in a tiny project, on free ports; nothing of it is left after Ctrl-C."""
     (tmp_path / "dvc.yaml").write_text(DAG)
+    (tmp_path / "source.txt").touch()
     Repo.init(str(tmp_path), no_scm=True).close()
     prefect, mlflow = two_free_ports()
     environment = os.environ | {
