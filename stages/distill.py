@@ -6,11 +6,12 @@ from pathlib import Path
 from stages import params
 from stages.csi import store_path
 from stages.stage import clear_errors, stage
-from stages.training import history_file, model_folder, train_seeds
+from stages.training import history_file, model_folder, train_seeds, warm_start
+from storage.tracking import Run
 from wavefoundry.config import DistilWiFo
 
 
-def distil(stores: list[Path], teacher_folder: Path, section: DistilWiFo, **options):
+def distil(run: Run, name: str, stores: list[Path], teacher_folder: Path, section: DistilWiFo, **options):
     """One student and its history. With and without a teacher it starts, sees batches and solves puzzles alike."""
     import wavefoundry.models  # noqa: F401 - registers the architectures
     from storage.batches import CSIBatches
@@ -23,6 +24,8 @@ def distil(stores: list[Path], teacher_folder: Path, section: DistilWiFo, **opti
     teacher = load_model(teacher_folder)
     dataset = CSIBatches(stores, "csi", "train")
     student = WiFo(type(teacher.config)(**teacher.config.to_diff_dict() | {"hidden_size": section.hidden_size}))
+    if section.warm_start:
+        warm_start(run, student, name)
     if section.mcakd is None:
         return train(student, dataset, config=section.training, **options)
     switch = AutonomousPassiveSwitch(section.mcakd.autonomous_passive)
@@ -45,7 +48,11 @@ def main() -> None:
     outputs = [Path("models") / name, history_file(name)]
     with stage(f"distill@{name}", section=section, dependencies=inputs, outputs=outputs) as run:
         train_seeds(
-            run, f"distill@{name}", section, inputs, lambda **options: distil(stores, teacher, section, **options)
+            run,
+            f"distill@{name}",
+            section,
+            inputs,
+            lambda **options: distil(run, name, stores, teacher, section, **options),
         )
 
 

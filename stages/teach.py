@@ -6,11 +6,12 @@ from pathlib import Path
 from stages import params
 from stages.csi import store_path
 from stages.stage import clear_errors, stage
-from stages.training import history_file, train_seeds
+from stages.training import history_file, train_seeds, warm_start
+from storage.tracking import Run
 from wavefoundry.config import TeachWiFo
 
 
-def teach_wifo(stores: list[Path], section: TeachWiFo, **options):
+def teach_wifo(run: Run, stores: list[Path], section: TeachWiFo, **options):
     """One WiFo and its history."""
     from storage.batches import CSIBatches
     from wavefoundry.models.wifo import WiFo, WiFoConfig
@@ -19,7 +20,10 @@ def teach_wifo(stores: list[Path], section: TeachWiFo, **options):
     config = WiFoConfig(
         **section.architecture.model_dump(), masking=section.masking.model_dump(), snr_db=section.snr_db
     )
-    return train(WiFo(config), CSIBatches(stores, "csi", "train"), config=section.training, **options)
+    model = WiFo(config)
+    if section.warm_start:
+        warm_start(run, model, "wifo")
+    return train(model, CSIBatches(stores, "csi", "train"), config=section.training, **options)
 
 
 def main() -> None:
@@ -32,7 +36,9 @@ def main() -> None:
     stores = [store_path(dataset) for dataset in parameters.learnt_by(name)]
     outputs = [Path("models") / name, history_file(name)]
     with stage(f"teach@{name}", section=section, dependencies=stores, outputs=outputs) as run:
-        train_seeds(run, f"teach@{name}", section, stores, lambda **options: teach_wifo(stores, section, **options))
+        train_seeds(
+            run, f"teach@{name}", section, stores, lambda **options: teach_wifo(run, stores, section, **options)
+        )
 
 
 if __name__ == "__main__":

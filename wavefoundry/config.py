@@ -67,6 +67,7 @@ class TeachWiFo(Section):
     masking: SpaceTimeFrequencyMasking
     snr_db: NonNegativeRange = Field(description="SNR of the visible input, drawn uniformly per sample [dB]")
     training: Training
+    warm_start: bool = Field(description="begin with the registry's champion, not anew; results then depend on it")
     held_out: list[str] = Field(description="data sets that it never learns from: zero-shot")
     seeds: Seeds
 
@@ -97,6 +98,7 @@ class DistilWiFo(Section):
     hidden_size: Count
     mcakd: MCAKD | None = Field(description="null trains the same student without a teacher")
     training: Training
+    warm_start: bool = Field(description="begin with the registry's champion, not anew; results then depend on it")
     seeds: Seeds
 
 
