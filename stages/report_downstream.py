@@ -38,7 +38,8 @@ def downstream_section(metrics: dict) -> str:
         "estimation.",
         _round_trip_table(metrics),
         f"### Representations and patch sizes, {fraction:.0%} of the labels",
-        "Test scores; what the validation split chose is in bold.",
+        "Test scores of the first seed, of all seeds for networks that were never trained; what the validation split "
+        "chose is in bold.",
         *(
             f"{about.title[0].upper()}{about.title[1:]}\n\n{_grid_table(task, metrics)}"
             for task, about in TASKS.items()
@@ -51,7 +52,7 @@ def downstream_section(metrics: dict) -> str:
             "### Last layers tuned",
             f"The last {about['layers']} layer(s) trained together with the head on the mean of the patches, patch "
             f"size {about['patch_size']}, {about['fraction']:.0%} of the labels; beside it the same head on what the "
-            "frozen network gives.",
+            "frozen network gives, of the first seed.",
             _tuned_table(metrics),
         ]
     return "\n\n".join(parts) + "\n"
@@ -75,7 +76,8 @@ def _cell(scores: dict, metric: str) -> str:
     from wavefoundry.evaluation.downstream.verdicts import mean, spread
 
     digits = 1 if metric.endswith(("_m", "_db")) else 3
-    return f"{mean(scores, 'test', metric):.{digits}f} ± {spread(scores, 'test', metric):.{digits}f}"
+    value = f"{mean(scores, 'test', metric):.{digits}f}"
+    return f"{value} ± {spread(scores, 'test', metric):.{digits}f}" if len(scores["test"][metric]) > 1 else value
 
 
 def _curve_table(task: str, metrics: dict) -> str:
@@ -94,8 +96,8 @@ def _curve_table(task: str, metrics: dict) -> str:
             [
                 name,
                 f"{representation.replace('_', ' ')}, {patch}",
-                *(_cell(curve[fraction], metric) for fraction in fractions),
-                *(_cell(curve[fractions[-1]], other) for other in others),
+                *(_cell(curve[fraction], metric) if fraction in curve else "-" for fraction in fractions),
+                *(_cell(curve[fractions[-1]], other) if fractions[-1] in curve else "-" for other in others),
             ]
         )
     blank = [""] * (len(fractions) - 1)

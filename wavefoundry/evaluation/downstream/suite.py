@@ -36,7 +36,7 @@ BySeed = dict[str, dict[str, list[float]]]  # {"validation" or "test": {metric: 
 class Result:
     """What heads reach on one input.
 
-    table: {task: {representation: {patch size: BySeed}}}, at the fraction of the choice.
+    table: {task: {representation: {patch size: BySeed}}}, at the fraction of the choice, of the first seed.
     chosen: {task: (representation, patch size)}, the best of the table on the validation split.
     curves: {task: {fraction: BySeed}} of what was chosen.
     last_window: BySeed of beam tracking that sees the last window only, at the fraction of the choice.
@@ -58,7 +58,8 @@ class InputEvaluation:
         by_patch: the input at each of its patch sizes.
         snapshots: channels and labels.
         section: parameters.
-        choices: tries these alone instead of all representations and patch sizes.
+        choices: of another input: these alone are tried instead of all representations and patch sizes, with all seeds,
+            and at the fraction of the choice alone.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class InputEvaluation:
         self._snapshots = snapshots
         self._section = section
         self._choices = choices
+        self._search_seeds = section.seeds[:1] if choices is None else section.seeds
         self._round_trip: dict[str, float] = {}
 
     def run(self) -> Result:
@@ -84,7 +86,9 @@ class InputEvaluation:
                 if task not in best or TASKS[task].better(reached, best[task][0]):
                     best[task] = reached, (kind, patch_size), data
         curves = {
-            task: self._curve(task, table[task][kind][patch_size], patch_size, data)
+            task: self._curve(task, patch_size, data)
+            if self._choices is None
+            else {f"{self._section.choice_fraction:g}": table[task][kind][patch_size]}
             for task, (_, (kind, patch_size), data) in best.items()
         }
         tracking = best["beam_tracking"][2]
@@ -94,7 +98,7 @@ class InputEvaluation:
             table,
             {task: choice for task, (_, choice, _) in best.items()},
             curves,
-            self._score_features("beam_tracking", last_window, self._section.choice_fraction),
+            self._score_features("beam_tracking", last_window, self._section.choice_fraction, self._section.seeds),
             self._round_trip,
         )
 
@@ -116,36 +120,29 @@ class InputEvaluation:
             for task in tasks:
                 past = self._section.tracking.past
                 data = examples(task, self._snapshots, features, seen.scale.numpy(), past)
-                yield task, kind, data, self._score_features(task, data, fraction)
+                yield task, kind, data, self._score_features(task, data, fraction, self._search_seeds)
         for task in CHANNEL_TASKS:
             if self._is_wanted(task, PER_PATCH, patch_size):
-                data = self._read_degraded(task, source, fraction)
-                yield task, PER_PATCH, None, self._score_channels(data, fraction)
+                data = self._read_degraded(task, source, fraction, self._search_seeds)
+                yield task, PER_PATCH, None, self._score_channels(data, fraction, self._search_seeds)
         if self._choices is None:
             everyone = np.arange(len(self._snapshots.csi))
             data = self._channel_examples(source, seen or embed_all(source, self._snapshots.csi), everyone)
             score = score_channel_head(data, self._snapshots.rows, fraction, self._section.seeds[0], self._section)
             self._round_trip[patch_size] = round(score["test"]["nmse_db"], 6)
 
-    def _curve(self, task: str, known: BySeed, patch_size: str, data: Examples | None) -> dict[str, BySeed]:
-        """Scores at every fraction, of which the one of the choice is known."""
-        if task in CHANNEL_TASKS:
-            whole = self._read_degraded(task, self._by_patch[patch_size], 1.0)
-        curve = {}
-        for fraction in self._section.label_fractions:
-            if fraction == self._section.choice_fraction:
-                scores = known
-            elif task in CHANNEL_TASKS:
-                scores = self._score_channels(whole, fraction)
-            else:
-                scores = self._score_features(task, data, fraction)
-            curve[f"{fraction:g}"] = scores
-        return curve
+    def _curve(self, task: str, patch_size: str, data: Examples | None) -> dict[str, BySeed]:
+        """Scores at every fraction."""
+        seeds, fractions = self._section.seeds, self._section.label_fractions
+        if task in FEATURE_TASKS:
+            return {f"{fraction:g}": self._score_features(task, data, fraction, seeds) for fraction in fractions}
+        known = self._read_degraded(task, self._by_patch[patch_size], max(fractions), seeds)
+        return {f"{fraction:g}": self._score_channels(known, fraction, seeds) for fraction in fractions}
 
-    def _read_degraded(self, task: str, source: Input, fraction: float) -> ChannelExamples:
+    def _read_degraded(self, task: str, source: Input, fraction: float, seeds: list[int]) -> ChannelExamples:
         """Of the snapshots that heads need at a fraction of the labels: reading them all takes its time."""
         rows = self._snapshots.rows
-        labelled = [labelled_subset(rows["train"], fraction, seed) for seed in self._section.seeds]
+        labelled = [labelled_subset(rows["train"], fraction, seed) for seed in seeds]
         members = np.unique(np.concatenate([*labelled, rows["validation"], rows["test"]]))
         known = degraded(task, self._snapshots.csi, self._section)[members]
         return self._channel_examples(source, embed_all(source, known), members)
@@ -157,14 +154,14 @@ class InputEvaluation:
             members, seen.patches, source.cut(clean), lambda tokens: source.join(tokens, shape), clean
         )
 
-    def _score_features(self, task: str, data: Examples, fraction: float) -> BySeed:
-        return collect([score_head(task, data, fraction, seed, self._section) for seed in self._section.seeds])
+    def _score_features(self, task: str, data: Examples, fraction: float, seeds: list[int]) -> BySeed:
+        return collect([score_head(task, data, fraction, seed, self._section) for seed in seeds])
 
-    def _score_channels(self, data: ChannelExamples, fraction: float) -> BySeed:
+    def _score_channels(self, data: ChannelExamples, fraction: float, seeds: list[int]) -> BySeed:
         # All labels are the same labels for every seed, and a linear head is found exactly.
-        drawn = self._section.seeds[:1] if fraction == 1 else self._section.seeds
+        drawn = seeds[:1] if fraction == 1 else seeds
         by_seed = [score_channel_head(data, self._snapshots.rows, fraction, seed, self._section) for seed in drawn]
-        return collect(by_seed * (len(self._section.seeds) // len(drawn)))
+        return collect(by_seed * (len(seeds) // len(drawn)))
 
 
 def collect(by_seed: list[dict[str, Scores]]) -> BySeed:
