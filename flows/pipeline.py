@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -52,6 +53,8 @@ PAUSE = 10
 KILLED = "Killed"
 # What a stage prints about its MLflow run: the address, or the id where no server is named.
 MLFLOW_LINE = re.compile(r"^MLflow run: (\S+)$")
+# How often to look whether the server is still there, before a stage is started [s].
+PULSE = 3.0
 # Held by the run that is under way.
 LOCK = ".dvc/tmp/flow.lock"
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -119,30 +122,36 @@ def pipeline(
     Returns:
         Failed, with the last lines of every stage that failed, or Completed.
     """
-    logger = get_run_logger()
+    _tie_temporary_server()
     other = bool(study or scenarios or seed is not None)
+    log = get_run_logger().warning
     try:
         # Everything is checked before anything is touched.
         overlay = STUDIES / f"{study}.yaml" if study else None
         text = compose(overlay, seed=seed, scenarios=scenarios) if other else None
-        plan(targets, force)
-    except (InputError, UnknownTargetError) as error:
-        return Failed(message=str(error))
-    _tie_temporary_server()
-    with _alone(logger.warning):
-        where = workspace(name_of(study, scenarios, seed), text) if other else nullcontext()
-        with where as folder, MLflowParent() as parent, bookkeeping(targets, logger.warning, force) as book:
+        with (
+            _alone(log),
+            workspace(name_of(study, scenarios, seed), text) if other else nullcontext() as folder,
+            bookkeeping(targets, log, force) as book,
+        ):
             # A run of all stages as the project has them is one that watch.py need not start.
             tag_run(inputs=None if other or targets else book.inputs)
             if folder:
                 _show("parameters", lambda: _about(folder, study, scenarios, seed))
-            states = _run(book, parallel, parent)
-            failures = [state for state in states if state.is_failed() or state.is_crashed()]
-            if failures:
-                return Failed(message="\n\n".join(state.message or state.name for state in failures))
-            book.finish()
-            parent.status = "FINISHED"
-            _show("metrics", metrics_tables)
+            return _bring_up_to_date(book, parallel)
+    except (InputError, UnknownTargetError) as error:
+        return Failed(message=str(error))
+
+
+def _bring_up_to_date(book: Bookkeeping, parallel: int) -> State:
+    with MLflowParent() as parent:
+        states = _run(book, parallel, parent)
+        failures = [state for state in states if state.is_failed() or state.is_crashed()]
+        if failures:
+            return Failed(message="\n\n".join(state.message or state.name for state in failures))
+        book.finish()
+        parent.status = "FINISHED"
+    _show("metrics", metrics_tables)
     cached = sum(state.name == "Cached" for state in states)
     return Completed(message=f"stages run: {len(states) - cached}, up to date: {cached}")
 
@@ -158,9 +167,10 @@ def _alone(log) -> Iterator[None]:
     except Timeout:
         log("waiting for the run before this one")
         lock.acquire()
-    with lock:
-        lock.release()  # taken twice
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _run_command(command, folder, environment, log, processes: Processes, book: Bookkeeping, stage: str) -> int:
@@ -211,6 +221,7 @@ def _tie_temporary_server() -> None:
 def _run(book: Bookkeeping, parallel: int, parent: MLflowParent) -> list[State]:
     """Final states of all stages; a task is submitted when its dependencies are done and there is room for it."""
     processes = Processes()
+    answered = time.monotonic()
     futures: dict[str, PrefectFuture] = {}
     waiting, running, ended = list(book.nodes), {}, SimpleQueue()
     try:
@@ -219,7 +230,9 @@ def _run(book: Bookkeeping, parallel: int, parent: MLflowParent) -> list[State]:
                 busy = {other.one_at_a_time for other in running.values()} - {None}
                 done = futures.keys() - running.keys()
                 if len(running) < parallel and node.one_at_a_time not in busy and done.issuperset(node.dependencies):
-                    check_alive()
+                    if time.monotonic() - answered >= PULSE:
+                        check_alive()
+                        answered = time.monotonic()
                     future = run_stage.submit(
                         node.name, book, processes, parent, wait_for=[futures[name] for name in node.dependencies]
                     )
