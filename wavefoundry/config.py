@@ -321,6 +321,8 @@ class EvaluateDownstream(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.label_fractions != sorted(set(self.label_fractions)):
+            raise ValueError(f"label_fractions {self.label_fractions} must rise")
         if self.choice_fraction not in self.label_fractions:
             raise ValueError(
                 f"choice_fraction {self.choice_fraction} is none of label_fractions {self.label_fractions}"

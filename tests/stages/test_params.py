@@ -79,6 +79,7 @@ def test_the_default_study_is_valid():
         (f"{DOWNSTREAM}.codebook", 32, "codebook is 32, it must be at least the 64 antennas of munich_28ghz"),
         (f"{DOWNSTREAM}.patch_sizes", [4, 5, 8], r"pretrain\.wimamba has no embedding for 5, allowed: 2, 4, 6, 8"),
         (f"{DOWNSTREAM}.choice_fraction", 0.2, "choice_fraction 0.2 is none of label_fractions"),
+        (f"{DOWNSTREAM}.label_fractions", [0.1, 0.1, 1.0], "label_fractions .* must rise"),
         (f"{DOWNSTREAM}.tuning.layers", 9, "tuning.layers is 9, allowed: at most the depth"),
         (f"{DOWNSTREAM}.tuning.patch_size", 3, "tuning.patch_size is 3, allowed"),
         (f"{DOWNSTREAM}.interpolation.pilot_spacing", [32, 4], "leaves fewer than two pilots along an axis"),
