@@ -189,6 +189,8 @@ def log_predictor(
             pip_requirements=list(requirements),
             metadata={"arrays": layout},
         )
+    # MLflow has ended the run; its stage has not.
+    tracking.client().update_run(run_id, "RUNNING")
     return logged.model_id
 
 

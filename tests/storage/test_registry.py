@@ -101,7 +101,8 @@ def test_version_is_never_champion_and_challenger_at_once(project):
 def test_model_is_described_and_holds_no_pickle(project):
     import mlflow
 
-    model_id, _ = log("described")
+    model_id, run_id = log("described")
+    assert tracking.client().get_run(run_id).info.status == "RUNNING"
     info = mlflow.models.get_model_info(f"models:/{model_id}")
     assert info.metadata == {"arrays": "any"}
     assert {spec.name: spec.default for spec in info.signature.params} == {"axis": "time", "horizon": 2}
