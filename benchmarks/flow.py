@@ -1,4 +1,4 @@
-"""The parallel flow against serial `dvc repro`: python -m benchmarks.flow [--whole] [--tiny] (an idle machine).
+"""The parallel flow against serial `dvc repro`: python -m benchmarks.flow [--whole] (an idle machine).
 
 From scratch, in temporary copies of the project: the data part of the study (or all of it), by each in turn, and then
 the flow once more with everything up to date. Prefect's start-up is measured by a flow that does nothing, and is part
@@ -26,8 +26,8 @@ COPIED = ("stages", "storage", "wavefoundry", "flows", "params.yaml", "dvc.yaml"
 NOTHING = "import flows.pipeline; from prefect import flow; flow(lambda: None, name='nothing')()"
 
 
-def copy_of_project(folder: Path, tiny: bool) -> Path:
-    """A DVC project in a new folder that has never run; tiny: few scenarios, to try the benchmark itself."""
+def copy_of_project(folder: Path) -> Path:
+    """A DVC project in a new folder that has never run."""
     folder.mkdir()
     for name in COPIED:
         source = PROJECT / name
@@ -38,12 +38,6 @@ def copy_of_project(folder: Path, tiny: bool) -> Path:
         source, target = PROJECT / item["files"], folder / item["files"]
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    if tiny:
-        drawn = content["scenarios"]["uma_nlos"]
-        drawn["twin"] |= {"users": 10, "users_per_call": 5}
-        content["scenarios"] = {"uma_nlos": drawn, "uma_nlos_again": drawn}
-        content["teach"]["wifo"]["held_out"] = []
-        (folder / "params.yaml").write_text(yaml.safe_dump(content))
     run(folder, "-m", "dvc", "init", "--no-scm", "-q")
     run(folder, "-m", "dvc", "config", "core.analytics", "false")
     return folder
@@ -67,12 +61,11 @@ def data_targets(folder: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flow")
     parser.add_argument("--whole", action="store_true", help="the whole study instead of its data part")
-    parser.add_argument("--tiny", action="store_true", help="two small scenarios, to try the benchmark itself")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         # One folder's name for both: each works where the other one did.
         folder, other = Path(name, "study"), Path(name, "serial")
-        copy_of_project(folder, arguments.tiny)
+        copy_of_project(folder)
         targets = [] if arguments.whole else data_targets(folder)
         # Start-up of Python and of the libraries is paid from the disk once, by nobody.
         run(folder, "-c", NOTHING)
@@ -80,14 +73,14 @@ def main() -> None:
         serial = run(folder, "-m", "dvc", "repro", "-q", *targets)
         lock = (folder / "dvc.lock").read_bytes()
         folder.rename(other)
-        copy_of_project(folder, arguments.tiny)
+        copy_of_project(folder)
         flow = ["-m", "flows.pipeline", *targets, "--parallel", str(PARALLEL)]
         parallel = run(folder, *flow)
         same = (folder / "dvc.lock").read_bytes() == lock
         cached = run(folder, *flow)
     print(json.dumps({
         "benchmark": "flow", "cores": os.cpu_count(), "parallel": PARALLEL, "targets": targets or "all",
-        "stages": len(yaml.safe_load(lock)["stages"]), "tiny": arguments.tiny,
+        "stages": len(yaml.safe_load(lock)["stages"]),
         "seconds": {"dvc_repro": serial, "flow": parallel, "flow_cached": cached, "prefect_start_up": start_up},
         "flow_is_faster_by": serial / parallel, "cached_over_start_up": cached - start_up, "same_dvc_lock": same,
     }))  # fmt: skip
