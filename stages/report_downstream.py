@@ -13,6 +13,7 @@ def downstream_section(metrics: dict) -> str:
     fraction = metrics["choice_fraction"]
     verdicts = judge(metrics["inputs"], fraction)
     count = sum(verdict.beats for verdict in verdicts)
+    gained = [verdict.gained for verdict in verdicts if verdict.gained is not None]
     samples = metrics["samples"]
     parts = [
         f"Heads on frozen representations of snapshots, {samples['train']} samples to learn from, "
@@ -20,7 +21,9 @@ def downstream_section(metrics: dict) -> str:
         "deviation over seeds, each of which draws its own labels and initial heads. Representation and patch size "
         f"are chosen on the validation split with {fraction:.0%} of the labels, for the raw channel too.",
         f"With {fraction:.0%} of the labels the best pretrained representation beats the raw channel, by more than "
-        f"the spread over seeds, in {count} of {len(verdicts)} tasks.",
+        f"the spread over seeds, in {count} of {len(verdicts)} tasks. In {sum(gained)} of the {len(gained)} tasks in "
+        "which the best one was also measured as it was before any training, pretraining made it better by more than "
+        "the spread; the rest is owed to the network's form.",
         "\n".join(_sentence(verdict, fraction) for verdict in verdicts),
     ]
     for task, about in TASKS.items():

@@ -49,7 +49,7 @@ def test_the_best_is_chosen_on_the_validation_split_though_another_one_tests_bet
 
 def test_a_network_that_was_never_trained_is_no_pretrained_one_but_is_told_of():
     for verdict in judge(results({"wimamba": (0.3, 0.3, 0.3), "wimamba_untrained": (0.1, 0.1, 0.1)}), 0.1):
-        assert verdict.best == "wimamba"
+        assert verdict.best == "wimamba" and verdict.gained is False
         assert "wimamba as it was before any training" in verdict.reasons[0]
 
 
@@ -57,3 +57,11 @@ def test_channel_tasks_tell_what_a_patch_has_lost():
     by_task = {verdict.task: verdict for verdict in judge(results({"wimamba": (0.6, 0.6, 0.6)}), 0.1)}
     assert any("-15.0 dB" in reason for reason in by_task["estimation"].reasons)
     assert not any("-15.0 dB" in reason for reason in by_task["los"].reasons)
+
+
+def test_what_pretraining_gains_is_told_apart_from_what_the_network_gives():
+    for verdict in judge(results({"lwm": (0.1, 0.1, 0.1), "lwm_untrained": (0.3, 0.2, 0.4)}), 0.1):
+        assert verdict.beats and verdict.gained
+    for verdict in judge(results({"lwm": (0.1, 0.3, 0.3), "lwm_untrained": (0.3, 0.2, 0.5)}), 0.1):
+        assert verdict.beats and verdict.gained is False
+    assert all(verdict.gained is None for verdict in judge(results({"wifo": (0.1, 0.1, 0.1)}), 0.1))

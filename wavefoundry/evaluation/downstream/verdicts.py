@@ -16,6 +16,8 @@ class Verdict:
     margin: by how much the pretrained one is better, in the unit of the task's metric; negative if it is worse.
     spread: the larger standard deviation over seeds of the two.
     reasons: what else was measured about it, one sentence each.
+    gained: whether pretraining made the best one better, by more than the spread, than it was before any training, with
+        the same features; None where that was not measured.
     """
 
     task: str
@@ -25,6 +27,7 @@ class Verdict:
     margin: float
     spread: float
     reasons: tuple[str, ...]
+    gained: bool | None
 
     @property
     def beats(self) -> bool:
@@ -66,7 +69,15 @@ def _judge_task(task: str, results: dict, fraction: str) -> Verdict:
         sign * (score - raw),
         max(spread(at[name], "test", metric) for name in (best, RAW)),
         tuple(_reasons(task, results, at, best, fraction)),
+        _gained(at[best], at.get(f"{best}_{UNTRAINED}"), metric, sign),
     )
+
+
+def _gained(pretrained: dict, untrained: dict | None, metric: str, sign: int) -> bool | None:
+    if untrained is None:
+        return None
+    gain = sign * (mean(pretrained, "test", metric) - mean(untrained, "test", metric))
+    return gain > max(spread(scores, "test", metric) for scores in (pretrained, untrained))
 
 
 def _reasons(task: str, results: dict, at: dict, best: str, fraction: str) -> list[str]:
