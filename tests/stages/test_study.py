@@ -8,7 +8,7 @@ import yaml
 from dvc.utils.serialize import dumps_yaml
 
 from stages.params import read
-from stages.study import apply
+from stages.study import apply, compose
 from wavefoundry.errors import InputError
 
 TOP = Path(__file__).parents[2]
@@ -100,3 +100,18 @@ def test_null_is_written_as_null_here_and_nobody_elses_yaml_changes(params, tmp_
     apply(write(tmp_path, "{}"), params)
     assert params.read_text() == before
     assert dumps_yaml({"a": {"b": None}}) == "a:\n  b:\n"
+
+
+def test_seed_and_scenarios_of_one_run(params):
+    before = params.read_text()
+    kept = [name for name in yaml.safe_load(before)["scenarios"] if name != "d18"]
+    content = yaml.safe_load(compose(params=params, seed=3, scenarios=kept))
+    assert params.read_text() == before
+    assert content["seed"] == 3
+    assert list(content["scenarios"]) == kept
+    assert "d18" in yaml.safe_load(before)["teach"]["wifo"]["held_out"]
+    assert "d18" not in content["teach"]["wifo"]["held_out"]
+    with pytest.raises(InputError, match=r"'berlin'.*found: munich"):
+        compose(params=params, scenarios=["berlin"])
+    with pytest.raises(InputError, match=r"no such file"):
+        compose(params.with_name("none.yaml"), params)
