@@ -85,7 +85,7 @@ def test_a_study_without_the_tasks_says_so(monkeypatch):
     default = params.read()
     without = default.model_copy(update={"evaluate": default.evaluate.model_copy(update={"downstream": None})})
     monkeypatch.setattr(params, "read", lambda: without)
-    with pytest.raises(SystemExit, match="evaluate.downstream is left out"):
+    with pytest.raises(SystemExit, match=r"evaluate\.downstream is left out"):
         evaluate_downstream.main()
 
 
