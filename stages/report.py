@@ -134,11 +134,18 @@ def _data_uri(path: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
+def _downstream(parameters: params.Params) -> str:
+    from stages.report_downstream import downstream_section
+
+    if parameters.evaluate.downstream is None:
+        return "Left out of this study."
+    return downstream_section(json.loads(Path("metrics/downstream.json").read_text()))
+
+
 def write_report(parameters: params.Params) -> None:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from stages.evaluate_efficiency import draw_measurements, efficiency_section
-    from stages.report_downstream import downstream_section
     from wavefoundry.evaluation.claims import check_claims
 
     scores = json.loads(Path("metrics/prediction.json").read_text())
@@ -146,7 +153,6 @@ def write_report(parameters: params.Params) -> None:
     costs = json.loads(Path("measurements/prediction.json").read_text())
     names = list(parameters.datasets)
     draw(scores, [*dict(parameters.pretrain), *dict(parameters.teach), *parameters.distill])
-    downstream = json.loads(Path("metrics/downstream.json").read_text())
     efficiency = json.loads(Path("metrics/efficiency.json").read_text())
     measured = json.loads(Path("measurements/efficiency.json").read_text())
     draw_measurements(measured, FOLDER / "figures/efficiency")
@@ -168,7 +174,7 @@ def write_report(parameters: params.Params) -> None:
         claims=markdown_table(["claim", "measured here", "holds"], claims),
         predicted=list(parameters.sequences),
         dataset_figures={name: dataset_figures(name) for name in names},
-        downstream=downstream_section(downstream),
+        downstream=_downstream(parameters),
         efficiency=efficiency_section(efficiency, measured),
         scenario_summary=scenario_summary(names),
         registry=registry_table(),
