@@ -50,7 +50,7 @@ class MLflowParent:
         with self._lock:
             if self._id is None:
                 tags = {"prefect.flow_run": str(self._run.id)} | git()
-                self._id = tracking.open_parent(self._run.name, tags) if hasattr(tracking, "open_parent") else ""
+                self._id = tracking.open_parent(self._run.name, tags)
             return {"MLFLOW_PARENT_RUN_ID": self._id} if self._id else {}
 
     def __enter__(self) -> "MLflowParent":
