@@ -64,13 +64,13 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def served(server, project):
-    """The deployments are known to the server."""
+    """The deployments are known to the server, and nothing that earlier tests started waits there."""
     for deployment in deployments():
         deployment.apply()
-    return project
-    for run in waiting():
-        with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client:
+        for run in waiting():
             client.delete_flow_run(run.id)
+    return project
 
 
 def waiting():
