@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parents[1]
 PARALLEL = 2
 DATA = ("scenario", "csi", "import", "angle_delay", "imported_angle_delay")
 # What the stages need; outputs, dvc.lock and DVC's cache stay behind.
-COPIED = ("stages", "storage", "wavefoundry", "flows", "params.yaml", "dvc.yaml", ".dvcignore")
+COPIED = ("stages", "storage", "studies", "wavefoundry", "flows", "params.yaml", "dvc.yaml", ".dvcignore")
 # A flow that does nothing, started and run as `python -m flows.pipeline` is.
 NOTHING = "import flows.pipeline; from prefect import flow; flow(lambda: None, name='nothing')()"
 
