@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from flows.processes import Processes, StoppedError
+from storage import tracking
 
 HOST = "127.0.0.1"
 PORTS = {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000}
@@ -143,7 +144,7 @@ def _run(servers: Servers) -> None:
         Path(".prefect/server.log"),
     )
     # Its database is made by the stages' own code, whichever of them comes first.
-    folder = Path(".mlflow").absolute()
+    folder = tracking.FOLDER.absolute()
     command = ["python -c 'from storage.tracking import client; client()' && exec mlflow server", "--host", HOST]
     command += ["--port", str(mlflow), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", f"{folder}/artifacts"]

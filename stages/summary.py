@@ -30,7 +30,7 @@ def main() -> None:
     Console().print(table)
     print("Report:  open report/report.html in a browser")
     print("MLflow:  make ui, then the second address it prints")
-    print("Prefect: make ui, then the first address; start a run with .venv/bin/python -m flows.pipeline")
+    print("Prefect: make ui, then the first address; start a run from one of the deployments there")
 
 
 if __name__ == "__main__":

@@ -16,16 +16,6 @@ from storage import records, tracking
 from storage.records import UNSENT, Record, send_all
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A folder with an MLflow database of its own; creating one takes seconds."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(folder)
-        yield folder
-
-
 class Gate:
     """An MLflow client that answers only while the gate is open."""
 

@@ -13,16 +13,6 @@ import pytest
 from storage import tracking
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A folder with an MLflow database of its own; creating one takes seconds."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(folder)
-        yield folder
-
-
 def test_run_is_recorded(project, tmp_path):
     picture = tmp_path / "scene.png"
     picture.write_bytes(b"picture")
