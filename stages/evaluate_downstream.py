@@ -14,27 +14,15 @@ from pathlib import Path
 
 from stages import params
 from stages.csi import store_path
-from stages.evaluate_prediction import write_json
-from stages.pretrain import backbone_folder
+from stages.json_files import write_json
+from stages.model_folders import backbones
 from stages.stage import clear_errors, stage
-from stages.training import model_folder
 from wavefoundry.errors import InputError
 
 RAW = "raw"
 # Networks as they were before any training: they show what pretraining gives.
 CONTROLS = {"wimamba_untrained": "wimamba", "lwm_untrained": "lwm"}
 INPUTS = (RAW, "wimamba", "wimamba_untrained", "lwm", "lwm_untrained", "lwm_temporal", "wifo")
-
-
-def backbones(parameters: params.Params) -> dict[str, Path]:
-    """The folder of every backbone, of its first seed."""
-    pretrain = parameters.pretrain
-    return {
-        "wimamba": model_folder("wimamba", pretrain.wimamba.seeds[0]),
-        "lwm": model_folder("lwm", pretrain.lwm.seeds[0]),
-        "lwm_temporal": backbone_folder("lwm_temporal", pretrain.lwm_temporal.seeds[0]),
-        "wifo": model_folder("wifo", parameters.teach.wifo.seeds[0]),
-    }
 
 
 def load_snapshots(section):

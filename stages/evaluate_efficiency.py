@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from stages import params
-from stages.evaluate_downstream import backbones
-from stages.evaluate_prediction import write_json
+from stages.json_files import write_json
+from stages.model_folders import backbones, model_folder
 from stages.stage import clear_errors, stage
-from stages.training import model_folder
 
 
 def backbone_folders(parameters: params.Params) -> dict[str, Path]:

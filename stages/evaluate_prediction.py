@@ -4,14 +4,14 @@ Scores are a function of data and weights alone and lie in metrics/; latencies, 
 measurements/.
 """
 
-import json
 from pathlib import Path
 
 from stages import params
 from stages.angle_delay import array_shape
 from stages.csi import store_path
+from stages.json_files import write_json
+from stages.model_folders import model_folder
 from stages.stage import clear_errors, stage
-from stages.training import model_folder
 
 SPLITS = {"test": "nmse_db", "validation": "validation_nmse_db"}
 CLASSICAL_SEED = "no_seed"
@@ -150,11 +150,6 @@ def draw_example(predictors: dict, section, name: str, figure: Path) -> None:
     horizon_ms = 1e3 * target.shape[1] * float(store["time"][1] - store["time"][0])
     title = f"{name}: {horizon_ms:.1f} ms ahead" + ("" if speeds is None else f" at {speeds[user]:.1f} m/s")
     draw_maps(last_map(target), predicted, title, figure)
-
-
-def write_json(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 @clear_errors()

@@ -1,13 +1,13 @@
 """Stage import@NAME: CSI, paths or a scene from files of one's own."""
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from stages import params
 from stages.angle_delay import array_shape
 from stages.csi import store_path, write_csi
+from stages.json_files import write_json
 from stages.scale_out import MapUnits, workers
 from stages.scenario import derived_seed, simulate
 from stages.stage import clear_errors, stage
@@ -40,7 +40,7 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         csi = write_csi(folder / "paths.zarr", target, section.ofdm, section, map_units)
     draw(target, name, figures / "csi.png")
     summary |= csi
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_json(folder / "summary.json", summary)
     return summary
 
 

@@ -10,13 +10,9 @@ from pathlib import Path
 from stages import params
 from stages.angle_delay import store_path as angle_delay_path
 from stages.csi import store_path as csi_path
+from stages.model_folders import backbone_folder
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds
-
-
-def backbone_folder(name: str, seed: int) -> Path:
-    """Where the pretrained network lies, before its fine-tuning."""
-    return Path("models") / name / f"backbone_seed_{seed}"
 
 
 def pretrain_lwm_temporal(

@@ -22,9 +22,10 @@ from statistics import mean
 
 from stages import params
 from stages.csi import store_path
-from stages.evaluate_prediction import load_split, tasks, write_json
+from stages.evaluate_prediction import load_split, tasks
+from stages.json_files import write_json
+from stages.model_folders import model_folder
 from stages.stage import clear_errors, git_commit, stage
-from stages.training import model_folder
 from storage.digests import digest
 from storage.errors import StorageError
 from wavefoundry.config import Register

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from stages import params
+from stages.json_files import write_json
 from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
 from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
@@ -48,7 +49,7 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
     built = build(twin, test_users, motion, derived_seed(seed, "channel", name), map_units)
     paths = built.paths.assign(split=(("sample",), codes[built.paths["trajectory"].values], split_attributes()))
     write_store(folder / "paths.zarr", paths.assign_attrs(seed=seed), "paths")
-    (folder / "summary.json").write_text(json.dumps(built.summary, indent=2) + "\n")
+    write_json(folder / "summary.json", built.summary)
     draw_scene(built, name, figures / "scene.png")
     if isinstance(twin, RayTracedTwin):
         from wavefoundry.plots.paths import animate_paths

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from stages.model_folders import model_folder
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.tracking import Run
@@ -23,10 +24,6 @@ THREADS = 2
 # wake up too late for small networks, and two are no faster than one. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-
-
-def model_folder(name: str, seed: int) -> Path:
-    return Path("models") / name / f"seed_{seed}"
 
 
 def history_file(name: str) -> Path:

@@ -7,7 +7,8 @@ import pytest
 import torch
 import yaml
 
-from stages.pretrain import backbone_folder, pretrain_lwm_temporal
+from stages.model_folders import backbone_folder
+from stages.pretrain import pretrain_lwm_temporal
 from storage.checkpoints import load_model
 from storage.csi_store import write_store
 from tests.storage.example import make_dataset
