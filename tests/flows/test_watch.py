@@ -2,6 +2,8 @@
 
 import threading
 import time
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,17 @@ def test_two_changes_at_once_give_one_run_and_none_beside_another(served):
     (run,) = waiting()
     assert run.parameters == {"targets": ["import@a", "import@b", "turn@a", "turn@b", "teach"]}
     assert run.name in state.message
+
+
+def test_the_server_plans_the_looks(server):
+    """With SQLAlchemy 2.1 a Prefect 3.8 server makes no runs of a schedule, and says so in its log alone."""
+    look_for_changes = deployments(timedelta(minutes=10))[-1].apply()
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": look_for_changes}).raise_for_status()
+        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200)
+    planned = [run.expected_start_time for run in runs if run.deployment_id == look_for_changes and run.auto_scheduled]
+    assert len(planned) > 1
+    assert {(later - earlier).total_seconds() for earlier, later in pairwise(planned)} == {600.0}
 
 
 def test_causes_are_named(project):
