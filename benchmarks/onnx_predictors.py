@@ -1,9 +1,10 @@
 """Registered predictors: the ONNX form (ONNX Runtime and numpy) against the network in torch, in latency and rounding.
 
-python -m benchmarks.onnx_predictors, after `make run`: one thread; every predictor, its first seed, on test inputs of
-the default study, the second half of the slots from the first. "rounding" is the relative norm of the difference of one
-sample: of ONNX from torch, and of torch from itself for the same channel in another unit (three times as large), which
-rounds differently too. Where LWM-Temporal's routing decides between two keys of nearly equal score, either can be large.
+python -m benchmarks.onnx_predictors, after `make run`: one thread; every predictor, its first seed, on all test samples
+that LWM-Temporal reads: the second half of the slots from the first, and of the subcarriers. "rounding" is the relative
+norm of the difference of one answer: of ONNX from torch, and of torch from itself for the same channel in another unit
+(three times as large), which rounds differently too. Where LWM-Temporal's routing decides between two keys of nearly
+equal score, either can be large.
 """
 
 import json
@@ -23,7 +24,6 @@ from storage.checkpoints import load_model
 from wavefoundry.deployment.export import export
 from wavefoundry.deployment.onnx_predictor import OnnxPredictor
 
-INPUTS = 800
 BATCH = 32
 ROUNDS = 30
 WITHIN = 1e-4
@@ -46,28 +46,33 @@ def summary(differences: list[np.ndarray]) -> dict:
     }
 
 
+def questions(data: dict[str, torch.Tensor]):
+    """Batches of all data: (what is known, axis, horizon), half of the slots and half of the subcarriers."""
+    for csi in data.values():
+        for part in csi.split(BATCH):
+            slots, subcarriers = part.shape[1] // 2, part.shape[3] // 2
+            yield part[:, :slots], "time", slots
+            yield part[..., :subcarriers], "frequency", subcarriers
+
+
+def one_question(data: dict[str, torch.Tensor]):
+    known, axis, horizon = next(questions(data))
+    return known[:1], axis, horizon
+
+
 def measure(name: str, parameters: params.Params, data: dict[str, torch.Tensor]) -> dict:
     model = load_model(model_folder(name, parameters.predictors[name][0]))
     with tempfile.TemporaryDirectory() as folder:
         export(model, Path(folder))
         served = OnnxPredictor(Path(folder))
     onnx, other_unit = [], []
-    left = INPUTS
-    for csi in data.values():
-        slots = csi.shape[1] // 2
-        for part in csi[:left, :slots].split(BATCH):
-            expected = model.predict(part, "time", slots).numpy()
-            onnx.append(relative(served.predict(part.numpy(), "time", slots), expected))
-            other_unit.append(relative(model.predict(UNIT * part, "time", slots).numpy() / UNIT, expected))
-        left -= min(left, len(csi))
-    one = next(iter(data.values()))[:1]
-    slots = one.shape[1] // 2
+    for known, *asked in questions(data):
+        expected = model.predict(known, *asked).numpy()
+        onnx.append(relative(served.predict(known.numpy(), *asked), expected))
+        other_unit.append(relative(model.predict(UNIT * known, *asked).numpy() / UNIT, expected))
+    known, *asked = one_question(data)
     seconds = medians(
-        {
-            "torch": lambda: model.predict(one[:, :slots], "time", slots),
-            "onnx": lambda: served.predict(one[:, :slots].numpy(), "time", slots),
-        },
-        ROUNDS,
+        {"torch": lambda: model.predict(known, *asked), "onnx": lambda: served.predict(known.numpy(), *asked)}, ROUNDS
     )
     return {
         "latency_ms": {form: 1e3 * value for form, value in seconds.items()},
@@ -82,10 +87,9 @@ def main():
     torch.set_num_threads(1)
     parameters = params.read()
     data = load_split(parameters.learnt_by("lwm_temporal"), "test")
-    one = next(iter(data.values()))
     with torch.inference_mode():
         results = {name: measure(name, parameters, data) for name in parameters.predictors}
-    print(json.dumps({"threads": 1, "batch": 1, "known": list(one[:1, : one.shape[1] // 2].shape), **results}))
+    print(json.dumps({"threads": 1, "batch": 1, "known": list(one_question(data)[0].shape), **results}))
 
 
 if __name__ == "__main__":
