@@ -16,7 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -35,6 +35,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import NonNegativeInt, PositiveInt
 
 from flows.bookkeeping import Bookkeeping, UnknownTargetError, bookkeeping, plan
+from flows.elsewhere import Elsewhere
 from flows.processes import Processes, StoppedError, end_with_this_process
 from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
@@ -68,7 +69,7 @@ def _was_killed(task, run, state: State) -> bool:
 @task(
     task_run_name="{stage}", cache_policy=NO_CACHE, retries=1, retry_delay_seconds=PAUSE, retry_condition_fn=_was_killed
 )
-def run_stage(stage: str, book: Bookkeeping, processes: Processes, parent: MLflowParent) -> State:
+def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, parent: MLflowParent) -> State:
     """Bring one stage up to date, its dependencies being so; the message of a failure quotes its last lines."""
     from dvc.exceptions import DvcException
 
@@ -105,6 +106,7 @@ def pipeline(
     study: Study | None = None,
     scenarios: Sequence[str] = (),
     seed: NonNegativeInt | None = None,
+    scheduler: str | None = None,
 ) -> State:
     """Bring the targets and all that they depend on up to date.
 
@@ -118,6 +120,7 @@ def pipeline(
         study: A file of the folder studies, laid over params.yaml.
         scenarios: Those of the scenarios that are used; none named: all.
         seed: Of the data sets, in place of the one in params.yaml.
+        scheduler: Address of a Dask cluster that runs the stages; its workers share the project's folder.
 
     Returns:
         Failed, with the last lines of every stage that failed, or Completed.
@@ -138,14 +141,15 @@ def pipeline(
             tag_run(inputs=None if other or targets else book.inputs)
             if folder:
                 _show("parameters", lambda: _about(folder, study, scenarios, seed))
-            return _bring_up_to_date(book, parallel)
+            with closing(Elsewhere(scheduler)) if scheduler else nullcontext(Processes()) as processes:
+                return _bring_up_to_date(book, processes, parallel)
     except (InputError, UnknownTargetError) as error:
         return Failed(message=str(error))
 
 
-def _bring_up_to_date(book: Bookkeeping, parallel: int) -> State:
+def _bring_up_to_date(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int) -> State:
     with MLflowParent() as parent:
-        states = _run(book, parallel, parent)
+        states = _run(book, processes, parallel, parent)
         failures = [state for state in states if state.is_failed() or state.is_crashed()]
         if failures:
             return Failed(message="\n\n".join(state.message or state.name for state in failures))
@@ -173,7 +177,7 @@ def _alone(log) -> Iterator[None]:
         lock.release()
 
 
-def _run_command(command, folder, environment, log, processes: Processes, book: Bookkeeping, stage: str) -> int:
+def _run_command(command, folder, environment, log, processes, book: Bookkeeping, stage: str) -> int:
     """The exit code of one command of a stage; nothing is left of its outputs if it failed or was stopped."""
     try:
         code = processes.run(command, folder, environment, log)
@@ -218,16 +222,17 @@ def _tie_temporary_server() -> None:
             end_with_this_process(child.pid)
 
 
-def _run(book: Bookkeeping, parallel: int, parent: MLflowParent) -> list[State]:
+def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, parent: MLflowParent) -> list[State]:
     """Final states of all stages; a task is submitted when its dependencies are done and there is room for it."""
-    processes = Processes()
     answered = time.monotonic()
     futures: dict[str, PrefectFuture] = {}
     waiting, running, ended = list(book.nodes), {}, SimpleQueue()
     try:
         while waiting or running:
             for node in list(waiting):
-                busy = {other.one_at_a_time for other in running.values()} - {None}
+                # On a cluster every stage has a worker, and so a machine, of its own.
+                here = isinstance(processes, Processes)
+                busy = {other.one_at_a_time for other in running.values() if here} - {None}
                 done = futures.keys() - running.keys()
                 if len(running) < parallel and node.one_at_a_time not in busy and done.issuperset(node.dependencies):
                     if time.monotonic() - answered >= PULSE:
@@ -262,6 +267,9 @@ def main() -> None:
     parser.add_argument(
         "--parallel", type=_count, default=PARALLEL, metavar="N", help=f"stages at the same time (default: {PARALLEL})"
     )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="Dask cluster that runs the stages, its workers sharing this folder"
+    )
     arguments = parser.parse_args()
     try:
         plan(arguments.targets)  # a mistyped target is told before a server starts
@@ -269,7 +277,7 @@ def main() -> None:
     except (UnknownTargetError, ServerError) as error:
         sys.exit(str(error))
     try:
-        state = pipeline(arguments.targets, arguments.parallel, return_state=True)
+        state = pipeline(arguments.targets, arguments.parallel, scheduler=arguments.scheduler, return_state=True)
     except Exception:
         try:
             check_alive()

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -35,7 +35,8 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
 
     A cluster is asked at once: its scheduler's address is `workers.scheduler` or in the environment
     (DASK_SCHEDULER_ADDRESS). Local processes are started when the first units, done here, show that there is enough to
-    do for them. A unit whose worker died is done again by another one.
+    do for them, and no more of them than cores are idle: another stage may run on this machine. A unit whose worker
+    died is done again by another one.
 
     Args:
         settings: how many local processes, or which cluster.
@@ -54,11 +55,12 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
     clients = []
 
     def here_or_there(function: Callable, arguments: Iterator[tuple], total: int) -> Iterator[Any]:
+        processes = settings.processes
         if address is None and not clients:
-            yield from _while_little(function, arguments, total, settings.processes)
+            processes = yield from _alone(function, arguments, total, settings.processes)
         for first in arguments:
             if not clients:
-                clients.append(_client(address, settings.processes))
+                clients.append(_client(address, processes))
             yield from _in_order(clients[0], function, chain([first], arguments))
 
     def map_units(function: Callable, arguments: Iterable[tuple], total: int | None = None) -> Iterator[Any]:
@@ -75,21 +77,30 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
                 client.cluster.close()
 
 
-def _while_little(function: Callable, arguments: Iterator[tuple], total: int, processes: int) -> Iterator[Any]:
-    """Results of units done here, until other processes are worth their start."""
+def _alone(function: Callable, arguments: Iterator[tuple], total: int, processes: int) -> Generator[Any, None, int]:
+    """Results of units done here, until other processes are worth their start; returns how many of them."""
+    idle_cores()
     for done, one in enumerate(arguments, start=1):
         start = time.monotonic()
         result = _unit(function, *one)
         took = time.monotonic() - start
         yield result
-        if processes > 1 and done >= TRIALS and took * (total - done) > WORTHWHILE:
-            return
+        # This process has a core, which it leaves to one of them.
+        useful = min(processes, 1 + round(idle_cores()))
+        if useful > 1 and done >= TRIALS and took * (total - done) > WORTHWHILE:
+            return useful
+    return 1
+
+
+def idle_cores() -> float:
+    """How many cores of this machine nobody used since the last call; of no meaning at the first one."""
+    import psutil
+
+    return (1 - psutil.cpu_percent() / 100) * psutil.cpu_count()
 
 
 def _client(address: str | None, processes: int):
     from distributed import Client, LocalCluster
-
-    from wavefoundry.errors import InputError
 
     if address is None:
         # One thread each: sums would be rounded otherwise, and the ray tracer finds its paths in another order.
@@ -97,12 +108,29 @@ def _client(address: str | None, processes: int):
             n_workers=processes, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
         )
         return Client(cluster)
+    return connect(address, "workers.scheduler")
+
+
+def connect(address: str, key: str):
+    """A client of a Dask cluster that runs.
+
+    Args:
+        address: of its scheduler.
+        key: what the user gave the address as, for the error.
+
+    Raises:
+        InputError: no scheduler with workers answers.
+    """
+    from distributed import Client
+
+    from wavefoundry.errors import InputError
+
     try:
         client = Client(address, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
     except OSError as error:
         raise InputError(
-            f"workers.scheduler {address}: no Dask scheduler with workers answers there within {PATIENCE} s ({error})"
+            f"{key} {address}: no Dask scheduler with workers answers there within {PATIENCE} s ({error})"
         ) from None
     return client
 

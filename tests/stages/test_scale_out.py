@@ -2,6 +2,7 @@
 
 import os
 import signal
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from wavefoundry.errors import InputError
 @pytest.fixture(autouse=True)
 def always_worthwhile(monkeypatch):
     monkeypatch.setattr("stages.scale_out.WORTHWHILE", -1.0)
+    monkeypatch.setattr("stages.scale_out.idle_cores", lambda: 8.0)
 
 
 def square(value: int) -> np.ndarray:
@@ -47,6 +49,16 @@ def test_few_units_start_no_process(monkeypatch):
     assert results(process, [(0,), (1,)]) == [os.getpid()] * 2
     monkeypatch.setattr("stages.scale_out.WORTHWHILE", 20.0)
     assert results(process, [(value,) for value in range(9)]) == [os.getpid()] * 9
+
+
+def test_processes_wait_for_cores_that_others_use(monkeypatch):
+    """Idle cores after each unit: none, then one of them, then more than processes are allowed."""
+    for idle, started in ((0.3, 0), (0.8, 2), (9.0, 3)):
+        answers = chain([0.0] * 4, repeat(idle))
+        monkeypatch.setattr("stages.scale_out.idle_cores", lambda answers=answers: next(answers))
+        found = results(process, [(value,) for value in range(16)], processes=3)
+        assert found[:4] == [os.getpid()] * 4
+        assert len(set(found) - {os.getpid()}) == started
 
 
 def test_the_unit_of_a_killed_worker_is_done_again(tmp_path):

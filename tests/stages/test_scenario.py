@@ -50,6 +50,7 @@ def test_stores_are_complete_and_the_same_on_two_processes(tmp_path, monkeypatch
     chosen = scenario(name)
     path, summary = run(tmp_path / "alone", chosen, name)
     monkeypatch.setattr("stages.scale_out.WORTHWHILE", -1.0)
+    monkeypatch.setattr("stages.scale_out.idle_cores", lambda: 8.0)
     assert run(tmp_path / "together", chosen, name, processes=2)[1] == summary
     assert digest(tmp_path / "alone") == digest(tmp_path / "together")
 
@@ -84,6 +85,7 @@ def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch, scenario):
     chosen = scenario("uma_nlos")
     run(tmp_path / "whole", chosen, "uma_nlos")
     monkeypatch.setattr("stages.scale_out.WORTHWHILE", -1.0)
+    monkeypatch.setattr("stages.scale_out.idle_cores", lambda: 8.0)
     assassin = Assassin(daemon=True)
     assassin.start()
     run(tmp_path / "killed", chosen, "uma_nlos", processes=2)
