@@ -18,7 +18,8 @@ from wavefoundry.models.lwm_temporal import LWMTemporalConfig, LWMTemporalPredic
 from wavefoundry.models.wifo import WiFoConfig
 from wavefoundry.models.wimamba import WiMambaConfig
 
-PAGE = Path(__file__).parents[2] / "docs/embeddings.md"
+TOP = Path(__file__).parents[2]
+PAGES = (TOP / "README.md", TOP / "docs/embeddings.md")
 TEMPORAL = {"patch_size": [2, 2], "embed_dim": 16, "depth": 1, "num_heads": 2, "temporal_offsets": [-1]}
 # Architecture: its config, and what it makes of a channel (batch, time, antenna, subcarrier).
 MODELS = {
@@ -109,7 +110,9 @@ def test_the_example_of_the_documentation_runs_as_it_is_written(project, runs, m
     csi = make_dataset(seed=4)
     write_store(Path("data/csi/munich_snapshots.zarr"), csi, "csi")
 
-    example, from_mlflow = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    example, from_mlflow = (
+        block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    )
     assert len([line for line in example.splitlines() if line]) == 10
     names = {"RUN": runs[1]["wimamba"]}
     exec(example, names)
