@@ -29,6 +29,7 @@ class Elsewhere:
         Raises:
             InputError: no scheduler with workers answers there.
         """
+        self._address = address
         self._client = connect(address, "scheduler")
         self._lock = threading.Lock()
         self._running: dict = {}
@@ -37,9 +38,14 @@ class Elsewhere:
     def run(self, command: Sequence[str], folder: str, environment: dict[str, str], log: Callable[[str], None]) -> int:
         """As `Processes.run`; waits for a worker that is free. A command whose worker dies begins anew on another one.
 
+        Returns:
+            1 where the scheduler is gone, 137 where worker after worker died.
+
         Raises:
             StoppedError: `stop` was called.
         """
+        from distributed import KilledWorker
+
         name = f"stage-{uuid4()}"
         on_worker = _OnWorker(log)
         with self._lock:
@@ -50,7 +56,13 @@ class Elsewhere:
             self._running[future] = on_worker
         try:
             return future.result()
+        except KilledWorker as error:
+            log(str(error))
+            return 137
         except CancelledError:
+            if not self._stopped:
+                log(f"the Dask scheduler {self._address} is gone")
+                return 1
             on_worker.idle.wait(PATIENCE)
             raise StoppedError from None
         finally:

@@ -94,6 +94,20 @@ Elsewhere({cluster!r}).run(["sh", "-c", "echo $$ > number; sleep 100"], {str(tmp
     wait_for(lambda: is_gone(number), seconds=20)
 
 
+def test_a_scheduler_that_is_gone_is_named(tmp_path):
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        elsewhere = Elsewhere(address)
+        found = []
+        thread = threading.Thread(target=lambda: found.append(shell(elsewhere, "echo $$ > number; sleep 100", tmp_path)))
+        thread.start()
+        number = number_in(tmp_path / "number")
+    thread.join()
+    assert found == [(1, [f"the Dask scheduler {address} is gone"])]
+    wait_for(lambda: is_gone(number))
+    elsewhere.close()
+
+
 def test_the_flow_on_a_cluster_leaves_the_lock_of_a_serial_run(server, cluster, tmp_path, monkeypatch):
     """Trainings, of which one at a time runs on one machine, run on several."""
     monkeypatch.chdir(tmp_path)
