@@ -12,6 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Threads that wait for work must not keep a core busy that another stage needs.
 export OMP_WAIT_POLICY ?= PASSIVE
 export DO_NOT_TRACK ?= 1
+export PREFECT_HOME ?= $(CURDIR)/.prefect
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 
@@ -23,8 +24,9 @@ COMPLETE := .venv/complete-$(shell { pwd; cat requirements.lock; } | cksum | cut
 
 .PHONY: run test ui environment lock clean-environment
 
+# Independent stages at the same time; `dvc repro` comes to the same, one after the other.
 run: environment
-	dvc repro
+	python -m flows.pipeline
 	python -m stages.summary
 
 test: environment

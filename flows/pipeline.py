@@ -2,7 +2,8 @@
 
 One task for each DVC stage, with DVC's own dependencies; independent stages run at the same time, as processes on this
 machine. dvc.lock ends up as after `dvc repro`. A stage that is up to date ends as "Cached" without starting a process.
-Of the stages whose `meta` in dvc.yaml has the same `one_at_a_time` (training), one runs at a time.
+Of those with the longest way to the end one is started first. Of the stages whose `meta` in dvc.yaml has the same
+`one_at_a_time`, one runs at a time; the word gpu counts where there is one.
 When a stage fails, what depends on it does not run, other branches do; the next run continues from there. A stage that
 was killed (no memory left, a lost machine) is tried once more; one that ended by itself is not: stages are
 deterministic. One run at a time: a second one waits. Without PREFECT_API_URL a temporary server on this machine is
@@ -34,7 +35,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import NonNegativeInt, PositiveInt
 
-from flows.bookkeeping import Bookkeeping, UnknownTargetError, bookkeeping, plan
+from flows.bookkeeping import Bookkeeping, Node, UnknownTargetError, bookkeeping, plan
 from flows.elsewhere import Elsewhere
 from flows.processes import Processes, StoppedError, end_with_this_process
 from flows.records import MLflowParent, tag_run
@@ -56,6 +57,8 @@ KILLED = "Killed"
 MLFLOW_LINE = re.compile(r"^MLflow run: (\S+)$")
 # How often to look whether the server is still there, before a stage is started [s].
 PULSE = 3.0
+# In dvc.yaml, the one_at_a_time of what uses the GPU.
+GPU = "gpu"
 # Held by the run that is under way.
 LOCK = ".dvc/tmp/flow.lock"
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -226,13 +229,15 @@ def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, par
     """Final states of all stages; a task is submitted when its dependencies are done and there is room for it."""
     answered = time.monotonic()
     futures: dict[str, PrefectFuture] = {}
-    waiting, running, ended = list(book.nodes), {}, SimpleQueue()
+    waiting, running, ended = by_way_to_the_end(book.nodes), {}, SimpleQueue()
+    unlimited = {None} if has_gpu() else {None, GPU}
+    if isinstance(processes, Elsewhere):
+        # Every stage has a worker, and so a machine, of its own.
+        unlimited |= {node.one_at_a_time for node in book.nodes}
     try:
         while waiting or running:
             for node in list(waiting):
-                # On a cluster every stage has a worker, and so a machine, of its own.
-                here = isinstance(processes, Processes)
-                busy = {other.one_at_a_time for other in running.values() if here} - {None}
+                busy = {other.one_at_a_time for other in running.values()} - unlimited
                 done = futures.keys() - running.keys()
                 if len(running) < parallel and node.one_at_a_time not in busy and done.issuperset(node.dependencies):
                     if time.monotonic() - answered >= PULSE:
@@ -257,6 +262,19 @@ def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, par
         raise
     wait(list(futures.values()))  # of a future that was not waited for, the server tells an older state
     return [futures[node.name].state for node in book.nodes]
+
+
+def by_way_to_the_end(nodes: list[Node]) -> list[Node]:
+    """Stages on which the longest chain of others waits come first, otherwise in their order."""
+    chain = {node.name: 1 for node in nodes}
+    for node in reversed(nodes):
+        for name in node.dependencies:
+            chain[name] = max(chain[name], chain[node.name] + 1)
+    return sorted(nodes, key=lambda node: -chain[node.name])
+
+
+def has_gpu() -> bool:
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def main() -> None:

@@ -88,6 +88,7 @@ from flows.elsewhere import Elsewhere
 Elsewhere({cluster!r}).run(["sh", "-c", "echo $$ > number; sleep 100"], {str(tmp_path)!r}, dict(os.environ), print)
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=TOP)
+    wait_for((tmp_path / "number").exists, seconds=60)
     number = number_in(tmp_path / "number")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -99,7 +100,9 @@ def test_a_scheduler_that_is_gone_is_named(tmp_path):
         address = cluster.scheduler_address
         elsewhere = Elsewhere(address)
         found = []
-        thread = threading.Thread(target=lambda: found.append(shell(elsewhere, "echo $$ > number; sleep 100", tmp_path)))
+        thread = threading.Thread(
+            target=lambda: found.append(shell(elsewhere, "echo $$ > number; sleep 100", tmp_path))
+        )
         thread.start()
         number = number_in(tmp_path / "number")
     thread.join()

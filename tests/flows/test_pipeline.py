@@ -15,8 +15,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
 
 from flows import pipeline as module
-from flows.bookkeeping import UnknownTargetError, plan
-from flows.pipeline import pipeline
+from flows.bookkeeping import Node, UnknownTargetError, plan
+from flows.pipeline import by_way_to_the_end, pipeline
 from flows.processes import Processes
 from flows.results import metrics_tables, stage_page
 from flows.server import ServerError
@@ -201,6 +201,35 @@ stages:
     assert first[1] <= second[0]
     at_once = [sum(begin <= start < end for begin, end in times.values()) for start, _ in times.values()]
     assert 2 <= max(at_once) <= 3
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_what_uses_the_gpu_runs_alone_where_there_is_one(server, project, monkeypatch, gpu):
+    """Each of two trainings looks for a second whether the other one is there."""
+    monkeypatch.setattr(module, "has_gpu", lambda: gpu)
+    Path("dvc.yaml").write_text("""
+stages:
+  teach:
+    foreach: {a: b, b: a}
+    do:
+      cmd: >-
+        touch here.${key};
+        for n in 1 2 3 4 5 6 7 8 9 10; do if test -e here.${item}; then touch met; fi; sleep 0.1; done;
+        rm here.${key}; touch ${key}
+      meta: {one_at_a_time: gpu}
+      outs: ["${key}"]
+""")
+    state, _ = run(parallel=2)
+    assert state.is_completed(), state.message
+    assert Path("met").exists() != gpu
+
+
+def test_the_longest_way_to_the_end_comes_first():
+    def node(name, *dependencies):
+        return Node(name, dependencies, None)
+
+    nodes = [node("a"), node("b"), node("c"), node("d", "c"), node("e", "a", "d"), node("f", "b"), node("g", "e")]
+    assert [found.name for found in by_way_to_the_end(nodes)] == ["c", "a", "d", "b", "e", "f", "g"]
 
 
 @pytest.mark.parametrize("parallel", [0, -1, "many"])
