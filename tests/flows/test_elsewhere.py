@@ -95,6 +95,26 @@ Elsewhere({cluster!r}).run(["sh", "-c", "echo $$ > number; sleep 100"], {str(tmp
     wait_for(lambda: is_gone(number), seconds=20)
 
 
+def test_a_command_whose_worker_dies_begins_anew(elsewhere, tmp_path):
+    script = """
+    echo $$ >> runs
+    if test $(wc -l < runs) = 1; then kill -9 $(ps -o ppid= -p $PPID); sleep 100; fi
+    echo done
+    """
+    code, lines = shell(elsewhere, script, tmp_path)
+    assert (code, lines[-1]) == (0, "done")
+    first, second = (tmp_path / "runs").read_text().split()
+    assert first != second
+    wait_for(lambda: is_gone(int(first)))
+
+
+def test_workers_that_keep_dying_are_told(elsewhere, tmp_path):
+    code, lines = shell(elsewhere, "echo $$ >> runs; kill -9 $(ps -o ppid= -p $PPID); sleep 100", tmp_path)
+    assert code == 137
+    assert "died" in lines[-1]
+    assert len((tmp_path / "runs").read_text().split()) > 1
+
+
 def test_a_scheduler_that_is_gone_is_named(tmp_path):
     with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
         address = cluster.scheduler_address
