@@ -12,7 +12,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
 
 import wavefoundry.models  # noqa: F401  (registers the architectures)
@@ -20,9 +19,11 @@ from benchmarks.timing import medians
 from stages import params
 from stages.evaluate_prediction import load_split
 from stages.model_folders import model_folder
+from stages.stage import clear_errors
 from storage.checkpoints import load_model
 from wavefoundry.deployment.export import export
 from wavefoundry.deployment.onnx_predictor import OnnxPredictor
+from wavefoundry.evaluation.metrics import nmse
 
 BATCH = 32
 ROUNDS = 30
@@ -30,19 +31,13 @@ WITHIN = 1e-4
 UNIT = 3.0
 
 
-def relative(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Norm of the difference of each sample over that of what was expected."""
-    difference, size = (np.linalg.norm(csi.reshape(len(csi), -1), axis=1) for csi in (found - expected, expected))
-    return difference / size
-
-
-def summary(differences: list[np.ndarray]) -> dict:
-    every = np.concatenate(differences)
+def summary(power_ratios: list[torch.Tensor]) -> dict:
+    differences = torch.cat(power_ratios).sqrt()
     return {
-        "inputs": len(every),
-        "median": float(np.median(every)),
-        "largest": float(every.max()),
-        "above_1e-4": int((every > WITHIN).sum()),
+        "inputs": len(differences),
+        "median": differences.median().item(),
+        "largest": differences.max().item(),
+        "above_1e-4": int((differences > WITHIN).sum()),
     }
 
 
@@ -67,9 +62,9 @@ def measure(name: str, parameters: params.Params, data: dict[str, torch.Tensor])
         served = OnnxPredictor(Path(folder))
     onnx, other_unit = [], []
     for known, *asked in questions(data):
-        expected = model.predict(known, *asked).numpy()
-        onnx.append(relative(served.predict(known.numpy(), *asked), expected))
-        other_unit.append(relative(model.predict(UNIT * known, *asked).numpy() / UNIT, expected))
+        expected = model.predict(known, *asked)
+        onnx.append(nmse(torch.from_numpy(served.predict(known.numpy(), *asked)), expected))
+        other_unit.append(nmse(model.predict(UNIT * known, *asked) / UNIT, expected))
     known, *asked = one_question(data)
     seconds = medians(
         {"torch": lambda: model.predict(known, *asked), "onnx": lambda: served.predict(known.numpy(), *asked)}, ROUNDS
@@ -81,6 +76,7 @@ def measure(name: str, parameters: params.Params, data: dict[str, torch.Tensor])
     }
 
 
+@clear_errors()
 def main():
     # A predictor that is served chooses its threads by itself: one core makes them one.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

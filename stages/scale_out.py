@@ -119,7 +119,7 @@ def connect(address: str, key: str):
         key: what the user gave the address as, for the error.
 
     Raises:
-        InputError: no scheduler with workers answers.
+        InputError: it is no address, or no scheduler with workers answers.
     """
     from distributed import Client
 
@@ -128,6 +128,8 @@ def connect(address: str, key: str):
     try:
         client = Client(address, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
+    except ValueError as error:
+        raise InputError(f"{key} {address}: no address of a Dask scheduler ({error}); allowed: tcp://HOST:PORT") from None
     except OSError as error:
         raise InputError(
             f"{key} {address}: no Dask scheduler with workers answers there within {PATIENCE} s ({error})"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.scale_out import Workers, workers
+from stages.scale_out import Workers, connect, workers
 from wavefoundry.errors import InputError
 
 
@@ -89,6 +89,12 @@ def test_a_running_cluster_is_taken_from_the_environment(monkeypatch):
     ):
         here = set(map_units(process, [(0,), (1,)]))
     assert len(here) == 1 and os.getpid() not in here
+
+
+@pytest.mark.parametrize("address", ["foo", "tcp://127.0.0.1", "http://127.0.0.1:8786"])
+def test_what_is_no_address_is_named(address):
+    with pytest.raises(InputError, match=rf"^scheduler {address}: no address of a Dask scheduler .*tcp://HOST:PORT$"):
+        connect(address, "scheduler")
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
