@@ -122,14 +122,19 @@ def connect(address: str, key: str):
         InputError: it is no address, or no scheduler with workers answers.
     """
     from distributed import Client
+    from distributed.comm import get_address_host
 
     from wavefoundry.errors import InputError
 
     try:
+        # Asked first: a client that could not be made takes a minute to go away.
+        get_address_host(address)
         client = Client(address, timeout=PATIENCE)
         client.wait_for_workers(1, timeout=PATIENCE)
     except ValueError as error:
-        raise InputError(f"{key} {address}: no address of a Dask scheduler ({error}); allowed: tcp://HOST:PORT") from None
+        raise InputError(
+            f"{key} {address}: no address of a Dask scheduler ({error}); allowed: tcp://HOST:PORT"
+        ) from None
     except OSError as error:
         raise InputError(
             f"{key} {address}: no Dask scheduler with workers answers there within {PATIENCE} s ({error})"
