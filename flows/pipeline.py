@@ -89,7 +89,8 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
         work = book.prepare(stage)
         if work is None:
             return Completed(name="Cached", message=f"{stage} is up to date")
-        environment = work.environment | (parent.environment() if work.commands else {})
+        here = isinstance(processes, Processes)
+        environment = work.environment | (parent.environment(work, here) if work.commands else {})
         for command in work.commands:
             if code := _run_command(command, work.folder, environment, log, processes, book, stage):
                 name = KILLED if code > 128 else None

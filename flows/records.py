@@ -6,7 +6,8 @@ from threading import Lock
 from prefect import get_client
 from prefect.context import FlowRunContext
 
-from storage import tracking
+from flows.bookkeeping import Work
+from storage.writer import PARENT, SHARED, PipelineWriter
 
 # Tags of a run of all that had changed: this one, and one that begins so and names its inputs by their digest.
 WHOLE = "whole"
@@ -43,20 +44,27 @@ class MLflowParent:
         self.status = "FAILED"
         self._run = FlowRunContext.get().flow_run
         self._lock = Lock()
-        self._id: str | None = None
+        self._writer: PipelineWriter | None = None
 
-    def environment(self) -> dict[str, str]:
-        """What a stage's process needs to put its own run below this one."""
+    def environment(self, work: Work, here: bool) -> dict[str, str]:
+        """What a stage's process needs to put its own run below this one.
+
+        Args:
+            work: the stage's.
+            here: it works on this machine, where one process writes for all stages.
+        """
         with self._lock:
-            if self._id is None:
+            if self._writer is None:
                 tags = {"prefect.flow_run": str(self._run.id)} | git()
-                self._id = tracking.open_parent(self._run.name, tags)
-            return {"MLFLOW_PARENT_RUN_ID": self._id} if self._id else {}
+                self._writer = PipelineWriter(self._run.name, tags, work.folder, work.environment)
+        if here:
+            return {SHARED: self._writer.address}
+        return {PARENT: self._writer.id} if self._writer.id else {}
 
     def __enter__(self) -> "MLflowParent":
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        if self._id:
+        if self._writer is not None:
             killed = error is not None and not isinstance(error, Exception)
-            tracking.close_parent(self._id, "KILLED" if killed else self.status)
+            self._writer.end("KILLED" if killed else self.status)

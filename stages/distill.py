@@ -8,7 +8,7 @@ from stages.csi import store_path
 from stages.model_folders import model_folder
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds, warm_start
-from storage.tracking import Run
+from storage.runs import Run
 from wavefoundry.config import DistilWiFo
 
 

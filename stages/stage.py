@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from storage.digests import digest
 from storage.errors import StorageError
-from storage.tracking import Run
+from storage.runs import Run
 from wavefoundry.errors import InputError
 
 USER_FAULTS = (InputError, StorageError)

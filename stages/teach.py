@@ -7,7 +7,7 @@ from stages import params
 from stages.csi import store_path
 from stages.stage import clear_errors, stage
 from stages.training import history_file, train_seeds, warm_start
-from storage.tracking import Run
+from storage.runs import Run
 from wavefoundry.config import TeachWiFo
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from stages.model_folders import model_folder
 from storage.digests import digest
 from storage.errors import StorageError
-from storage.tracking import Run
+from storage.runs import Run
 
 CHECKPOINTS = Path(".checkpoints")
 # Not the machine's number: sums over more threads are rounded otherwise, and models would differ from host to host. Two

@@ -20,7 +20,8 @@ from storage.csi_store import assign_splits, split_attributes, write_store
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.registry import Registry, fetch_model
-from storage.tracking import Run, tracking_uri
+from storage.runs import Run
+from storage.tracking import tracking_uri
 from wavefoundry.models.wifo import WiFo, WiFoConfig
 
 TOP = Path(register.__file__).parents[1]

@@ -14,6 +14,7 @@ import pytest
 
 from storage import records, tracking
 from storage.records import UNSENT, Record, send_all
+from storage.runs import Run
 
 
 class Gate:
@@ -160,7 +161,7 @@ def test_a_real_server_is_stopped_in_the_middle_of_a_stage_and_started_again(tmp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     server = serve()
     try:
-        run = tracking.Run("teach@wifo", {"a": 1}, {})
+        run = Run("teach@wifo", {"a": 1}, {})
         assert run.id
         assert f"MLflow run: {address}/#/experiments/1/runs/{run.id}" in capfd.readouterr().out
         stop(server)
@@ -171,7 +172,7 @@ def test_a_real_server_is_stopped_in_the_middle_of_a_stage_and_started_again(tmp
         assert "python -m storage.records" in capfd.readouterr().err
         server = serve()
         # The next stage sends what waits.
-        tracking.Run("report", {}, {}).end("FINISHED")
+        Run("report", {}, {}).end("FINISHED")
         found = tracking.client().get_run(run.id)
         assert (found.info.status, found.data.metrics["loss"]) == ("FINISHED", 0.5)
         assert [file.path for file in tracking.client().list_artifacts(run.id, "figures")] == ["figures/scene.png"]

@@ -20,6 +20,7 @@ from storage.registry import (
     log_predictor,
     predict_isolated,
 )
+from storage.runs import Run
 
 SERVED = """
     import mlflow, numpy as np, pathlib, runpy
@@ -51,7 +52,7 @@ def project(tmp_path_factory):
 
 
 def log(name):
-    run = tracking.Run("register", {}, {})
+    run = Run("register", {}, {})
     model_id = log_predictor(
         name,
         {"model": Path("model"), "code": Path("gain.py")},

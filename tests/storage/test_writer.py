@@ -1,0 +1,159 @@
+"""Writers of records: one of the stage's own, or split off the one of a pipeline run; neither outlives its stage."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from storage import tracking
+from storage.runs import GONE, Run
+from storage.writer import PARENT, SHARED, PipelineWriter
+
+TOP = Path(tracking.__file__).parents[1]
+PATIENCE = 20
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(TOP))
+    monkeypatch.delenv(PARENT, raising=False)
+
+
+@contextmanager
+def pipeline(monkeypatch, status="FINISHED"):
+    """Stages of this process belong to a pipeline run."""
+    writer = PipelineWriter("retrain", {"branch": "main"}, ".", dict(os.environ))
+    monkeypatch.setenv(SHARED, writer.address)
+    yield writer
+    writer.end(status)
+    monkeypatch.delenv(SHARED)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_one_process_writes_for_all_stages_of_a_pipeline(project, monkeypatch, capfd):
+    with pipeline(monkeypatch, "FAILED") as writer:
+        runs = [Run(name, {"name": name}, {"dvc.stage": name}) for name in ("csi@munich", "csi@d4")]
+        for number, run in enumerate(runs):
+            run.log_metrics({"samples": number})
+        for run in reversed(runs):
+            run.end("FINISHED")
+        parent = writer.id
+    client = tracking.client()
+    for number, run in enumerate(runs):
+        found = client.get_run(run.id)
+        name = found.info.run_name
+        assert found.info.status == "FINISHED"
+        assert (found.data.params["name"], found.data.tags["dvc.stage"], found.data.metrics["samples"]) == (
+            name, name, number,
+        )  # fmt: skip
+        assert found.data.tags["mlflow.parentRunId"] == parent
+    found = client.get_run(parent)
+    assert (found.info.run_name, found.info.status, found.data.tags["branch"]) == ("retrain", "FAILED", "main")
+    # Where the stage prints, and nothing else.
+    printed = capfd.readouterr()
+    assert sorted(printed.out.split("\n")) == sorted(["", *(f"MLflow run: {run.id}" for run in runs)])
+    assert printed.err == ""
+    assert not Path(writer.address).parent.exists()
+
+
+def test_a_stage_elsewhere_stands_below_the_run_of_its_pipeline(project, monkeypatch, capfd):
+    with pipeline(monkeypatch) as writer:
+        monkeypatch.delenv(SHARED)
+        monkeypatch.setenv(PARENT, writer.id)
+        run = Run("csi@munich", {}, {})
+        run.end("FINISHED")
+        monkeypatch.setenv(SHARED, "")
+    assert f"MLflow run: {run.id}\n" in capfd.readouterr().out
+    assert tracking.client().get_run(run.id).data.tags["mlflow.parentRunId"] == writer.id
+    monkeypatch.delenv(PARENT)
+    alone = Run("csi@munich", {}, {})
+    alone.end("FINISHED")
+    assert "mlflow.parentRunId" not in tracking.client().get_run(alone.id).data.tags
+
+
+def test_pipeline_goes_on_without_a_server(project, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pipeline(monkeypatch) as writer:
+        assert writer.id == ""
+    warning = capfd.readouterr().err
+    assert warning.startswith("warning: MLflow (http://127.0.0.1:9) does not record this run: ")
+    assert warning.count("\n") == 1
+
+
+def test_a_stage_whose_pipeline_has_no_writer_any_more_has_its_own(project, monkeypatch):
+    with pipeline(monkeypatch) as writer:
+        pass
+    monkeypatch.setenv(SHARED, writer.address)
+    run = Run("csi@munich", {}, {})
+    run.end("FINISHED")
+    assert tracking.client().get_run(run.id).info.status == "FINISHED"
+
+
+def writers_below(pid):
+    """Processes that a stage or the writer of a pipeline has started."""
+    children = psutil.Process(pid).children()
+    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+@contextmanager
+def stage():
+    """The process of a stage whose record has been begun."""
+    code = "from storage.runs import GONE, Run; print(Run('a', {}, {}).id, flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_own_writer_of_a_killed_stage_ends(project):
+    with stage() as process:
+        (child,) = writers_below(process.pid)
+    wait_until(lambda: not child.is_running())
+
+
+def test_the_writer_split_off_for_a_killed_stage_ends(project, monkeypatch):
+    with pipeline(monkeypatch) as writer:
+        with stage():
+            (child,) = writers_below(writer._process.pid)
+        # It stays in the table of processes until the next one is split off.
+        wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_writer_that_is_killed_costs_a_warning(project, monkeypatch, capfd):
+    with pipeline(monkeypatch) as writer:
+        run = Run("csi@munich", {}, {})
+        assert run.id
+        (child,) = psutil.Process(writer._process.pid).children()
+        child.kill()
+        wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+        run.log_metrics({"samples": 1})
+        run.end("FINISHED")
+    assert capfd.readouterr().err == f"warning: MLflow does not record all of this stage: {GONE}\n"
+
+
+def test_the_run_of_a_killed_pipeline_is_closed(project):
+    code = """
+import os, signal
+from storage.writer import PipelineWriter
+writer = PipelineWriter("full", {}, ".", dict(os.environ))
+print(writer.id, writer.address, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    flow = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert flow.returncode == -signal.SIGKILL
+    parent, address = flow.stdout.split()
+    wait_until(lambda: tracking.client().get_run(parent).info.status == "KILLED")
+    assert not Path(address).parent.exists()
