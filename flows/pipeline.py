@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -222,8 +222,9 @@ def _tie_temporary_server() -> None:
     import psutil
 
     for child in psutil.Process().children():
-        if "uvicorn" in child.cmdline():
-            end_with_this_process(child.pid)
+        with suppress(psutil.NoSuchProcess):  # a child that has just ended
+            if "uvicorn" in child.cmdline():
+                end_with_this_process(child.pid)
 
 
 def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, parent: MLflowParent) -> list[State]:
