@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Client, Connection, wait
 from multiprocessing.reduction import recv_handle, send_handle
@@ -119,6 +120,12 @@ class PipelineWriter:
     def end(self, status: str) -> None:
         """Close the pipeline's run, "FINISHED", "FAILED" or "KILLED"; a failure costs one warning."""
         self._process.communicate(status)
+        # Also where the process was killed.
+        _remove(self.address)
+
+
+def _remove(address: str) -> None:
+    shutil.rmtree(Path(address).parent, ignore_errors=True)
 
 
 def _serve(listening: socket.socket, name: str, tags: dict[str, str]) -> None:
@@ -127,13 +134,13 @@ def _serve(listening: socket.socket, name: str, tags: dict[str, str]) -> None:
     _import_mlflow()
     gc.freeze()
     parent = _open_pipeline(name, tags)
-    print(parent, flush=True)
+    with suppress(BrokenPipeError):  # the pipeline's process is gone already
+        os.write(sys.stdout.fileno(), f"{parent}\n".encode())
     while sys.stdin not in wait([listening, sys.stdin]):
         connected, _ = listening.accept()
         with Connection(connected.detach()) as connection:
             get_context("fork").Process(target=_write_printing_there, args=(connection, parent)).start()
     status = sys.stdin.read()
-    shutil.rmtree(Path(listening.getsockname()).parent)
     if parent:
         _try(lambda: tracking.client().set_terminated(parent, status or "KILLED"))
 
@@ -191,7 +198,10 @@ def main() -> None:
     parser.add_argument("tags", type=json.loads, help="of the pipeline's run, a JSON object")
     arguments = parser.parse_args()
     with socket.socket(fileno=arguments.listening) as listening:
-        _serve(listening, arguments.name, arguments.tags)
+        try:
+            _serve(listening, arguments.name, arguments.tags)
+        finally:
+            _remove(listening.getsockname())
 
 
 if __name__ == "__main__":
