@@ -154,7 +154,7 @@ class Record:
             work()
         # Whatever goes wrong in a database, on the network or on a server: the stage's result is worth more.
         except Exception as error:
-            self._fault = _first_line(error)
+            self._fault = first_line(error)
             self._answers = isinstance(error, StorageError) or _is_reachable(error)
             if self._answers:
                 _warn(error)
@@ -241,7 +241,7 @@ def _send_one(place: Path) -> bool:
             return False
         return Record.send_kept(place)
     except (OSError, ValueError, KeyError) as error:
-        _warn(f"{place} cannot be sent: {_first_line(error)}")
+        _warn(f"{place} cannot be sent: {first_line(error)}")
         return False
 
 
@@ -263,14 +263,15 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _first_line(error: Exception | str) -> str:
+def first_line(error: Exception | str) -> str:
+    """What an error says first, shortened; its type where it says nothing."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300]
 
 
 def _warn(error: Exception | str) -> None:
     # The advice stands at the end, behind a reason that is cut.
-    reason = error if isinstance(error, str) else _first_line(error)
+    reason = error if isinstance(error, str) else first_line(error)
     message = f"warning: MLflow ({tracking.tracking_uri()}) does not record all of this stage: {reason}"
     print(message, file=sys.stderr, flush=True)
 

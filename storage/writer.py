@@ -177,8 +177,7 @@ def _try(work) -> None:
     try:
         work()
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        message = f"warning: MLflow ({tracking.tracking_uri()}) does not record this run: {reason}"
+        message = f"warning: MLflow ({tracking.tracking_uri()}) does not record this run: {records.first_line(error)}"
         print(message, file=sys.stderr, flush=True)
 
 
