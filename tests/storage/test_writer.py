@@ -110,9 +110,12 @@ def writers_below(pid):
 @contextmanager
 def stage():
     """The process of a stage whose record has been begun."""
-    code = "from storage.runs import GONE, Run; print(Run('a', {}, {}).id, flush=True); input()"
+    # The run is kept: a writer ends when its stage lets go of it.
+    code = "from storage.runs import Run; run = Run('a', {}, {}); print(run.id, flush=True); input()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    process.stdout.readline()
+    # The writer tells the run's address, then the stage the id.
+    told = [process.stdout.readline().split()[-1] for _ in range(2)]
+    assert told[0] == told[1]
     yield process
     process.kill()
     process.communicate()
