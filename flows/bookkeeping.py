@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.lock_file import LockFile, replace
+
 # Who waits for DVC's repository lock asks for it every 0.5 s, and gives up after 3 s (dvc.lock). The lock is left free
 # for LEFT_FREE at least when it was held, with shorter pauses, for BUSY [s].
 LEFT_FREE = 0.7
@@ -151,8 +153,9 @@ class Bookkeeping:
         self._one_by_one = threading.Lock()
         self._stages = {stage.addressing: stage for stage in stages}
         self._unfinished = Path(repo.tmp_dir) / UNFINISHED
+        self._lock_files = {path: LockFile(Path(path)) for path in map(_lock_path, stages) if path}
         self._before = self._entries_before()
-        _replace(self._unfinished, json.dumps(self._before))
+        replace(self._unfinished, json.dumps(self._before))
 
     def prepare(self, name: str) -> Work | None:
         """Make a stage ready to run, its dependencies being up to date; None if it is up to date itself.
@@ -202,7 +205,7 @@ class Bookkeeping:
                 out.commit(relink=False)  # what takes long
             with self._moment():
                 stage.commit()
-                if hasattr(stage, "name"):
+                if _lock_path(stage):
                     self._write_entry(stage)
                 else:
                     stage.dump(update_pipeline=False)
@@ -228,32 +231,19 @@ class Bookkeeping:
         except (FileNotFoundError, json.JSONDecodeError):
             earlier = {}
         before = {}
-        for stage in self._stages.values():
-            if hasattr(stage, "name") and (path := _lock_file(stage)) not in before:
-                now = list(_load(path).get("stages", {}))
-                names = earlier.get(path)
-                before[path] = names if names is not None and now[: len(names)] == names else now
+        for path, lock_file in self._lock_files.items():
+            now, names = lock_file.names(), earlier.get(path)
+            before[path] = names if names is not None and now[: len(names)] == names else now
         return before
 
     def _write_entry(self, stage) -> None:
         """As Lockfile.dump of DVC; a new entry goes before those new ones that a serial run makes later."""
         from dvc.stage.serialize import to_lockfile
-        from dvc.utils.serialize import dumps_yaml
 
-        path = _lock_file(stage)
-        content = _load(path) or {"schema": "2.0"}
-        entries = content.setdefault("stages", {})
-        entry = to_lockfile(stage)[stage.name]
-        if stage.name in entries or not entries:
-            entries[stage.name] = entry
-        else:
-            order = [
-                other.name for other in self._stages.values() if hasattr(other, "name") and _lock_file(other) == path
-            ]
-            later = set(order[order.index(stage.name) :]) - set(self._before[path])
-            place = next((place for place, name in enumerate(entries) if name in later), len(entries))
-            entries.insert(place, stage.name, entry)
-        _replace(Path(path), dumps_yaml(content))
+        path = _lock_path(stage)
+        order = [other.name for other in self._stages.values() if _lock_path(other) == path]
+        later = set(order[order.index(stage.name) :]) - set(self._before[path])
+        self._lock_files[path].put(stage.name, to_lockfile(stage)[stage.name], later)
 
 
 @contextmanager
@@ -429,18 +419,6 @@ def _work(stage, commands: Sequence[str]) -> Work:
     )
 
 
-def _lock_file(stage) -> str:
-    return str(stage.dvcfile._lockfile.path)
-
-
-def _load(path: str) -> dict:
-    """A lock file as DVC reads it for a change: order and formats stay."""
-    from dvc.utils.serialize import parse_yaml_for_update
-
-    return parse_yaml_for_update(Path(path).read_text(encoding="utf-8"), path) if os.path.exists(path) else {}
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _lock_path(stage) -> str | None:
+    """The dvc.lock of a stage; one in a file of its own (.dvc) has none."""
+    return str(stage.dvcfile._lockfile.path) if hasattr(stage, "name") else None

@@ -23,10 +23,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
 
-# Prefect reads them while it is imported. A server that is gone is given up after 14 s (2 + 4 + 8).
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
-
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE

@@ -75,5 +75,5 @@ def _picture(file: Path) -> str:
     with Image.open(file) as image:
         frame = image.convert("RGB")
     frame.thumbnail(SIZE)
-    frame.quantize(128).save(small, "png", optimize=True)
+    frame.quantize(128).save(small, "png")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
