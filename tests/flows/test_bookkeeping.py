@@ -17,6 +17,7 @@ from benchmarks.flow_stress import forget, make_project, serial_lock, stress
 from flows.bookkeeping import UNFINISHED, bookkeeping, plan
 from flows.pipeline import pipeline
 from flows.processes import Processes
+from tests.waiting import is_gone, wait_for
 
 PROJECT = Path(__file__).parents[2]
 
@@ -203,16 +204,13 @@ def test_killed_in_mid_run(server, project, lock):
     }
     command = [sys.executable, "-m", "flows.pipeline", "--parallel", "3"]
     with open("log", "w") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as first:
-        deadline = time.monotonic() + 90
-        while not (Path("slow.pid").exists() and Path("slow.pid").read_text().endswith("\n")):
-            assert first.poll() is None, Path("log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        slow = Path("slow.pid")
+        wait_for(lambda: first.poll() is not None or (slow.exists() and slow.read_text().endswith("\n")))
+        assert first.poll() is None, Path("log").read_text()
         mine = psutil.Process(first.pid).children(recursive=True)
-        assert int(Path("slow.pid").read_text()) in [process.pid for process in mine]
+        assert int(slow.read_text()) in [process.pid for process in mine]
         first.kill()
-    psutil.wait_procs(mine, timeout=10)
-    assert not [process for process in mine if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    wait_for(lambda: all(is_gone(process.pid) for process in mine))
     assert "count:" not in Path("dvc.lock").read_text()
 
     state = pipeline((), 3, return_state=True)

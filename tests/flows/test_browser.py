@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.waiting import wait_for
 
 TOP = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -97,16 +98,9 @@ def two_free_ports():
         return one.getsockname()[1], other.getsockname()[1]
 
 
-def wait_for(condition, seconds=90.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def click(browser, xpath):
     element = WebDriverWait(browser, 30).until(lambda driver: driver.find_element(By.XPATH, xpath))
-    WebDriverWait(browser, 10).until(lambda _: element.is_displayed() and element.is_enabled())
+    WebDriverWait(browser, 30).until(lambda _: element.is_displayed() and element.is_enabled())
     browser.execute_script("arguments[0].click()", element)
 
 

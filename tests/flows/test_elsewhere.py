@@ -14,7 +14,8 @@ from dvc.repo import Repo
 from flows.elsewhere import Elsewhere
 from flows.pipeline import pipeline
 from flows.processes import StoppedError
-from tests.flows.test_processes import is_gone, number_in, shell, wait_for
+from tests.flows.test_processes import number_in, shell
+from tests.waiting import is_gone, wait_for
 
 TOP = Path(__file__).parents[2]
 # Each of the two trainings waits for the other one.
@@ -88,11 +89,11 @@ from flows.elsewhere import Elsewhere
 Elsewhere({cluster!r}).run(["sh", "-c", "echo $$ > number; sleep 100"], {str(tmp_path)!r}, dict(os.environ), print)
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=TOP)
-    wait_for((tmp_path / "number").exists, seconds=60)
+    wait_for((tmp_path / "number").exists)
     number = number_in(tmp_path / "number")
     process.send_signal(signal.SIGKILL)
     process.wait()
-    wait_for(lambda: is_gone(number), seconds=20)
+    wait_for(lambda: is_gone(number))
 
 
 def test_a_command_whose_worker_dies_begins_anew(elsewhere, tmp_path):

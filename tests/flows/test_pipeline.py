@@ -59,7 +59,7 @@ def run(*targets, parallel=2):
     """The flow's state, and the names of its tasks' states on the server, in the order of their time."""
     state = pipeline(targets, parallel, return_state=True)
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with get_client(sync_client=True) as client:
         while True:
             found = client.read_task_runs(flow_run_filter=wanted, sort=TaskRunSort.NAME_ASC, limit=50)
@@ -183,12 +183,12 @@ stages:
   free:
     foreach: [a, b, c]
     do:
-      cmd: date +%s.%N > free${item} && sleep 0.4 && date +%s.%N >> free${item}
+      cmd: date +%s.%N > free${item} && sleep 1.2 && date +%s.%N >> free${item}
       outs: ["free${item}"]
   marked:
     foreach: [a, b]
     do:
-      cmd: date +%s.%N > marked${item} && sleep 0.4 && date +%s.%N >> marked${item}
+      cmd: date +%s.%N > marked${item} && sleep 1.2 && date +%s.%N >> marked${item}
       meta: {one_at_a_time: training}
       outs: ["marked${item}"]
 """)
@@ -205,7 +205,7 @@ stages:
 
 @pytest.mark.parametrize("gpu", [True, False])
 def test_what_uses_the_gpu_runs_alone_where_there_is_one(server, project, monkeypatch, gpu):
-    """Each of two trainings looks for a second whether the other one is there."""
+    """Each of two trainings looks for some seconds whether the other one is there."""
     monkeypatch.setattr(module, "has_gpu", lambda: gpu)
     Path("dvc.yaml").write_text("""
 stages:
@@ -214,7 +214,8 @@ stages:
     do:
       cmd: >-
         touch here.${key};
-        for n in 1 2 3 4 5 6 7 8 9 10; do if test -e here.${item}; then touch met; fi; sleep 0.1; done;
+        for n in $(seq 25); do
+        if test -e here.${item}; then touch met; fi; if test -e met; then break; fi; sleep 0.1; done;
         rm here.${key}; touch ${key}
       meta: {one_at_a_time: gpu}
       outs: ["${key}"]

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 from prefect.settings import PREFECT_API_URL
+
+from tests.waiting import wait_for
 
 TOP = Path(__file__).parents[2]
 DAG = """
@@ -55,7 +56,7 @@ def project(server, tmp_path_factory):
         served = subprocess.Popen(
             [sys.executable, "-m", "flows.serve"], cwd=folder, env=environment, stdout=log, stderr=log
         )
-    wait_for(lambda: api("GET", "/deployments/name/watch/changes").is_success or served.poll() is not None, 60)
+    wait_for(lambda: api("GET", "/deployments/name/watch/changes").is_success or served.poll() is not None)
     # No look for changes in between.
     deployment = api("GET", "/deployments/name/watch/changes").json()["id"]
     api("POST", f"/deployments/{deployment}/pause_deployment").raise_for_status()
@@ -86,13 +87,6 @@ def begin(name, **parameters):
 def ended(run):
     wait_for(lambda: state(run)["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"))
     return state(run)
-
-
-def wait_for(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Changes start one run, of exactly the stages that they touch."""
 
-import threading
-import time
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -108,19 +106,21 @@ def test_a_changed_file_starts_its_branch_once(served):
     assert "turn@a, turn@b, teach" in look().message
 
 
-def test_two_changes_at_once_give_one_run_and_none_beside_another(served):
+def test_two_changes_at_once_give_one_run_and_none_beside_another(served, monkeypatch):
+    changes = module.changes
+
     def change_again():
-        time.sleep(0.4)
+        """After the first look."""
+        found = changes()
         Path("mine/a.csv").write_text("4")
+        return found
 
     Path("mine/b/1.csv").write_text("5")
     with FileLock(LOCK):
         assert "under way" in look().message
     assert not waiting()
-    later = threading.Thread(target=change_again)
-    later.start()
+    monkeypatch.setattr(module, "changes", change_again)
     state = look()
-    later.join()
     (run,) = waiting()
     assert run.parameters == {"targets": ["import@a", "import@b", "turn@a", "turn@b", "teach"]}
     assert run.name in state.message

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import pytest
 from storage import tracking
 from storage.runs import GONE, Run
 from storage.writer import PARENT, SHARED, PipelineWriter
+from tests.waiting import is_gone, wait_for
 
 TOP = Path(tracking.__file__).parents[1]
-PATIENCE = 20
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +32,6 @@ def pipeline(monkeypatch, status="FINISHED"):
     yield writer
     writer.end(status)
     monkeypatch.delenv(SHARED)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_one_process_writes_for_all_stages_of_a_pipeline(project, monkeypatch, capfd):
@@ -124,7 +116,7 @@ def stage():
 def test_the_own_writer_of_a_killed_stage_ends(project):
     with stage() as process:
         (child,) = writers_below(process.pid)
-    wait_until(lambda: not child.is_running())
+    wait_for(lambda: is_gone(child.pid))
 
 
 def test_the_writer_split_off_for_a_killed_stage_ends(project, monkeypatch):
@@ -132,7 +124,7 @@ def test_the_writer_split_off_for_a_killed_stage_ends(project, monkeypatch):
         with stage():
             (child,) = writers_below(writer._process.pid)
         # It stays in the table of processes until the next one is split off.
-        wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+        wait_for(lambda: is_gone(child.pid))
 
 
 def test_a_writer_that_is_killed_costs_a_warning(project, monkeypatch, capfd):
@@ -141,7 +133,7 @@ def test_a_writer_that_is_killed_costs_a_warning(project, monkeypatch, capfd):
         assert run.id
         (child,) = psutil.Process(writer._process.pid).children()
         child.kill()
-        wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+        wait_for(lambda: is_gone(child.pid))
         run.log_metrics({"samples": 1})
         run.end("FINISHED")
     assert capfd.readouterr().err == f"warning: MLflow does not record all of this stage: {GONE}\n"
@@ -159,7 +151,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     flow = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (flow.returncode, flow.stderr) == (-signal.SIGKILL, "")
-    wait_until(lambda: not Path(flow.stdout.split()[0]).parent.exists())
+    wait_for(lambda: not Path(flow.stdout.split()[0]).parent.exists())
     client = tracking.client()
     runs = client.search_runs([tracking.experiment_id(client)], "run_name = 'killed'")
     assert runs and {run.info.status for run in runs} == {"KILLED"}
