@@ -1,4 +1,4 @@
-"""What Prefect reads from the environment while it is imported."""
+"""What Prefect reads from the environment while it is imported, which modules of this package do."""
 
 import os
 

@@ -7,7 +7,8 @@ from prefect import get_client
 from prefect.context import FlowRunContext
 
 from flows.bookkeeping import Work
-from storage.writer import PARENT, SHARED, PipelineWriter
+from storage.pipeline_writer import PipelineWriter
+from storage.writer import PARENT, SHARED
 
 # Tags of a run of all that had changed: this one, and one that begins so and names its inputs by their digest.
 WHOLE = "whole"

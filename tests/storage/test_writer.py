@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import psutil
 import pytest
 
 from storage import tracking
+from storage.pipeline_writer import LONGEST_ADDRESS, PipelineWriter
 from storage.runs import GONE, Run
-from storage.writer import PARENT, SHARED, PipelineWriter
+from storage.writer import PARENT, SHARED
 from tests.waiting import is_gone, wait_for
 
 TOP = Path(tracking.__file__).parents[1]
@@ -73,6 +75,20 @@ def test_a_stage_elsewhere_stands_below_the_run_of_its_pipeline(project, monkeyp
     alone = Run("csi@munich", {}, {})
     alone.end("FINISHED")
     assert "mlflow.parentRunId" not in tracking.client().get_run(alone.id).data.tags
+
+
+def test_a_folder_for_temporary_files_may_have_a_long_name(project, monkeypatch, tmp_path, capfd):
+    """Longer than the address of a socket may be."""
+    folder = tmp_path / ("x" * LONGEST_ADDRESS)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pipeline(monkeypatch) as writer:
+        run = Run("csi@munich", {}, {})
+        run.end("FINISHED")
+        parent = writer.id
+    assert tracking.client().get_run(run.id).data.tags["mlflow.parentRunId"] == parent
+    assert capfd.readouterr().err == ""
+    assert not Path(writer.address).parent.exists()
 
 
 def test_pipeline_goes_on_without_a_server(project, monkeypatch, capfd):
@@ -144,7 +160,7 @@ def test_the_run_of_a_killed_pipeline_is_closed(project, known):
     """Also where it was killed before its writer could tell it the run's id."""
     code = f"""
 import os, signal
-from storage.writer import PipelineWriter
+from storage.pipeline_writer import PipelineWriter
 writer = PipelineWriter("killed", {{}}, ".", dict(os.environ))
 print(writer.address, {known}, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
