@@ -66,7 +66,16 @@ def project(server, tmp_path_factory):
 
 
 def api(method, path, **content):
-    return httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=content or None, timeout=30)
+    """A call is repeated while a busy server is unavailable, as Prefect's own clients do."""
+    answer = None
+
+    def has_answered():
+        nonlocal answer
+        answer = httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=content or None, timeout=30)
+        return answer.status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+    wait_for(has_answered)
+    return answer
 
 
 def start(name, **parameters):
