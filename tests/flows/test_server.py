@@ -1,7 +1,10 @@
 """What is wrong with a server or a port is said in one line."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +15,16 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.server import ServerError, check_server
 from flows.ui import UiError, free_port
+
+
+def test_servers_tell_nobody_of_their_use():
+    """Neither this process nor those that it starts, whatever way the flow is begun."""
+    code = "import os, flows.serve; from prefect.settings import get_current_settings as settings; "
+    code += "print(settings().server.analytics_enabled, settings().client.max_retries, os.environ['DO_NOT_TRACK'])"
+    ours = ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_CLIENT_MAX_RETRIES")
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert result.stdout == "False 3 1\n", result.stderr
 
 
 @pytest.fixture
