@@ -1,4 +1,4 @@
-"""Tests that wait for other processes: as long as it takes on a busy machine, and no longer."""
+"""How tests wait for other processes."""
 
 import time
 from collections.abc import Callable
@@ -7,10 +7,16 @@ import psutil
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
+    """Wait for what must come, however busy the machine is."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def wait_for_end(*pids: int, seconds: float = 10.0) -> None:
+    """Wait for processes that somebody must have ended: soon, not when they would end by themselves."""
+    wait_for(lambda: all(is_gone(pid) for pid in pids), seconds)
 
 
 def is_gone(pid: int) -> bool:

@@ -17,7 +17,7 @@ from benchmarks.flow_stress import forget, make_project, serial_lock, stress
 from flows.bookkeeping import UNFINISHED, bookkeeping, plan
 from flows.pipeline import pipeline
 from flows.processes import Processes
-from tests.waiting import is_gone, wait_for
+from tests.waiting import wait_for, wait_for_end
 
 PROJECT = Path(__file__).parents[2]
 
@@ -210,7 +210,7 @@ def test_killed_in_mid_run(server, project, lock):
         mine = psutil.Process(first.pid).children(recursive=True)
         assert int(slow.read_text()) in [process.pid for process in mine]
         first.kill()
-    wait_for(lambda: all(is_gone(process.pid) for process in mine))
+    wait_for_end(*(process.pid for process in mine))
     assert "count:" not in Path("dvc.lock").read_text()
 
     state = pipeline((), 3, return_state=True)

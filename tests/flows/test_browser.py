@@ -101,7 +101,7 @@ def two_free_ports():
 
 def click(browser, xpath, seconds=30):
     element = WebDriverWait(browser, seconds).until(lambda driver: driver.find_element(By.XPATH, xpath))
-    WebDriverWait(browser, 30).until(lambda _: element.is_displayed() and element.is_enabled())
+    WebDriverWait(browser, 10).until(lambda _: element.is_displayed() and element.is_enabled())
     browser.execute_script("arguments[0].click()", element)
 
 

@@ -15,7 +15,7 @@ from flows.elsewhere import Elsewhere
 from flows.pipeline import pipeline
 from flows.processes import StoppedError
 from tests.flows.test_processes import number_in, shell
-from tests.waiting import is_gone, wait_for
+from tests.waiting import is_gone, wait_for, wait_for_end
 
 TOP = Path(__file__).parents[2]
 # Each of the two trainings waits for the other one.
@@ -93,7 +93,7 @@ Elsewhere({cluster!r}).run(["sh", "-c", "echo $$ > number; sleep 100"], {str(tmp
     number = number_in(tmp_path / "number")
     process.send_signal(signal.SIGKILL)
     process.wait()
-    wait_for(lambda: is_gone(number))
+    wait_for_end(number, seconds=20)
 
 
 def test_a_command_whose_worker_dies_begins_anew(elsewhere, tmp_path):
@@ -106,7 +106,7 @@ def test_a_command_whose_worker_dies_begins_anew(elsewhere, tmp_path):
     assert (code, lines[-1]) == (0, "done")
     first, second = (tmp_path / "runs").read_text().split()
     assert first != second
-    wait_for(lambda: is_gone(int(first)))
+    wait_for_end(int(first))
 
 
 def test_workers_that_keep_dying_are_told(elsewhere, tmp_path):
@@ -128,7 +128,7 @@ def test_a_scheduler_that_is_gone_is_named(tmp_path):
         number = number_in(tmp_path / "number")
     thread.join()
     assert found == [(1, [f"the Dask scheduler {address} is gone"])]
-    wait_for(lambda: is_gone(number))
+    wait_for_end(number)
     elsewhere.close()
 
 

@@ -59,7 +59,7 @@ def run(*targets, parallel=2):
     """The flow's state, and the names of its tasks' states on the server, in the order of their time."""
     state = pipeline(targets, parallel, return_state=True)
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 20
     with get_client(sync_client=True) as client:
         while True:
             found = client.read_task_runs(flow_run_filter=wanted, sort=TaskRunSort.NAME_ASC, limit=50)

@@ -15,7 +15,7 @@ from storage import tracking
 from storage.pipeline_writer import LONGEST_ADDRESS, PipelineWriter
 from storage.runs import GONE, Run
 from storage.writer import PARENT, SHARED
-from tests.waiting import is_gone, wait_for
+from tests.waiting import wait_for, wait_for_end
 
 TOP = Path(tracking.__file__).parents[1]
 
@@ -132,7 +132,7 @@ def stage():
 def test_the_own_writer_of_a_killed_stage_ends(project):
     with stage() as process:
         (child,) = writers_below(process.pid)
-    wait_for(lambda: is_gone(child.pid))
+    wait_for_end(child.pid, seconds=20)
 
 
 def test_the_writer_split_off_for_a_killed_stage_ends(project, monkeypatch):
@@ -140,7 +140,7 @@ def test_the_writer_split_off_for_a_killed_stage_ends(project, monkeypatch):
         with stage():
             (child,) = writers_below(writer._process.pid)
         # It stays in the table of processes until the next one is split off.
-        wait_for(lambda: is_gone(child.pid))
+        wait_for_end(child.pid, seconds=20)
 
 
 def test_a_writer_that_is_killed_costs_a_warning(project, monkeypatch, capfd):
@@ -149,7 +149,7 @@ def test_a_writer_that_is_killed_costs_a_warning(project, monkeypatch, capfd):
         assert run.id
         (child,) = psutil.Process(writer._process.pid).children()
         child.kill()
-        wait_for(lambda: is_gone(child.pid))
+        wait_for_end(child.pid, seconds=20)
         run.log_metrics({"samples": 1})
         run.end("FINISHED")
     assert capfd.readouterr().err == f"warning: MLflow does not record all of this stage: {GONE}\n"
@@ -167,7 +167,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     flow = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (flow.returncode, flow.stderr) == (-signal.SIGKILL, "")
-    wait_for(lambda: not Path(flow.stdout.split()[0]).parent.exists())
+    wait_for(lambda: not Path(flow.stdout.split()[0]).parent.exists(), seconds=20)
     client = tracking.client()
     runs = client.search_runs([tracking.experiment_id(client)], "run_name = 'killed'")
     assert runs and {run.info.status for run in runs} == {"KILLED"}
