@@ -17,10 +17,10 @@ import torch
 import xarray as xr
 
 from benchmarks.timing import medians
-from wavefoundry.csi.config import OFDM
+from wavefoundry.csi.options import OFDM
 from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
 from wavefoundry.twin.array import element_positions
-from wavefoundry.twin.config import Array
+from wavefoundry.twin.options import Array
 from wavefoundry.twin.scene import mi, rt
 
 USERS, SLOTS, SLOT_DURATION, ROUNDS = 1000, 16, 5e-4, 3

@@ -20,7 +20,7 @@ from stages import params
 from stages.evaluate_prediction import load_split
 from stages.model_folders import model_folder
 from stages.stage import clear_errors
-from storage.checkpoints import load_model
+from storage.models.model_folder import load_model
 from wavefoundry.deployment.export import export
 from wavefoundry.deployment.onnx_predictor import OnnxPredictor
 from wavefoundry.evaluation.metrics import nmse

@@ -11,7 +11,7 @@ import numpy as np
 from stages.params import PATH, parse
 from stages.scale_out import Workers, workers
 from wavefoundry.twin.build import build
-from wavefoundry.twin.config import RayTracedTwin
+from wavefoundry.twin.options import RayTracedTwin
 
 WINDOWS = 110  # of each of the 120 users; the default study has 5
 

@@ -21,7 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.timing import medians
 from wavefoundry.evaluation.efficiency import peak_memory
-from wavefoundry.models.ssta import Routing, Windows, build_tables, candidates, sparse_attention
+from wavefoundry.networks.lwm_temporal.ssta import Routing, Windows, build_tables, candidates, sparse_attention
 
 CARD = Windows(2, (-4, -3, -2, -1, 1, 2, 3), 2, 1, 1)
 ROUTING = Routing(0.2, 32, per_head=True)

@@ -32,8 +32,8 @@ from torch.utils.data import DataLoader, Dataset
 from xbatcher.loaders.torch import MapDataset
 
 from benchmarks.timing import medians
-from storage.batches import CSIBatches
-from storage.csi_store import split_attributes, write_store
+from storage.batches.batches import CSIBatches
+from storage.stores.csi_store import split_attributes, write_store
 
 SAMPLES, SHAPE, BATCH, ROUNDS = 8448, (16, 32, 32), 64, 5
 PART = 768  # samples written at a time

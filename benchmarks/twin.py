@@ -18,7 +18,7 @@ from stages import params
 from stages.scenario import simulate as scenario_stage
 from wavefoundry.csi.path_response import frequency_response
 from wavefoundry.twin.build import build
-from wavefoundry.twin.config import RayTracedTwin
+from wavefoundry.twin.options import RayTracedTwin
 from wavefoundry.twin.dataset import ray_traced_dataset
 from wavefoundry.twin.key_positions import trace
 from wavefoundry.twin.scene import rt

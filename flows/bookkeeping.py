@@ -7,10 +7,14 @@ side. It does what `dvc repro` does around a command (dvc.stage.Stage.run, dvc.r
   time; it is waited for as long as it takes.
 - Outputs are marked in DVC's rwlock file as being read, for the whole run: who reads them, too, is let in
   (`dvc status`), who would write them is not (`dvc repro`, `dvc commit`, `dvc checkout`; another run waits).
-- An entry of dvc.lock is written at once or not at all (`os.replace`), at the place where a serial run has it.
+- An entry of dvc.lock is written at once or not at all (storage/replacement.py), at the place where a serial run has
+  it.
 
 No entry is lost: dvc.lock is read, changed and replaced by this process alone, under the repository lock that every
 other DVC command needs for writing it.
+
+The functions of DVC that are called here are not meant for others and change with its versions: DVC_VERSION is the one
+that they were read in, and any other one is refused.
 """
 
 import hashlib
@@ -22,10 +26,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flows.lock_file import LockFile, replace
+from flows.lock_file import LockFile
+from storage.replacement import replace_file
 
+# The version whose own functions are called here; pyproject.toml asks for the same.
+DVC_VERSION = "3.67.1"
 # Who waits for DVC's repository lock asks for it every 0.5 s, and gives up after 3 s (dvc.lock). The lock is left free
 # for LEFT_FREE at least when it was held, with shorter pauses, for BUSY [s].
 LEFT_FREE = 0.7
@@ -37,16 +45,25 @@ UNFINISHED = "unfinished_run.json"
 
 
 class UnknownTargetError(Exception):
-    """A target is no stage of the DAG, or the DAG itself is not valid."""
+    """There is nothing that could be run: a target is no stage of the DAG, or the DAG itself cannot be read."""
+
+
+class DVCVersionError(UnknownTargetError):
+    """The DVC that is installed is not the one that this file was written for; nothing was touched."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A stage, the stages that must be done before it, and the name of what only one stage at a time may use."""
+    """A stage of the DAG, and what its `meta` in dvc.yaml says of others beside it.
+
+    dependencies: the stages that must be done before it; one_at_a_time: the name of what only one stage at a time may
+    use; alone: no other stage may run beside it.
+    """
 
     name: str
     dependencies: tuple[str, ...]
-    one_at_a_time: str | None
+    one_at_a_time: str | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,15 +88,32 @@ class Work:
     environment: dict[str, str]
 
 
+def check_dvc() -> None:
+    """Make sure that DVC is of the version that this file was written for.
+
+    Raises:
+        DVCVersionError: it is another one, or is not installed.
+    """
+    try:
+        found = f"version {version('dvc')}"
+    except PackageNotFoundError:
+        found = "no version"
+    if found != f"version {DVC_VERSION}":
+        raise DVCVersionError(
+            f"dvc: found {found}, allowed: {DVC_VERSION}, for which flows/bookkeeping.py was written; "
+            f"run: {sys.executable} -m pip install dvc=={DVC_VERSION}"
+        )
+
+
 def plan(targets: Sequence[str] = (), force: Sequence[str] = ()) -> list[Node]:
     """The stages of the targets and all that they depend on, in the order of `dvc repro`; no target: all stages.
 
     Args:
-        targets: as for `dvc repro`: stages or groups of stages ("csi@munich", "csi").
+        targets: as for `dvc repro`: stages or groups of stages ("csi@munich", "csi"); a group may have no entries.
         force: as for `bookkeeping`; only checked.
 
     Raises:
-        UnknownTargetError: DVC knows no such target, or dvc.yaml is not valid.
+        UnknownTargetError: DVC knows no such target, dvc.yaml is not valid, or DVC is of another version.
     """
     with _open_repo() as (repo, moment), moment():
         nodes = _nodes(*_collect(repo, targets))
@@ -91,7 +125,7 @@ def changes() -> Changes:
     """What a run of all stages would find changed; everything in dvc.lock being up to date, nothing.
 
     Raises:
-        UnknownTargetError: dvc.yaml is not valid.
+        UnknownTargetError: dvc.yaml is not valid, or DVC is of another version.
     """
     with _open_repo() as (repo, moment), moment():
         stages, graph = _collect(repo, ())
@@ -112,6 +146,7 @@ def bookkeeping(
 
     Raises:
         UnknownTargetError: as for `plan`.
+        StorageError: DVC's own folder cannot be written.
     """
     from dvc.lock import LockError
 
@@ -155,7 +190,7 @@ class Bookkeeping:
         self._unfinished = Path(repo.tmp_dir) / UNFINISHED
         self._lock_files = {path: LockFile(Path(path)) for path in map(_lock_path, stages) if path}
         self._before = self._entries_before()
-        replace(self._unfinished, json.dumps(self._before))
+        replace_file(self._unfinished, json.dumps(self._before))
 
     def prepare(self, name: str) -> Work | None:
         """Make a stage ready to run, its dependencies being up to date; None if it is up to date itself.
@@ -249,6 +284,7 @@ class Bookkeeping:
 @contextmanager
 def _open_repo() -> Iterator[tuple]:
     """DVC's repository, and a function that makes contexts in which its lock is held."""
+    check_dvc()
     from dvc.lock import LockNoop, make_lock
     from dvc.repo import Repo
 
@@ -296,7 +332,9 @@ def _collect(repo, targets: Sequence[str]) -> tuple[list, "networkx.DiGraph"]:  
 
     try:
         graph = get_active_graph(repo.index.graph)
-        return plan_repro(graph, collect_stages(repo, list(targets) or [PROJECT_FILE])), graph
+        found = collect_stages(repo, list(targets) or [PROJECT_FILE])
+        # Of no stages at all, such as those of a group without entries, DVC would make all stages.
+        return plan_repro(graph, found) if found else [], graph
     except DvcException as error:
         raise UnknownTargetError(str(error)) from error
 
@@ -308,9 +346,11 @@ def _nodes(stages: list, graph) -> list[Node]:
         Node(
             stage.addressing,
             tuple(dependency.addressing for dependency in sorted(graph[stage], key=order.get)),
-            stage.meta.get("one_at_a_time") if isinstance(stage.meta, dict) else None,
+            meta.get("one_at_a_time"),
+            bool(meta.get("alone", False)),
         )
         for stage in stages
+        for meta in [stage.meta if isinstance(stage.meta, dict) else {}]
     ]
 
 

@@ -2,12 +2,7 @@
 
 from pathlib import Path
 
-
-def replace(path: Path, text: str) -> None:
-    """Write a file that others see as it was or as it is then, whatever happens in between."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+from storage.replacement import replace_file
 
 
 class LockFile:
@@ -31,6 +26,9 @@ class LockFile:
             name: of the stage.
             entry: as DVC's `to_lockfile` makes it.
             later: names of stages whose entries stand after a new one, where there are any.
+
+        Raises:
+            StorageError: the file cannot be written; it is as it was before.
         """
         from dvc.utils.serialize import dumps_yaml
         from ruamel.yaml.comments import CommentedMap
@@ -47,7 +45,7 @@ class LockFile:
             place = next((place for place, other in enumerate(entries) if other in later), len(entries))
             entries.insert(place, name, entry)
         text = dumps_yaml(content)
-        replace(self._path, text)
+        replace_file(self._path, text)
         self._text, self._content = text, content
 
     def _read(self) -> dict:

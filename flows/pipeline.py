@@ -3,7 +3,9 @@
 One task for each DVC stage, with DVC's own dependencies; independent stages run at the same time, as processes on this
 machine. dvc.lock ends up as after `dvc repro`. A stage that is up to date ends as "Cached" without starting a process.
 Of those with the longest way to the end one is started first. Of the stages whose `meta` in dvc.yaml has the same
-`one_at_a_time`, one runs at a time; the word gpu counts where there is one.
+`one_at_a_time`, one runs at a time; the word gpu counts where there is one. A stage whose `meta` has `alone: true` runs
+while no other stage does, after those that are ready with it. On a cluster (--scheduler) every stage has a machine of
+its own, and neither counts.
 When a stage fails, what depends on it does not run, other branches do; the next run continues from there. A stage that
 was killed (no memory left, a lost machine) is tried once more; one that ended by itself is not: stages are
 deterministic. One run at a time: a second one waits. Without PREFECT_API_URL a temporary server on this machine is
@@ -18,10 +20,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -31,7 +34,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import NonNegativeInt, PositiveInt
 
-from flows.bookkeeping import Bookkeeping, Node, UnknownTargetError, bookkeeping, plan
+from flows.bookkeeping import Bookkeeping, Node, UnknownTargetError, bookkeeping, check_dvc, plan
 from flows.elsewhere import Elsewhere
 from flows.processes import Processes, StoppedError, end_with_this_process
 from flows.records import MLflowParent, tag_run
@@ -39,6 +42,7 @@ from flows.results import metrics_tables, stage_page
 from flows.server import ServerError, check_alive, check_server
 from flows.workspace import name_of, workspace
 from stages.study import compose
+from storage.errors import StorageError
 from wavefoundry.errors import InputError
 
 # Stages that run at the same time.
@@ -58,7 +62,12 @@ GPU = "gpu"
 # Held by the run that is under way.
 LOCK = ".dvc/tmp/flow.lock"
 STUDIES = Path(__file__).parents[1] / "studies"
-Study = Literal[*sorted(path.stem for path in STUDIES.glob("*.yaml"))]
+if TYPE_CHECKING:
+    Study = str | None
+else:
+    # The names of the files, from which the Prefect UI lets one choose; without any, nothing but null is allowed.
+    _names = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    Study = Literal[*_names] | None if _names else None
 
 
 def _was_killed(task, run, state: State) -> bool:
@@ -92,7 +101,7 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
                 name = KILLED if code > 128 else None
                 return Failed(name=name, message=f"stage {stage} failed with exit code {code}:\n" + "\n".join(last))
         book.record(stage)
-    except DvcException as error:
+    except (DvcException, StorageError) as error:
         return Failed(message=f"stage {stage} failed: {error}\n" + "\n".join(last))
     _show(stage, lambda: stage_page(book.outputs(stage), book.outputs(stage, metrics=True), mlflow_runs))
     return Completed(message=f"{stage} has run" if work.commands else f"{stage} was in DVC's run cache")
@@ -103,7 +112,7 @@ def pipeline(
     targets: Sequence[str] = (),
     parallel: PositiveInt = PARALLEL,
     force: Sequence[str] = (),
-    study: Study | None = None,
+    study: Study = None,
     scenarios: Sequence[str] = (),
     seed: NonNegativeInt | None = None,
     scheduler: str | None = None,
@@ -130,6 +139,7 @@ def pipeline(
     log = get_run_logger().warning
     try:
         # Everything is checked before anything is touched.
+        check_dvc()
         overlay = STUDIES / f"{study}.yaml" if study else None
         text = compose(overlay, seed=seed, scenarios=scenarios) if other else None
         with (
@@ -143,7 +153,7 @@ def pipeline(
                 _show("parameters", lambda: _about(folder, study, scenarios, seed))
             with closing(Elsewhere(scheduler)) if scheduler else nullcontext(Processes()) as processes:
                 return _bring_up_to_date(book, processes, parallel)
-    except (InputError, UnknownTargetError) as error:
+    except (InputError, UnknownTargetError, StorageError) as error:
         return Failed(message=str(error))
 
 
@@ -227,27 +237,23 @@ def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, par
     """Final states of all stages; a task is submitted when its dependencies are done and there is room for it."""
     answered = time.monotonic()
     futures: dict[str, PrefectFuture] = {}
-    waiting, running, ended = by_way_to_the_end(book.nodes), {}, SimpleQueue()
-    unlimited = {None} if has_gpu() else {None, GPU}
-    if isinstance(processes, Elsewhere):
-        # Every stage has a worker, and so a machine, of its own.
-        unlimited |= {node.one_at_a_time for node in book.nodes}
+    running: dict[str, Node] = {}
+    ended: SimpleQueue[str] = SimpleQueue()
+    elsewhere, gpu = isinstance(processes, Elsewhere), has_gpu()
+    waiting = by_way_to_the_end([with_marks_that_count(node, elsewhere, gpu) for node in book.nodes])
     try:
         while waiting or running:
-            for node in list(waiting):
-                busy = {other.one_at_a_time for other in running.values()} - unlimited
-                done = futures.keys() - running.keys()
-                if len(running) < parallel and node.one_at_a_time not in busy and done.issuperset(node.dependencies):
-                    if time.monotonic() - answered >= PULSE:
-                        check_alive()
-                        answered = time.monotonic()
-                    future = run_stage.submit(
-                        node.name, book, processes, parent, wait_for=[futures[name] for name in node.dependencies]
-                    )
-                    futures[node.name] = future
-                    running[node.name] = node
-                    waiting.remove(node)
-                    future.add_done_callback(lambda _, name=node.name: ended.put(name))
+            while node := next_to_start(waiting, list(running.values()), futures.keys() - running.keys(), parallel):
+                if time.monotonic() - answered >= PULSE:
+                    check_alive()
+                    answered = time.monotonic()
+                future = run_stage.submit(
+                    node.name, book, processes, parent, wait_for=[futures[name] for name in node.dependencies]
+                )
+                futures[node.name] = future
+                running[node.name] = node
+                waiting.remove(node)
+                future.add_done_callback(lambda _, name=node.name: ended.put(name))
             running.pop(ended.get())
     except Exception:
         # Nobody could see or cancel what follows: stages under way are completed and recorded, no more are started.
@@ -269,6 +275,37 @@ def by_way_to_the_end(nodes: list[Node]) -> list[Node]:
         for name in node.dependencies:
             chain[name] = max(chain[name], chain[node.name] + 1)
     return sorted(nodes, key=lambda node: -chain[node.name])
+
+
+def with_marks_that_count(node: Node, elsewhere: bool, gpu: bool) -> Node:
+    """A stage with those of its marks that count where it runs.
+
+    Args:
+        node: the stage as dvc.yaml has it.
+        elsewhere: every stage has a machine of its own.
+        gpu: this machine has one.
+    """
+    if elsewhere:
+        return replace(node, one_at_a_time=None, alone=False)
+    return node if gpu or node.one_at_a_time != GPU else replace(node, one_at_a_time=None)
+
+
+def next_to_start(waiting: Sequence[Node], running: Sequence[Node], done: set[str], parallel: int) -> Node | None:
+    """The stage to start now; None if the end of one that runs has to be waited for.
+
+    Args:
+        waiting: stages not yet started; of those that are ready, the first one is taken.
+        running: stages under way.
+        done: names of the stages that have ended.
+        parallel: how many may run at the same time.
+    """
+    if len(running) >= parallel or any(node.alone for node in running):
+        return None
+    busy = {node.one_at_a_time for node in running} - {None}
+    ready = [node for node in waiting if done.issuperset(node.dependencies) and node.one_at_a_time not in busy]
+    beside = [node for node in ready if not node.alone]
+    # A stage that runs alone lets the others go first, for it would keep cores idle before and while it runs.
+    return next(iter(beside if running else beside + ready), None)
 
 
 def has_gpu() -> bool:

@@ -1,14 +1,14 @@
 """Where a pipeline run is written down besides dvc.lock: tags of the Prefect run, a parent run in MLflow."""
 
-import subprocess
 from threading import Lock
 
 from prefect import get_client
 from prefect.context import FlowRunContext
 
 from flows.bookkeeping import Work
-from storage.pipeline_writer import PipelineWriter
-from storage.writer import PARENT, SHARED
+from storage.git import head
+from storage.tracking.pipeline_writer import PipelineWriter
+from storage.tracking.writer import PARENT, SHARED
 
 # Tags of a run of all that had changed: this one, and one that begins so and names its inputs by their digest.
 WHOLE = "whole"
@@ -18,24 +18,17 @@ INPUTS = "inputs:"
 def tag_run(inputs: str | None) -> None:
     """Tag the Prefect run that is under way with branch and commit, and with the digest of its inputs."""
     run = FlowRunContext.get().flow_run
-    tags = set(run.tags) | {f"{word}:{text}" for word, text in git().items()}
+    tags = set(run.tags) | {f"{word}:{text}" for word, text in checked_out().items()}
     if inputs:
         tags = {tag for tag in tags if not tag.startswith(INPUTS)} | {WHOLE, INPUTS + inputs}
     with get_client(sync_client=True) as client:
         client.update_flow_run(run.id, tags=tags)
 
 
-def git() -> dict[str, str]:
-    """Branch and commit that are checked out; empty outside a git repository."""
-    found = {}
-    for word, arguments in {"branch": ["--abbrev-ref", "HEAD"], "commit": ["--short", "HEAD"]}.items():
-        try:
-            result = subprocess.run(["git", "rev-parse", *arguments], capture_output=True, text=True)
-        except OSError:
-            return {}
-        if result.returncode == 0:
-            found[word] = result.stdout.strip()
-    return found
+def checked_out() -> dict[str, str]:
+    """Branch and abbreviated commit that are checked out; empty outside a git repository."""
+    found = head()
+    return {"branch": found["branch"], "commit": found["short"]} if found else {}
 
 
 class MLflowParent:
@@ -56,7 +49,7 @@ class MLflowParent:
         """
         with self._lock:
             if self._writer is None:
-                tags = {"prefect.flow_run": str(self._run.id)} | git()
+                tags = {"prefect.flow_run": str(self._run.id)} | checked_out()
                 self._writer = PipelineWriter(self._run.name, tags, work.folder, work.environment)
         if here:
             return {SHARED: self._writer.address}

@@ -1,12 +1,16 @@
 """Deployments of the flow, to be started from the Prefect UI: `python -m flows.serve` (make ui does it).
 
 full: all stages that are not up to date. retrain: trainings, and what follows, though they be up to date.
-evaluate: evaluation, report and registry. changes: looks for changes and starts what they touch (flows/watch.py).
+evaluate: report and registry, and with them every evaluation that they need.
+changes: looks for changes and starts what they touch (flows/watch.py).
 """
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
+import yaml
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
@@ -17,7 +21,8 @@ from flows.server import ServerError, check_server
 from flows.watch import watch
 
 TRAININGS = ("pretrain", "teach", "distill")
-EVALUATION = ("evaluate", "report", "register")
+# The last stages; what they need comes along: the evaluations of all models, and what joins them.
+RESULTS = ("report", "register")
 # From one look for changes to the next one.
 INTERVAL = timedelta(minutes=1)
 # How often the server is asked for runs that somebody has started [s].
@@ -31,14 +36,14 @@ def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
         pipeline.to_deployment("full", description="All stages that are not up to date.", **entry),
         pipeline.to_deployment(
             "retrain",
-            parameters={"force": list(TRAININGS)},
+            parameters={"force": in_dag(TRAININGS)},
             description="The trainings and what follows, although nothing has changed.",
             **entry,
         ),
         pipeline.to_deployment(
             "evaluate",
-            parameters={"targets": list(EVALUATION)},
-            description="Evaluation, report and registry, and what they need.",
+            parameters={"targets": in_dag(RESULTS)},
+            description="Report and registry, and what they need: the evaluations of all models.",
             **entry,
         ),
         watch.to_deployment(
@@ -50,6 +55,12 @@ def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
             **entry,
         ),
     ]
+
+
+def in_dag(names: Sequence[str]) -> list[str]:
+    """Those stages and groups of stages that dvc.yaml has; a study without any teacher needs no stage `teach`."""
+    content = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
+    return [name for name in names if name in content["stages"]]
 
 
 def main() -> None:

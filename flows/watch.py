@@ -17,7 +17,7 @@ from prefect.states import Completed, Failed, State
 
 from flows.bookkeeping import Changes, UnknownTargetError, changes
 from flows.pipeline import LOCK
-from flows.records import INPUTS, WHOLE, git
+from flows.records import INPUTS, WHOLE, checked_out
 
 DEPLOYMENT = "wavefoundry/full"
 # Nothing must change for so long before a run is started [s]: a copy under way, two edits in a row give one run.
@@ -85,7 +85,7 @@ def _last_run() -> FlowRun | None:
 
 
 def _page(found: Changes) -> str:
-    where = ", ".join(f"{word} {text}" for word, text in git().items())
+    where = ", ".join(f"{word} {text}" for word, text in checked_out().items())
     rows = [f"| {stage} | {'<br>'.join(causes)} |" for stage, causes in found.causes.items()]
     touched = f"Touched, {len(found.affected)} stages: {', '.join(found.affected)}"
     return "\n".join([where, "", "| stage | what has changed |", "|---|---|", *rows, "", touched])

@@ -11,7 +11,7 @@ from contextlib import chdir, contextmanager
 from hashlib import md5
 from pathlib import Path
 
-from storage import tracking
+from storage.tracking import connection as tracking
 
 FOLDER = Path(".prefect/runs")
 # Longer lists of scenarios are named by a digest.

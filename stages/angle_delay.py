@@ -6,24 +6,13 @@ from pathlib import Path
 
 from stages import params
 from stages.csi import CARRIED
-from stages.csi import store_path as csi_path
+from stages.paths import angle_delay_store, csi_store, figures_folder
 from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
-from wavefoundry.csi.config import AngleDelay
+from wavefoundry.csi.options import AngleDelay
 
 # A unit of work is a quarter of a gigabyte of CSI: less is done sooner than handed to another process.
 SHARDS_PER_UNIT = 8
-
-
-def store_path(name: str) -> Path:
-    """Where the angle-delay maps of one entry of params.yaml lie."""
-    return Path(f"data/angle_delay/{name}.zarr")
-
-
-def array_shape(store) -> tuple[int, int, int]:
-    """(polarisations, rows, columns) of the array of a CSI store."""
-    rows, columns = store.attrs["array_rows"], store.attrs["array_columns"]
-    return store.sizes["antenna"] // (rows * columns), rows, columns
 
 
 def transform_samples(csi, array: tuple[int, int, int], kept_bins: int):
@@ -44,13 +33,14 @@ def transform(source: Path, target: Path, figure: Path, section: AngleDelay, nam
     """Write the angle-delay store, part by part, and the animation; returns the summary metrics."""
     import numpy as np
 
-    from storage.csi_store import open_store, read_array, write_store
+    from storage.stores.csi_store import array_shape, open_store, read_array, write_store
+    from wavefoundry.csi.kept_delays import kept_delay_bins
     from wavefoundry.csi.path_response import chunks
     from wavefoundry.plots.angle_delay import animate
 
     store = open_store(source, "csi")
     runs = list(chunks(store.sizes["sample"], SHARDS_PER_UNIT * store["csi"].encoding["shards"][0]))
-    kept = section.kept_bins(store.sizes["subcarrier"])
+    kept = kept_delay_bins(store.sizes["subcarrier"], section.delay_fraction)
     energy_kept = []
 
     def parts() -> Iterator:
@@ -85,7 +75,7 @@ def _dataset(samples, maps, scale, energy_kept):
     import numpy as np
     import xarray as xr
 
-    from storage.csi_store import SAMPLE_VARIABLES
+    from storage.stores.csi_store import SAMPLE_VARIABLES
 
     subcarriers = samples.sizes["subcarrier"]
     spacing = float(samples["subcarrier"][1] - samples["subcarrier"][0])
@@ -131,8 +121,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="entry of params.yaml: scenarios or imported")
     name = parser.parse_args().name
-    source, target = csi_path(name), store_path(name)
-    figure = Path(f"figures/angle_delay/{name}.gif")
+    source, target = csi_store(name), angle_delay_store(name)
+    figure = figures_folder("angle_delay", name).with_suffix(".gif")
     settings = params.read()
     label = "imported_angle_delay" if name in settings.imported else "angle_delay"
     section = settings.angle_delay

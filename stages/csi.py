@@ -8,18 +8,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from stages import params
+from stages.paths import csi_store, scenario_folder
 from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
-from wavefoundry.csi.config import OFDM
+from wavefoundry.csi.options import OFDM
 
 # What CSI and angle-delay stores take over besides what the schema asks for, where it is there.
 CARRIED = ("window", "base_station")
 COORDINATES = ("time", "antenna", "element_position")
-
-
-def store_path(name: str) -> Path:
-    """Where the CSI of one entry of params.yaml lies."""
-    return Path(f"data/csi/{name}.zarr")
 
 
 def write_csi(source: Path, target: Path, ofdm: OFDM, parameters: BaseModel, map_units: MapUnits) -> dict:
@@ -34,7 +30,7 @@ def write_csi(source: Path, target: Path, ofdm: OFDM, parameters: BaseModel, map
     """
     import numpy as np
 
-    from storage.csi_store import open_store, write_store
+    from storage.stores.csi_store import open_store, write_store
     from wavefoundry.csi.path_response import chunks, frequency_response
 
     paths = open_store(source, "paths")
@@ -55,7 +51,7 @@ def write_csi(source: Path, target: Path, ofdm: OFDM, parameters: BaseModel, map
 
 def _loaded(source: Path, paths, links: slice):
     """Some samples of a paths store in memory."""
-    from storage.csi_store import read_array
+    from storage.stores.csi_store import read_array
 
     some = paths.isel(sample=links)
     return some.assign({name: some[name].copy(data=read_array(source, some, name)) for name in some.data_vars})
@@ -65,7 +61,7 @@ def _dataset(samples, csi, ofdm: OFDM, parameters: BaseModel):
     """The samples of a paths store as a CSI data set."""
     import xarray as xr
 
-    from storage.csi_store import SAMPLE_VARIABLES
+    from storage.stores.csi_store import SAMPLE_VARIABLES
     from wavefoundry.csi.path_response import subcarrier_offsets
 
     carried = [name for name in (*SAMPLE_VARIABLES, *CARRIED) if name in samples]
@@ -101,7 +97,7 @@ def main() -> None:
     with clear_errors():
         settings = params.read()
         scenario = settings.entry("scenarios", name)
-    source, target = Path(f"data/scenario/{name}/paths.zarr"), store_path(name)
+    source, target = scenario_folder(name) / "paths.zarr", csi_store(name)
     with (
         stage(f"csi@{name}", section=scenario.ofdm, dependencies=[source], outputs=[target]) as run,
         workers(settings.workers, f"CSI of {name}") as map_units,

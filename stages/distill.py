@@ -1,38 +1,43 @@
-"""Stage distill@STUDENT: distil a teacher into a narrower student, or train the same student alone."""
+"""Stage distill@NAME: a student learns from its teacher by an objective, or alone."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import params
-from stages.csi import store_path
-from stages.model_folders import model_folder
+from stages.paths import history_file, inputs_file, model_folder, models_folder, store
 from stages.stage import clear_errors, stage
-from stages.training import history_file, train_seeds, warm_start
-from storage.runs import Run
-from wavefoundry.config import DistilWiFo
+from stages.training import train_seeds
+from wavefoundry.networks.family import model_module
+from wavefoundry.objectives.objective import training_module
+
+if TYPE_CHECKING:
+    from stages.entries import Model
+    from wavefoundry.training.session import Trained, TrainingSession
 
 
-def distil(run: Run, name: str, stores: list[Path], teacher_folder: Path, section: DistilWiFo, **options):
-    """One student and its history. With and without a teacher it starts, sees batches and solves puzzles alike."""
-    import wavefoundry.models  # noqa: F401 - registers the architectures
-    from storage.batches import CSIBatches
-    from storage.checkpoints import load_model
-    from wavefoundry.distillation.autonomous_passive import AutonomousPassiveSwitch
-    from wavefoundry.distillation.mcakd import Distillation
-    from wavefoundry.models.wifo import WiFo
-    from wavefoundry.training.trainer import train
+def distil(
+    model: "Model", teacher: "Model", objective: str | None, folder: Path, session: "TrainingSession"
+) -> "Trained":
+    """One student. With and without a teacher it starts, sees batches and solves puzzles alike.
 
-    teacher = load_model(teacher_folder)
-    dataset = CSIBatches(stores, "csi", "train")
-    student = WiFo(type(teacher.config)(**teacher.config.to_diff_dict() | {"hidden_size": section.hidden_size}))
-    if section.warm_start:
-        warm_start(run, student, name)
-    if section.mcakd is None:
-        return train(student, dataset, config=section.training, **options)
-    switch = AutonomousPassiveSwitch(section.mcakd.autonomous_passive)
-    distillation = Distillation(student, teacher, section.mcakd)
-    distillation, history = train(distillation, dataset, config=section.training, callbacks=[switch], **options)
-    return distillation.student, history
+    Args:
+        model: the student's entry.
+        teacher: the teacher's entry.
+        objective: name of what the student learns by; None: it learns alone.
+        folder: of the trained teacher.
+        session: of this seed.
+    """
+    from storage.models.model_folder import load_model
+    from wavefoundry.networks.config import register
+
+    family = model_module(model.family)
+    if objective is None:
+        return family.train(model.options, session)
+    register(teacher.family)
+    shown = load_model(folder)
+    student = family.build(model.options, session.delay_fraction)
+    return training_module(objective).distil(student, shown, model.objective, session)
 
 
 def main() -> None:
@@ -41,19 +46,24 @@ def main() -> None:
     name = parser.parse_args().name
     with clear_errors():
         parameters = params.read()
-        section = parameters.entry("distill", name)
-    stores = [store_path(dataset) for dataset in parameters.learnt_by(name)]
+        model = parameters.model(name, ["distill"])
+        teacher = parameters.model(model.teacher or "")
+    entry = parameters.distill[name]
+    objective = parameters.objective_name(name)
+    stores = [store(model.options.reads, dataset) for dataset in parameters.learnt_by(name)]
     # All students have the same teacher, its first seed.
-    teacher = model_folder(section.teacher, getattr(parameters.teach, section.teacher).seeds[0])
-    inputs = [*stores, teacher]
-    outputs = [Path("models") / name, history_file(name)]
-    with stage(f"distill@{name}", section=section, dependencies=inputs, outputs=outputs) as run:
+    folder = model_folder(teacher.name, teacher.seeds[0])
+    inputs = [*stores, folder, inputs_file(name, "stores"), inputs_file(name, "code")]
+    outputs = [models_folder(name), history_file(name)]
+    with stage(f"distill@{name}", section=entry, dependencies=inputs, outputs=outputs) as run:
         train_seeds(
             run,
-            f"distill@{name}",
-            section,
+            "distill",
+            model,
+            stores,
             inputs,
-            lambda **options: distil(run, name, stores, teacher, section, **options),
+            parameters.angle_delay.delay_fraction,
+            lambda session: distil(model, teacher, objective, folder, session),
         )
 
 

@@ -1,31 +1,34 @@
-"""Stage evaluate@downstream: what the embeddings of every backbone are worth, against the raw channel.
+"""Stages evaluate_downstream_GROUP@NAME and evaluate_downstream_raw: what the representations of a network are worth.
 
-Scores lie in metrics/, how long they took in measurements/.
+NAME is an entry of `pretrain`, `teach` or `distill`; `raw` stands for the raw channel, with which every network is
+compared, and for what is reached without learning. Scores lie in metrics/, how long they took in measurements/.
 """
 
+import argparse
 import io
-import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stages import params
-from stages.csi import store_path
-from stages.json_files import write_json
-from stages.model_folders import backbones
+from stages.paths import TASKS, csi_store, embedder_folder, inputs_file, measured_file, scores_file
 from stages.stage import clear_errors, stage
 from wavefoundry.errors import InputError
+from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
+from wavefoundry.evaluation.downstream.parts import CURVE, TUNED
+from wavefoundry.evaluation.downstream.task import tasks_of
 
-RAW = "raw"
-# Networks as they were before any training: they show what pretraining gives.
-CONTROLS = {"wimamba_untrained": "wimamba", "lwm_untrained": "lwm"}
-INPUTS = (RAW, "wimamba", "wimamba_untrained", "lwm", "lwm_untrained", "lwm_temporal", "wifo")
+if TYPE_CHECKING:
+    from stages.schema import Params
+    from wavefoundry.evaluation.downstream.inputs import Input
+    from wavefoundry.evaluation.downstream.snapshots import Snapshots
+    from wavefoundry.evaluation.downstream.suite import Row, Suite
 
 
-def load_snapshots(section):
+def load_snapshots(section: Downstream) -> "Snapshots":
     """Channels of one data set with labels from it and from the data set of the beams.
 
     Raises:
@@ -34,12 +37,12 @@ def load_snapshots(section):
     import numpy as np
     import torch
 
-    from storage.csi_store import SPLITS, open_store, read_array, split_indices
+    from storage.stores.csi_store import SPLITS, open_store, read_array, split_indices
     from wavefoundry.evaluation.downstream.labels import best_beams
     from wavefoundry.evaluation.downstream.samples import KEYS, pair_samples
-    from wavefoundry.evaluation.downstream.tasks import Snapshots
+    from wavefoundry.evaluation.downstream.snapshots import Snapshots
 
-    paths = {name: store_path(name) for name in (section.channels, section.beams)}
+    paths = {name: csi_store(name) for name in (section.channels, section.beams)}
     stores = {name: open_store(path, "csi") for name, path in paths.items()}
     channels, beams = stores[section.channels], stores[section.beams]
     try:
@@ -50,7 +53,7 @@ def load_snapshots(section):
     if "los" not in channels:
         raise InputError(f"evaluate.downstream.channels: {section.channels} has no variable 'los'")
 
-    def snapshots(name: str, rows):
+    def snapshots(name: str, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(read_array(paths[name], stores[name], "csi")[rows, 0])
 
     return Snapshots(
@@ -63,166 +66,185 @@ def load_snapshots(section):
     )
 
 
-def load_input(name: str, parameters: params.Params) -> dict:
-    """{patch size: how to read snapshots} of the raw channel or of a backbone."""
-    from storage.checkpoints import load_model
-    from wavefoundry.evaluation.downstream import inputs
+class NetworkEvaluation:
+    """The downstream tasks on the network of one entry.
 
-    sizes = parameters.evaluate.downstream.patch_sizes
-    if name == RAW:
-        # Flattened, the raw channel is the same at every patch size.
-        return {str(size): inputs.raw_channel(size, ("flattened",) if size == sizes[0] else ()) for size in sizes}
-    trained = CONTROLS.get(name, name)
-    model = load_model(backbones(parameters)[trained])
-    if name in CONTROLS:
-        model = untrained(model, parameters.entry("pretrain", trained).seeds[0])
-    if name == "lwm_temporal":
-        return {"native": inputs.lwm_temporal_backbone(model)}
-    if name == "wifo":
-        return {"native": inputs.wifo_backbone(model)}
-    return {str(size): inputs.snapshot_backbone(model, size) for size in sizes}
+    Args:
+        name: of the entry.
+        parameters: with `evaluate.downstream`.
+    """
 
+    def __init__(self, name: str, parameters: "Params"):
+        section = parameters.evaluate.downstream
+        assert section is not None
+        self._name = name
+        self._section = section
+        self._model = parameters.models[name]
+        self._facts = parameters.facts(section.channels)
+        self.folder = embedder_folder(name, self._model.seeds[0])
+        granularities = self._model.options.granularities
+        self._sizes = None if granularities is None else [s for s in section.patch_sizes if s in granularities]
 
-def untrained(model, seed: int):
-    """The same network as it was before its training."""
-    import torch
+    def why_not(self) -> str | None:
+        """Why there is nothing to evaluate; None if there is."""
+        from wavefoundry.networks.capabilities import Embedder
 
-    torch.manual_seed(seed)
-    return type(model)(model.config).eval()
+        reason = self._model.options.why_not_embed(self._facts)
+        if reason:
+            return f"it gives no representations of {self._section.channels}: {reason}"
+        if self._sizes == []:
+            granularities = self._model.options.granularities
+            return f"none of evaluate.downstream.patch_sizes {self._section.patch_sizes} is among its {granularities}"
+        return None if isinstance(self._load(), Embedder) else "its network gives no representations of single slots"
 
+    def frozen(self, suite: "Suite") -> "tuple[list[Row], list[Row]]":
+        """Scores of the frozen network and of its control, and the seconds that each took.
 
-def evaluate_inputs(names: list[str], parameters: params.Params) -> tuple[dict, dict]:
-    """Unit of work: {"inputs": {input: scores}} and {input: seconds}."""
-    from dataclasses import asdict
-
-    from wavefoundry.evaluation.downstream.suite import InputEvaluation
-
-    section, snapshots = parameters.evaluate.downstream, load_snapshots(parameters.evaluate.downstream)
-    results, seconds = {}, {}
-    for name in names:
+        The control is the same network before any training, on the features that were chosen for the trained one.
+        """
         start = time.perf_counter()
-        # A control goes without a search of its own, for it is to be compared on the same features.
-        choices = results[CONTROLS[name]]["chosen"] if name in CONTROLS else None
-        results[name] = asdict(InputEvaluation(load_input(name, parameters), snapshots, section, choices).run())
-        seconds[name] = round(time.perf_counter() - start, 1)
-    return {"inputs": results}, seconds
+        rows, choices = suite.evaluate(self._name, self._inputs(self._load()))
+        trained = time.perf_counter()
+        control = self._name + UNTRAINED
+        rows += suite.evaluate_choices(control, self._inputs(self._before_training()), choices)
+        seconds = {self._name: trained - start, control: time.perf_counter() - trained}
+        return rows, [_seconds(model, self._section, value) for model, value in seconds.items()]
+
+    def tuned(self, suite: "Suite", snapshots: "Snapshots") -> "tuple[list[Row], list[Row]]":
+        """Scores of heads trained together with the last layers, and the seconds that they took; nothing where the
+        study or the network leaves them out."""
+        from wavefoundry.evaluation.downstream.inputs import NATIVE
+        from wavefoundry.evaluation.downstream.suite import Choice
+        from wavefoundry.evaluation.downstream.tuning import tune
+        from wavefoundry.networks.capabilities import Tunable
+
+        section = self._section.tuning
+        if section is None or not self._model.options.tunable_layers or not isinstance(self._load(), Tunable):
+            return [], []
+        if self._sizes is not None and section.patch_size not in self._sizes:
+            return [], []
+        patch_size = None if self._sizes is None else section.patch_size
+        choice = Choice("mean", NATIVE if patch_size is None else str(patch_size))
+        samples = {split: len(rows) for split, rows in snapshots.rows.items()}
+        start, rows, tasks = time.perf_counter(), [], tasks_of(self._section)
+        for task in section.tasks:
+            scores = {}
+            for seed in self._section.seeds:
+                # The losses of a dozen short trainings would bury what the stage has to say.
+                with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
+                    scores[seed] = tune(
+                        tasks[task], self._load(), patch_size, snapshots, section, seed, Path(checkpoints)
+                    )
+            rows += suite.rows(self._name, task, TUNED, choice, section.fraction, scores, samples)
+        return rows, [_seconds(self._name, self._section, time.perf_counter() - start) | {"part": TUNED}]
+
+    def _load(self) -> Any:
+        from storage.models.model_folder import load_model
+        from wavefoundry.networks.config import register
+
+        register(self._model.family)
+        return load_model(self.folder)
+
+    def _before_training(self) -> Any:
+        import torch
+
+        trained = self._load()
+        torch.manual_seed(self._model.seeds[0])
+        return type(trained)(trained.config).eval()
+
+    def _inputs(self, network: Any) -> "dict[str, Input]":
+        from wavefoundry.evaluation.downstream.inputs import network_inputs
+
+        return network_inputs(network, self._sizes)
 
 
-def tune_model(name: str, parameters: params.Params) -> tuple[dict, dict]:
-    """Unit of work: {"tuned": {task: {model: {"validation" or "test": {metric: one value per seed}}}}}, seconds."""
-    from storage.checkpoints import load_model
-    from wavefoundry.evaluation.downstream.suite import collect
-    from wavefoundry.evaluation.downstream.tuning import TUNED_TASKS, tune
+def evaluate_raw(suite: "Suite", section: Downstream) -> "tuple[list[Row], list[Row]]":
+    """Scores of the raw channel and what is reached without learning, and the seconds that they took."""
+    from wavefoundry.evaluation.downstream.inputs import raw_inputs
 
-    section, snapshots = parameters.evaluate.downstream, load_snapshots(parameters.evaluate.downstream)
     start = time.perf_counter()
-    found = {}
-    for task in TUNED_TASKS:
-        by_seed = []
-        for seed in section.seeds:
-            # The losses of a dozen short trainings would bury what the stage has to say.
-            with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
-                backbone = load_model(backbones(parameters)[name])
-                by_seed.append(tune(task, backbone, snapshots, section.tuning, seed, Path(checkpoints)))
-        found[task] = {name: collect(by_seed)}
-    return {"tuned": found}, {f"{name}, last layers tuned": round(time.perf_counter() - start, 1)}
+    rows, _ = suite.evaluate(RAW, raw_inputs(section.patch_sizes))
+    rows += suite.references()
+    return rows, [_seconds(RAW, section, time.perf_counter() - start)]
 
 
-def do_unit(function: Callable, *arguments) -> tuple[dict, dict]:
-    """A unit of work on one thread, by which sums are rounded alike on every machine."""
+def _seconds(model: str, section: Downstream, value: float) -> "Row":
+    return {
+        "evaluation": "downstream",
+        "model": model,
+        "dataset": section.channels,
+        "metric": "seconds",
+        "value": round(value, 1),
+    }
+
+
+def on_one_thread(function: Callable[[], Any]) -> Any:
+    """Call a function with one thread for all libraries, by which sums are rounded alike on every machine."""
     import torch
     from threadpoolctl import threadpool_limits
 
-    import wavefoundry.models  # noqa: F401  (registers the architectures)
-
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        return function(*arguments)
+        return function()
 
 
-def evaluate_all(parameters: params.Params) -> tuple[dict, dict]:
-    """{"inputs": ..., "tuned": ...} of the units of work, and {what: seconds}; the longest units come first."""
-    from tqdm import tqdm
-
-    groups = [["wimamba", "wimamba_untrained"], ["lwm", "lwm_untrained"], [RAW], ["wifo"], ["lwm_temporal"]]
-    units = [(evaluate_inputs, names) for names in groups]
-    if parameters.evaluate.downstream.tuning is not None:
-        units += [(tune_model, name) for name in params.SNAPSHOT_MODELS]
-    found: dict = {"inputs": {}, "tuned": {}}
-    seconds = {}
-    with ProcessPoolExecutor(parameters.workers.processes, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(do_unit, function, argument, parameters) for function, argument in units]
-        for future in tqdm(futures, desc="downstream tasks", unit="unit"):
-            part, took = future.result()
-            seconds |= took
-            found["inputs"] |= part.get("inputs", {})
-            for task, scores in part.get("tuned", {}).items():
-                found["tuned"].setdefault(task, {}).update(scores)
-    found["inputs"] = {name: found["inputs"][name] for name in INPUTS}
-    return found, seconds
+def summarise(rows: "Iterable[Row]", section: Downstream) -> dict[str, float]:
+    """{"TASK.MODEL.METRIC_P_percent": mean over seeds} of the curves, on the test split, for the record of the run."""
+    found: dict[str, list[float]] = {}
+    tasks = tasks_of(section)
+    for row in rows:
+        if row["part"] == CURVE and row["split"] == "test" and row["metric"] == tasks[row["question"]].metric:
+            percent = f"{100 * row['label_fraction']:g}"
+            key = f"{row['question']}.{row['model']}.{row['metric']}_{percent}_percent"
+            found.setdefault(key, []).append(row["value"])
+    return {key: sum(values) / len(values) for key, values in found.items()}
 
 
-def summarise(results: dict, section) -> dict:
-    """{task: {input: {"METRIC_P_percent": mean over seeds, the same with "_spread": deviation}}} of the test split."""
-    from wavefoundry.evaluation.downstream.tasks import TASKS
-    from wavefoundry.evaluation.downstream.verdicts import mean, spread
+def evaluate(name: str, parameters: "Params") -> "tuple[list[Row], list[Row]]":
+    """Scores and seconds of one entry, or of the raw channel, as rows of the tidy table."""
+    from wavefoundry.evaluation.downstream.suite import Suite
 
-    shown = {f"{fraction:g}" for fraction in (section.choice_fraction, max(section.label_fractions))}
-    summary: dict = {}
-    for task, about in TASKS.items():
-        for name, result in results.items():
-            row = summary.setdefault(task, {}).setdefault(name, {})
-            for fraction, scores in result["curves"][task].items():
-                if fraction in shown:
-                    key = f"{about.metric}_{100 * float(fraction):g}_percent"
-                    row[key] = round(mean(scores, "test", about.metric), 4)
-                    row[f"{key}_spread"] = round(spread(scores, "test", about.metric), 4)
-    return summary
-
-
-@clear_errors()
-def main() -> None:
-    parameters = params.read()
     section = parameters.evaluate.downstream
-    if section is None:
-        raise InputError(f"{params.PATH}: evaluate.downstream is left out, and with it the downstream tasks")
-    detail, summary = Path("metrics/downstream.json"), Path("metrics/downstream_summary.json")
-    costs, figures = Path("measurements/downstream.json"), Path("figures/downstream")
-    inputs = [store_path(section.channels), store_path(section.beams), *backbones(parameters).values()]
-    with stage(
-        "evaluate@downstream", section=section, dependencies=inputs, outputs=[detail, summary, costs, figures]
-    ) as run:
-        from wavefoundry.evaluation.downstream.references import references
-        from wavefoundry.evaluation.downstream.tasks import TASKS
-        from wavefoundry.plots.downstream import draw_curves, draw_patch_sizes
+    assert section is not None
+    network = None if name == RAW else NetworkEvaluation(name, parameters)
+    if network is not None and (reason := network.why_not()):
+        print(f"{name}: no downstream tasks, for {reason}")
+        return [], []
+    snapshots = load_snapshots(section)
+    suite = Suite(tasks_of(section), snapshots, section)
+    if network is None:
+        return evaluate_raw(suite, section)
+    rows, seconds = network.frozen(suite)
+    more_rows, more_seconds = network.tuned(suite, snapshots)
+    return rows + more_rows, seconds + more_seconds
 
-        snapshots = load_snapshots(section)
-        simple = {task: {"what": what} | scores for task, (what, scores) in references(snapshots, section).items()}
-        found, seconds = evaluate_all(parameters)
-        results = found["inputs"]
-        content = {
-            "samples": {split: len(rows) for split, rows in snapshots.rows.items()},
-            "label_fractions": section.label_fractions,
-            "choice_fraction": section.choice_fraction,
-            "references": simple,
-            "tuning": section.tuning and section.tuning.model_dump(exclude={"training"}),
-            **found,
-        }
-        write_json(detail, content)
-        write_json(summary, summarise(results, section))
-        write_json(costs, {"seconds": seconds})
-        for task in TASKS:
-            draw_curves(results, task, simple[task], figures / f"{task}.png")
-            run.log_figure(figures / f"{task}.png")
-        draw_patch_sizes(results, section.choice_fraction, figures / "patch_sizes.png")
-        run.log_figure(figures / "patch_sizes.png")
-        flat = {
-            f"{task}.{name}.{key}": value
-            for task, rows in summarise(results, section).items()
-            for name, row in rows.items()
-            for key, value in row.items()
-        }
-        run.log_metrics(flat)
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.evaluate_downstream", description=__doc__)
+    parser.add_argument("name", help=f"an entry of pretrain, teach or distill in params.yaml, or {RAW}")
+    name = parser.parse_args().name
+    with clear_errors():
+        parameters = params.read()
+        section = parameters.evaluate.downstream
+        if section is None:
+            raise InputError(f"{params.PATH}: evaluate.downstream is null, and with it the downstream tasks")
+        if name != RAW and name not in parameters.models:
+            raise InputError(f"there is no entry {name!r} to evaluate, found: {', '.join([RAW, *parameters.models])}")
+    inputs = [csi_store(section.channels), csi_store(section.beams), TASKS]
+    stage_name = "evaluate_downstream_raw"
+    if name != RAW:
+        model = parameters.models[name]
+        inputs += [embedder_folder(name, model.seeds[0]), inputs_file(name, "code")]
+        stage_name = f"evaluate_downstream_{model.group}@{name}"
+    scores, measured = scores_file("downstream", name), measured_file("downstream", name)
+    with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, measured]) as run:
+        from storage.tables import write_table
+        from wavefoundry.evaluation.results import as_table
+
+        rows, seconds = on_one_thread(lambda: evaluate(name, parameters))
+        write_table(scores, as_table(rows))
+        write_table(measured, as_table(seconds))
+        run.log_metrics(summarise(rows, section))
 
 
 if __name__ == "__main__":

@@ -1,28 +1,32 @@
-"""Stage evaluate@efficiency: what a forward pass of every backbone costs against the number of its tokens.
+"""Stages evaluate_efficiency_GROUP@NAME: what one entry costs.
 
-Operations and parameters are a function of the networks alone and lie in metrics/; latencies and memory, which differ
-from run to run, lie in measurements/.
+Of a backbone a forward pass over synthetic channels of growing size, of a predictor one prediction. Numbers of
+parameters, tokens and operations are a function of the network alone; latencies and memory differ from run to run and
+lie in a table of their own.
 """
 
 import argparse
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import params
-from stages.json_files import write_json
-from stages.model_folders import backbones, model_folder
+from stages.evaluate_prediction import GROUPS, answerable, questions
+from stages.loading import load_network, load_predictors, load_split, predictor_folders
+from stages.paths import embedder_folder, inputs_file, measured_file, scores_file
 from stages.stage import clear_errors, stage
+from storage.tables import write_table
+
+if TYPE_CHECKING:
+    import torch
+
+    from wavefoundry.evaluation.options import Efficiency
+    from wavefoundry.networks.capabilities import Embedder, Predictor
+
+# Where latencies and memory are measured, in the column `part`; of a GPU it is its name.
+CPU = "CPU, one thread"
 
 
-def backbone_folders(parameters: params.Params) -> dict[str, Path]:
-    """Model folder of every backbone, first seed; of students of the same width, which cost the same, the first."""
-    students = {}
-    for name, section in parameters.distill.items():
-        students.setdefault((section.teacher, section.hidden_size), (name, section.seeds[0]))
-    return backbones(parameters) | {name: model_folder(name, seed) for name, seed in students.values()}
-
-
-def synthetic_channels(section) -> list:
+def synthetic_channels(section: "Efficiency") -> list["torch.Tensor"]:
     """Complex Gaussian channels (batch, slot, antenna, subcarrier) of the sizes of a params section."""
     import torch
 
@@ -33,182 +37,97 @@ def synthetic_channels(section) -> list:
     ]
 
 
-def count(model, channels: list, patch_size: int) -> dict:
-    """Parameters of a backbone, and tokens and operations at every size, or why it cannot read that size."""
+def cost_of_embedding(
+    model: "Embedder", section: "Efficiency", patch_size: int | None, device: str
+) -> tuple[list[dict], list[dict]]:
+    """Rows of tokens and operations at every size, or why the backbone cannot read it, and of latency and memory."""
+    import torch
+
     from wavefoundry.errors import InputError
-    from wavefoundry.evaluation.efficiency import embedding_flops, parameter_count
+    from wavefoundry.evaluation.efficiency import embed, embedding_flops, median_ms, peak_memory, peak_memory_of_gpu
 
-    rows = []
-    for csi in channels:
-        row = dict(zip(("slots", "antennas", "subcarriers"), csi.shape[1:], strict=True))
+    counted: list[dict] = []
+    measured: list[dict] = []
+    where = CPU if device == "cpu" else torch.cuda.get_device_name()
+    for csi in synthetic_channels(section):
+        size = {"question": f"{csi.shape[2]} x {csi.shape[3]}"}
         try:
-            row["tokens"], row["flops"] = embedding_flops(model, csi, patch_size)
+            tokens, flops = embedding_flops(model, csi, patch_size)
         except InputError as error:
-            row["left_out"] = str(error)
-        rows.append(row)
-    return {"parameters": parameter_count(model), "sizes": rows}
-
-
-def measure(model, channels: list, counted: dict, section, device: str) -> list[dict]:
-    """Latency and peak memory at every size that the backbone reads."""
-    from wavefoundry.evaluation.efficiency import embed, median_ms, peak_memory, peak_memory_of_gpu
-
-    model = model.to(device)
-    rows = []
-    for csi, row in zip(channels, counted["sizes"], strict=True):
-        if "left_out" in row:
+            counted.append(size | {"metric": "left_out", "part": str(error)})
             continue
-        call = partial(embed, model, csi.to(device), section.patch_size)
+        counted += [size | {"metric": "tokens", "value": tokens}, size | {"metric": "flops", "value": flops}]
+        call = partial(embed, model, csi, patch_size)
+        if device == "cuda":
+            call = partial(embed, model.to("cuda"), csi.to("cuda"), patch_size)  # type: ignore[attr-defined]
         latency = median_ms(call, section.repetitions)
         memory = peak_memory(call, call) if device == "cpu" else peak_memory_of_gpu(call)
-        rows.append({"tokens": row["tokens"], "latency_ms": latency, "peak_mebibytes": memory / 2**20})
-    model.to("cpu")
-    return rows
+        measured.append(size | {"part": where, "metric": "latency_ms", "value": latency})
+        measured.append(size | {"part": where, "metric": "peak_mebibytes", "value": memory / 2**20})
+        if device == "cuda":
+            model.to("cpu")  # type: ignore[attr-defined]
+    return counted, measured
 
 
-def slope(points: list[tuple[int, float]]) -> float:
-    """Growth of a cost with the tokens: slope of the straight line through the logarithms."""
-    import numpy as np
+def cost_of_prediction(parameters: params.Params, name: str, predictor: "Predictor") -> list[dict]:
+    """The latency of every question, on samples of the first data set of the study that is answered."""
+    from wavefoundry.evaluation.efficiency import latency_ms
 
-    return float(np.polyfit(*np.log(points).T, 1)[0])
-
-
-def summarise(metrics: dict) -> dict:
-    """{backbone: {"parameters", "megaflops_per_token", "flops_slope"}}, operations at the largest size it reads."""
-    summary = {}
-    for name, backbone in metrics.items():
-        points = [(row["tokens"], row["flops"]) for row in backbone["sizes"] if "flops" in row]
-        summary[name] = {"parameters": backbone["parameters"]}
-        if len(points) > 1:
-            tokens, flops = points[-1]
-            summary[name]["megaflops_per_token"] = round(flops / tokens / 1e6, 4)
-            summary[name]["flops_slope"] = round(slope(points), 3)
-    return summary
+    section, rows = parameters.evaluate.efficiency, {}
+    for question, dataset in answerable(parameters, name):
+        if question not in rows:
+            csi = load_split(dataset, "test")[: section.batch_size]
+            known, _, wanted = questions(parameters)[question].split(csi)
+            latency = latency_ms(predictor, known, wanted, section.prediction_repetitions)
+            rows[question] = {"question": question, "dataset": dataset, "metric": "latency_ms", "value": latency}
+    return [row | {"part": CPU} for row in rows.values()]
 
 
-def curves(metrics_or_measurements: dict[str, list[dict]], cost: str) -> dict[str, list[tuple[int, float]]]:
-    """(tokens, cost) of every backbone at the sizes it reads."""
-    return {
-        name: [(row["tokens"], row[cost]) for row in rows if cost in row]
-        for name, rows in metrics_or_measurements.items()
-    }
-
-
-def draw_measurements(measurements: dict, folder: Path) -> None:
-    """Latency and peak memory on the CPU, for the report."""
-    from wavefoundry.plots.efficiency import draw_against_tokens
-
-    rows = measurements["devices"]["cpu"]
-    draw_against_tokens(curves(rows, "latency_ms"), "latency [ms]", folder / "latency.png")
-    draw_against_tokens(curves(rows, "peak_mebibytes"), "peak memory [MiB]", folder / "memory.png")
-
-
-def efficiency_section(metrics: dict, measurements: dict) -> str:
-    """The report's markdown on costs; its pictures are those of `main` and `draw_measurements`."""
-    from stages.report import markdown_table
-
-    devices = measurements["devices"]
-    sizes = [(row["antennas"], row["subcarriers"]) for row in next(iter(metrics.values()))["sizes"]]
-    slots = next(iter(metrics.values()))["sizes"][0]["slots"]
-    parts = [
-        f"One forward pass of {measurements['batch_size']} synthetic channel(s), nothing hidden: WiMamba and LWM read "
-        f"one snapshot, LWM-Temporal and WiFo {slots} slots. Columns are antennas x subcarriers; cells are tokens, "
-        "operations, median latency and peak memory. Growth is the slope of the logarithm of operations, latency and "
-        "memory over that of the tokens: 1 is linear, 2 quadratic. Of students of the same width, which cost the same, "
-        "the first stands for all."
-    ]
-    for device, by_backbone in devices.items():
-        where = "CPU, one thread" if device == "cpu" else measurements["gpu"]
-        header = ["backbone", "parameters", "growth", *(f"{rows} x {columns}" for rows, columns in sizes)]
-        rows = [
-            [
-                name,
-                f"{metrics[name]['parameters']:,}",
-                _growth(metrics[name], measured),
-                *_cells(metrics[name], measured),
-            ]
-            for name, measured in by_backbone.items()
-        ]
-        parts += [f"### {where}", markdown_table(header, rows)]
-    reasons = [f"{name}: {row['left_out']}" for name in metrics for row in metrics[name]["sizes"] if "left_out" in row]
-    if reasons:
-        parts.append("Left out (-):\n\n" + "\n".join(f"- {reason}" for reason in reasons))
-    if "cuda" not in devices:
-        parts.append("There was no GPU to measure on.")
-    parts.append(
-        "Operations are those of matrix products, convolutions, attention and scans as they are run, two for each "
-        "multiplication and addition; transforms of the input, normalisations, activations, softmax and the choice of "
-        "keys in LWM-Temporal's routing are not counted."
-    )
-    parts += [f"![{name}](figures/efficiency/{name}.png)" for name in ("flops", "latency", "memory")]
-    return "\n\n".join(parts)
-
-
-def _growth(counted: dict, measured: list[dict]) -> str:
-    if len(measured) < 2:
-        return "-"
-    flops = curves({"": counted["sizes"]}, "flops")[""]
-    costs = [flops, *(curves({"": measured}, cost)[""] for cost in ("latency_ms", "peak_mebibytes"))]
-    return " / ".join(f"{slope(points):.2f}" for points in costs)
-
-
-def _cells(counted: dict, measured: list[dict]) -> list[str]:
-    remaining = iter(measured)
-    cells = []
-    for row in counted["sizes"]:
-        if "left_out" in row:
-            cells.append("-")
-            continue
-        cost = next(remaining)
-        cells.append(
-            f"{row['tokens']:,}: {row['flops'] / 1e9:.3g} GFLOP, {cost['latency_ms']:.3g} ms, "
-            f"{cost['peak_mebibytes']:.3g} MiB"
-        )
-    return cells
-
-
-@clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.parse_args()
-    parameters = params.read()
-    section, folders = parameters.evaluate.efficiency, backbone_folders(parameters)
-    detail, summary = Path("metrics/efficiency.json"), Path("metrics/efficiency_summary.json")
-    costs, figures = Path("measurements/efficiency.json"), Path("figures/efficiency")
-    with stage(
-        "evaluate@efficiency",
-        section=section,
-        dependencies=list(folders.values()),
-        outputs=[detail, summary, costs, figures],
-    ) as run:
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("name", help="entry of the group in params.yaml")
+    arguments = parser.parse_args()
+    group, name = arguments.group, arguments.name
+    with clear_errors():
+        parameters = params.read()
+        folders = predictor_folders(parameters, group, name)[:1]
+    section = parameters.evaluate.efficiency
+    inputs = [*folders, inputs_file(name, "scored"), inputs_file(name, "code")]
+    outputs = [scores_file("efficiency", name), measured_file("efficiency", name)]
+    with stage(f"evaluate_efficiency_{group}@{name}", section=section, dependencies=inputs, outputs=outputs) as run:
         import torch
-        from tqdm import tqdm
 
-        import wavefoundry.models  # noqa: F401  (registers the architectures)
-        from storage.checkpoints import load_model
-        from wavefoundry.plots.efficiency import draw_against_tokens
+        from wavefoundry.evaluation.efficiency import parameter_count
+        from wavefoundry.evaluation.results import as_table
+        from wavefoundry.networks.capabilities import Embedder
 
         # Before any thread is started: memory is measured in forked processes.
         torch.set_num_threads(1)
-        devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-        channels = synthetic_channels(section)
-        metrics: dict = {}
-        measurements: dict = {"batch_size": section.batch_size, "devices": {device: {} for device in devices}}
-        if "cuda" in devices:
-            measurements["gpu"] = torch.cuda.get_device_name()
-        for name, folder in tqdm(folders.items(), desc="backbones", unit="backbone"):
-            model = load_model(folder)
-            metrics[name] = count(model, channels, section.patch_size)
-            for device in devices:
-                measurements["devices"][device][name] = measure(model, channels, metrics[name], section, device)
-        write_json(detail, metrics)
-        write_json(summary, summarise(metrics))
-        write_json(costs, measurements)
-        flops = curves({name: backbone["sizes"] for name, backbone in metrics.items()}, "flops")
-        draw_against_tokens(flops, "floating-point operations", figures / "flops.png")
-        run.log_figure(figures / "flops.png")
+        counted: list[dict] = []
+        measured: list[dict] = []
+        predictors = load_predictors(parameters, group, name)
+        if group != "predictors":
+            seed = parameters.models[name].seeds[0]
+            network = load_network(parameters, name, embedder_folder(name, seed))
+            counted.append({"metric": "parameters", "value": parameter_count(predictors.get(seed, network))})
+            sizes = parameters.models[name].options.granularities
+            if isinstance(network, Embedder):
+                for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+                    counted_here, measured_here = cost_of_embedding(
+                        network, section, None if sizes is None else section.patch_size, device
+                    )
+                    counted += counted_here if device == "cpu" else []
+                    measured += measured_here
+        else:
+            counted.append({"metric": "parameters", "value": 0})
+        for predictor in list(predictors.values())[:1]:
+            measured += cost_of_prediction(parameters, name, predictor)
+        labels = {"evaluation": "efficiency", "model": name}
+        write_table(scores_file("efficiency", name), as_table(labels | row for row in counted))
+        write_table(measured_file("efficiency", name), as_table(labels | row for row in measured))
         run.log_metrics(
-            {f"{name}.{key}": value for name, values in summarise(metrics).items() for key, value in values.items()}
+            {f"{row.get('question', 'all')}.{row['metric']}": row["value"] for row in counted if "value" in row}
         )
 
 

@@ -1,178 +1,129 @@
-"""Stage evaluate@prediction: time- and frequency-domain NMSE of every predictor on held-out trajectories, and its cost.
+"""Stages evaluate_prediction_GROUP@NAME: the NMSE of one predictor on every question, on held-out trajectories.
 
-Scores are a function of data and weights alone and lie in metrics/; latencies, which differ from run to run, lie in
-measurements/.
+Written are a table of results, a function of data and weights alone, and the predicted maps that the report draws.
 """
 
-from pathlib import Path
+import argparse
+from typing import TYPE_CHECKING
 
 from stages import params
-from stages.angle_delay import array_shape
-from stages.csi import store_path
-from stages.json_files import write_json
-from stages.model_folders import model_folder
+from stages.loading import load_predictors, load_split, predictor_folders
+from stages.paths import csi_store, examples_file, inputs_file, scores_file
 from stages.stage import clear_errors, stage
+from storage.tables import write_table
 
-SPLITS = {"test": "nmse_db", "validation": "validation_nmse_db"}
-CLASSICAL_SEED = "no_seed"
+if TYPE_CHECKING:
+    import numpy as np
+
+    from wavefoundry.evaluation.prediction import Question
+
+GROUPS = ("pretrain", "teach", "distill", "predictors")
+SPLITS = ("validation", "test")
 
 
-def load_predictors(parameters: params.Params) -> dict[str, dict]:
-    """Every predictor by name and seed label, classical ones first."""
-    import wavefoundry.models  # noqa: F401  (registers the architectures)
-    from storage.checkpoints import load_model
-    from wavefoundry.evaluation.classical import Autoregression, SampleAndHold
+def questions(parameters: params.Params) -> dict[str, "Question"]:
+    """The questions of the study by name."""
+    from wavefoundry.evaluation.prediction import Question
 
     section = parameters.evaluate.prediction
-    predictors = {
-        "sample_and_hold": {CLASSICAL_SEED: SampleAndHold()},
-        "autoregression": {CLASSICAL_SEED: Autoregression(section.autoregression.order)},
-    }
-    for name, seeds in parameters.predictors.items():
-        predictors[name] = {f"seed_{seed}": load_model(model_folder(name, seed)) for seed in seeds}
-    return predictors
+    return {name: Question(options, section.snr_db, section.noise_seed) for name, options in section.questions.items()}
 
 
-def load_split(names: list[str], split: str) -> dict:
-    """CSI tensors (sample, time, antenna, subcarrier) of one split, by data set."""
-    import torch
-
-    from storage.csi_store import open_store, read_array, split_indices
-
-    data = {}
-    for name in names:
-        path = store_path(name)
-        store = open_store(path, "csi")
-        data[name] = torch.from_numpy(read_array(path, store, "csi")[split_indices(store, split)])
-    return data
-
-
-def tasks(section) -> list:
-    """The prediction tasks that a params section asks for."""
-    from wavefoundry.evaluation.prediction import Task
-
+def answerable(parameters: params.Params, name: str) -> list[tuple[str, str]]:
+    """(question, data set) that a predictor answers."""
     return [
-        Task("time", section.history_fraction, section.snr_db, section.noise_seed),
-        Task("frequency", section.band_fraction, section.snr_db, section.noise_seed),
+        (question, dataset)
+        for question in parameters.evaluate.prediction.questions
+        for dataset in parameters.datasets
+        if parameters.why_not_predict(name, question, dataset) is None
     ]
 
 
-def readers(predictors: dict, parameters: params.Params, dataset: str) -> dict[str, dict]:
-    """The predictors that can read a data set; classical ones read all."""
-    trained = parameters.predictors
-    return {
-        name: by_seed
-        for name, by_seed in predictors.items()
-        if name not in trained or dataset in parameters.read_by(name)
-    }
-
-
-def score_all(predictors: dict, parameters: params.Params) -> dict:
-    """{predictor: {axis: {data set or "all": {"nmse_db": {seed: dB}, "validation_nmse_db": {seed: dB}}}}}.
-
-    "all" is the mean over the data sets that every predictor has learnt from; each counts the same, however
-    many samples it has.
-    """
+def score_all(parameters: params.Params, name: str, predictors: dict) -> list[dict]:
+    """Rows of the table of results of one entry."""
     from tqdm import tqdm
 
-    from wavefoundry.evaluation.metrics import to_db
     from wavefoundry.evaluation.prediction import score
+    from wavefoundry.evaluation.results import sample_statistics
 
-    section, names = parameters.evaluate.prediction, list(parameters.sequences)
-    result: dict = {}
-    data = {split: load_split(names, split) for split in SPLITS}
-    work = [(split, task, dataset, name, label) for split in SPLITS for task in tasks(section) for dataset in names
-            for name, by_seed in readers(predictors, parameters, dataset).items() for label in by_seed]  # fmt: skip
-    errors: dict = {}
-    for split, task, dataset, name, label in tqdm(work, desc="scores", unit="score"):
-        error = score(predictors[name][label], data[split][dataset], task, section.batch_size).mean().item()
-        errors.setdefault((name, task.axis, split, label), {})[dataset] = error
-    for (name, axis, split, label), by_dataset in errors.items():
-        mean = sum(by_dataset[dataset] for dataset in parameters.compared) / len(parameters.compared)
-        for dataset, error in (by_dataset | {"all": mean}).items():
-            by_seed = result.setdefault(name, {}).setdefault(axis, {}).setdefault(dataset, {})
-            by_seed.setdefault(SPLITS[split], {})[label] = round(to_db(error), 6)
-    return {name: result[name] for name in predictors}
+    pairs, asked = answerable(parameters, name), questions(parameters)
+    work = [(split, *pair, seed) for split in SPLITS for pair in pairs for seed in predictors]
+    datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
+    data = {split: {dataset: load_split(dataset, split) for dataset in datasets} for split in SPLITS}
+    rows = []
+    for split, question, dataset, seed in tqdm(work, desc=f"scores of {name}", unit="score"):
+        errors = score(
+            predictors[seed], data[split][dataset], asked[question], parameters.evaluate.prediction.batch_size
+        )
+        labels = {"evaluation": "prediction", "model": name, "seed": seed, "dataset": dataset, "question": question}
+        rows.append(labels | {"split": split, "metric": "nmse"} | sample_statistics(errors.numpy()))
+    return rows
 
 
-def summarise(scores: dict) -> dict:
-    """Mean and spread (standard deviation over seeds) of the test NMSE over "all", {predictor: {key: dB}}."""
-    import statistics
+def example_maps(parameters: params.Params, name: str, predictor) -> dict[str, "np.ndarray"]:
+    """The last wanted slot of the fastest test user as predicted, for the first question that is answered.
 
-    summary = {}
-    for name, by_axis in scores.items():
-        summary[name] = {}
-        for axis, by_dataset in by_axis.items():
-            values = list(by_dataset["all"]["nmse_db"].values())
-            summary[name][f"{axis}_nmse_db"] = round(statistics.mean(values), 4)
-            if len(values) > 1:
-                summary[name][f"{axis}_nmse_db_spread"] = round(statistics.stdev(values), 4)
-    return summary
-
-
-def measure_costs(predictors: dict, section, name: str) -> dict:
-    """Parameters and latency of each predictor on samples of one data set."""
-    from wavefoundry.evaluation.efficiency import latency_ms, parameter_count
-
-    csi = load_split([name], "test")[name][: section.latency_batch]
-    known, target = tasks(section)[0].split(csi)
-    costs = {}
-    for predictor, by_seed in predictors.items():
-        model = next(iter(by_seed.values()))
-        costs[predictor] = {
-            "parameters": parameter_count(model),
-            "latency_ms": latency_ms(model, known, target.shape[1], section.latency_repetitions),
-        }
-    return {"dataset": name, "batch": section.latency_batch, "predictors": costs}
+    Returns:
+        complex (angle, delay) by data set; see `wavefoundry.plots.prediction`.
+    """
+    maps: dict[str, np.ndarray] = {}
+    asked = questions(parameters)
+    for question, dataset in answerable(parameters, name):
+        if dataset not in maps:
+            known, _, wanted = asked[question].split(example_user(dataset))
+            maps[dataset] = last_map(dataset, predictor.predict(known, *wanted))
+    return maps
 
 
-def draw_example(predictors: dict, section, name: str, figure: Path) -> None:
-    """True and predicted angle-delay maps of the last slot of the fastest test user, with the errors."""
-    from storage.csi_store import open_store, split_indices
+def example_user(dataset: str):
+    """CSI (1, time, antenna, subcarrier) of the fastest test user, or of the first one where speeds are not known."""
+    from storage.stores.csi_store import open_store, split_indices
+
+    store = open_store(csi_store(dataset), "csi")
+    user = int(store["speed"].values[split_indices(store, "test")].argmax()) if "speed" in store else 0
+    return load_split(dataset, "test")[user : user + 1]
+
+
+def last_map(dataset: str, csi) -> "np.ndarray":
+    """The last slot of CSI (1, time, antenna, subcarrier) as a map (angle, delay)."""
+    from storage.stores.csi_store import array_shape, open_store
     from wavefoundry.csi.angle_delay import to_angle_delay
-    from wavefoundry.plots.prediction import draw_maps
 
-    store = open_store(store_path(name), "csi")
-    rows = split_indices(store, "test")
-    speeds = store["speed"].values[rows] if "speed" in store else None
-    user = 0 if speeds is None else int(speeds.argmax())
-    csi = load_split([name], "test")[name][user : user + 1]
-    known, target = tasks(section)[0].split(csi)
-    shape = array_shape(store)
-
-    def last_map(part):
-        return to_angle_delay(part[0, -1], shape, part.shape[-1]).numpy()
-
-    predicted = {
-        predictor: last_map(next(iter(by_seed.values())).predict(known, "time", target.shape[1]))
-        for predictor, by_seed in predictors.items()
-    }
-    horizon_ms = 1e3 * target.shape[1] * float(store["time"][1] - store["time"][0])
-    title = f"{name}: {horizon_ms:.1f} ms ahead" + ("" if speeds is None else f" at {speeds[user]:.1f} m/s")
-    draw_maps(last_map(target), predicted, title, figure)
+    return to_angle_delay(csi[0, -1], array_shape(open_store(csi_store(dataset), "csi")), csi.shape[-1]).numpy()
 
 
-@clear_errors()
 def main() -> None:
-    parameters = params.read()
-    section, names = parameters.evaluate.prediction, list(parameters.sequences)
-    detail, summary = Path("metrics/prediction.json"), Path("metrics/prediction_summary.json")
-    costs, figures = Path("measurements/prediction.json"), Path("figures/prediction")
-    inputs = [store_path(name) for name in names]
-    inputs += [model_folder(name, seed) for name, seeds in parameters.predictors.items() for seed in seeds]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("name", help="entry of the group in params.yaml")
+    arguments = parser.parse_args()
+    group, name = arguments.group, arguments.name
+    with clear_errors():
+        parameters = params.read()
+        folders = predictor_folders(parameters, group, name)
+    inputs = [*folders, inputs_file(name, "scored"), inputs_file(name, "code")]
+    outputs = [scores_file("prediction", name), examples_file(name)]
     with stage(
-        "evaluate@prediction", section=section, dependencies=inputs, outputs=[detail, summary, costs, figures]
+        f"evaluate_prediction_{group}@{name}",
+        section=parameters.evaluate.prediction,
+        dependencies=inputs,
+        outputs=outputs,
     ) as run:
-        predictors = load_predictors(parameters)
-        scores = score_all(predictors, parameters)
-        write_json(detail, scores)
-        write_json(summary, summarise(scores))
-        write_json(costs, measure_costs(predictors, section, parameters.compared[0]))
-        for name in names:
-            draw_example(readers(predictors, parameters, name), section, name, figures / f"{name}.png")
-            run.log_figure(figures / f"{name}.png")
+        import numpy as np
+        import torch
+
+        from wavefoundry.evaluation.results import as_table
+
+        torch.set_num_threads(1)
+        predictors = load_predictors(parameters, group, name) if answerable(parameters, name) else {}
+        rows = score_all(parameters, name, predictors)
+        write_table(scores_file("prediction", name), as_table(rows))
+        first = next(iter(predictors.values()), None)
+        maps = {} if first is None else example_maps(parameters, name, first)
+        examples_file(name).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(examples_file(name), **maps)
         run.log_metrics(
-            {f"{name}.{key}": value for name, values in summarise(scores).items() for key, value in values.items()}
+            {f"{row['split']}.{row['question']}.{row['dataset']}.seed_{row['seed']}.nmse": row["value"] for row in rows}
         )
 
 

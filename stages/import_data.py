@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages import params
-from stages.angle_delay import array_shape
-from stages.csi import store_path, write_csi
+from stages.csi import write_csi
 from stages.json_files import write_json
+from stages.paths import csi_store, figures_folder, scenario_folder
 from stages.scale_out import MapUnits, workers
 from stages.scenario import derived_seed, simulate
 from stages.stage import clear_errors, stage
-from wavefoundry.imports.config import Imported, ImportedArrays, ImportedDeepMIMO
+from wavefoundry.imports.options import Imported, ImportedArrays, ImportedDeepMIMO
 
 # Samples that the picture is made of.
 DRAWN = 500
@@ -28,7 +28,7 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         figures: gets csi.png, and those of a scenario for a scene.
         map_units: does the units of work.
     """
-    target = store_path(name)
+    target = csi_store(name)
     if isinstance(section, ImportedArrays):
         summary = {}
         csi = write_arrays(section, derived_seed(seed, "import", name), target)
@@ -48,7 +48,7 @@ def write_arrays(section: ImportedArrays, seed: int, target: Path) -> dict:
     """Write the CSI store of arrays in files, part by part; returns figures about it."""
     import numpy as np
 
-    from storage.csi_store import SPLITS, split_attributes, write_store
+    from storage.stores.csi_store import SPLITS, split_attributes, write_store
     from wavefoundry.imports.arrays import read_arrays
 
     gains, splits = [], []
@@ -71,7 +71,7 @@ def write_paths(section: ImportedDeepMIMO, seed: int, target: Path) -> dict:
     """Write the paths store of a DeepMIMO scenario; returns figures about it."""
     import numpy as np
 
-    from storage.csi_store import assign_splits, split_attributes, write_store
+    from storage.stores.csi_store import assign_splits, split_attributes, write_store
     from wavefoundry.imports.deepmimo import read_deepmimo
 
     paths = read_deepmimo(section, seed)
@@ -91,7 +91,7 @@ def draw(store: Path, name: str, path: Path) -> None:
     """Picture of a CSI store."""
     import numpy as np
 
-    from storage.csi_store import open_store, read_array
+    from storage.stores.csi_store import array_shape, open_store, read_array
     from wavefoundry.plots.csi import draw_csi
 
     dataset = open_store(store, "csi")
@@ -108,8 +108,8 @@ def main() -> None:
     with clear_errors():
         settings = params.read()
         section = settings.entry("imported", name)
-    folder, figures = Path(f"data/scenario/{name}"), Path(f"figures/scenario/{name}")
-    outputs = [folder, store_path(name), figures]
+    folder, figures = scenario_folder(name), figures_folder("scenario", name)
+    outputs = [folder, csi_store(name), figures]
     with (
         stage(f"import@{name}", section=section, dependencies=[Path(section.files)], outputs=outputs) as run,
         workers(settings.workers, f"import of {name}") as map_units,

@@ -1,11 +1,11 @@
 """Stage register: predictors into the MLflow registry; alias "champion" only for what passes the gate.
 
-One version of each predictor: the seed with the median NMSE on the validation split, never chosen by the test split.
-It is registered in a form that runs without this project (ONNX), together with its model folder.
-A version becomes champion when one prediction takes at most `register.latency_limit_ms`, and none stands or its test
-NMSE in dB, averaged over the time and the frequency domain, is lower than the standing champion's by more than
-`register.margin_db`. Both are judged on the same data: when the held-out data or the task have changed since, the
-standing champion is scored anew, by the code registered with it.
+One version of each predictor: of several seeds the one with the median NMSE on the validation split, never chosen by
+the test split. It is registered in a form that runs without this project, together with its model folder. A version
+becomes champion when one prediction takes at most `register.latency_limit_ms`, and none stands or its test NMSE in dB,
+averaged over the questions, is lower than the standing champion's by more than `register.margin_db`. Both are judged
+alike: when the held-out data, the questions or the code that scores have changed since, the standing champion is scored
+anew, by the code registered with it.
 
 `python -m stages.register --rollback NAME` gives the alias back to the champion before; the version that had it is
 marked as demoted and stays out of the race.
@@ -15,71 +15,86 @@ import argparse
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from statistics import mean
+from typing import TYPE_CHECKING, Any
 
 from stages import params
-from stages.csi import store_path
-from stages.evaluate_prediction import load_split, tasks
+from stages.dependencies import closure
+from stages.evaluate_prediction import questions
 from stages.json_files import write_json
-from stages.model_folders import model_folder
-from stages.stage import clear_errors, git_commit, stage
+from stages.loading import load_network, load_split
+from stages.paths import DECISIONS, RESULTS, csi_store, model_folder
+from stages.stage import clear_errors, stage
 from storage.digests import digest
-from storage.errors import StorageError
-from wavefoundry.config import Register
+from storage.git import head
+from storage.tables import read_table
+from wavefoundry.deployment.options import Register
 
-METRICS = Path("metrics/prediction.json")
-DECISIONS = Path("measurements/registry.json")
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
+    import torch
+
+    from storage.tracking.registry import Registry, Version
+
 LATENCY_TAG = "latency_ms"
-# What every version is shown beside.
-REFERENCE = "sample_and_hold"
 SERVED = Path(__file__).with_name("served_predictor.py")
 # What a registered model imports.
 REQUIREMENTS = ("mlflow", "onnxruntime")
+# Modules that decide about a score, besides the predictor itself.
+SCORING = ("wavefoundry.evaluation.prediction", "wavefoundry.evaluation.metrics")
+MEAN = "mean"
 LAYOUT = (
     "csi: complex (batch, time, antenna, subcarrier), or real (batch, 2, time, antenna, subcarrier) with real parts in "
     "channel 0, or real (batch, time, antenna, subcarrier, 2) with real parts at 0; all sizes are free. The result has "
-    "the layout of the input: the next `horizon` slots (axis time) or subcarriers (axis frequency)."
+    "the layout of the input: the next `slots` slots of the next `subcarriers` subcarriers, and 0 means the known "
+    "ones."
 )
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The model of one predictor that is offered to the registry; NMSE by axis, over the data sets compared."""
+    """The model of one predictor that is offered to the registry; NMSE by question, over the data sets compared.
+
+    seed: None of a predictor without training.
+    """
 
     name: str
-    seed: str
+    seed: int | None
     test_nmse_db: dict[str, float]
     validation_nmse_db: dict[str, float]
-
-    @property
-    def folder(self) -> Path:
-        return Path("models") / self.name / self.seed
 
     @property
     def score_db(self) -> float:
         return mean(self.test_nmse_db.values())
 
+    @property
+    def label(self) -> str:
+        return "no training" if self.seed is None else f"seed_{self.seed}"
 
-def choose(name: str, scores: dict) -> Candidate:
+
+def choose(name: str, test: "pandas.DataFrame", validation: "pandas.DataFrame") -> Candidate:
     """The seed with the median validation NMSE; the better one of the middle two.
 
     Args:
         name: the predictor.
-        scores: its part of metrics/prediction.json.
+        test, validation: columns model, question, seed, nmse_db; see `wavefoundry.evaluation.summary.mean_nmse_db`.
     """
-    candidates = [
-        Candidate(
-            name,
-            seed,
-            {axis: datasets["all"]["nmse_db"][seed] for axis, datasets in scores.items()},
-            {axis: datasets["all"]["validation_nmse_db"][seed] for axis, datasets in scores.items()},
-        )
-        for seed in next(iter(scores.values()))["all"]["nmse_db"]
-    ]
-    candidates.sort(key=lambda candidate: (mean(candidate.validation_nmse_db.values()), candidate.seed))
+
+    def by_seed(table: "pandas.DataFrame") -> dict[int | None, dict[str, float]]:
+        found: dict[int | None, dict[str, float]] = {}
+        for row in table[table["model"] == name].to_dict("records"):
+            seed = None if row["seed"] != row["seed"] or row["seed"] is None else int(row["seed"])
+            found.setdefault(seed, {})[row["question"]] = row["nmse_db"]
+        return found
+
+    tested, validated = by_seed(test.astype({"seed": object})), by_seed(validation.astype({"seed": object}))
+    candidates = [Candidate(name, seed, tested[seed], validated[seed]) for seed in tested]
+    candidates.sort(key=lambda candidate: (mean(candidate.validation_nmse_db.values()), candidate.label))
     return candidates[(len(candidates) - 1) // 2]
 
 
@@ -89,65 +104,107 @@ def is_better(candidate_db: float, champion_db: float | None, margin_db: float) 
 
 
 class HeldOut:
-    """The test data and tasks that models are compared on."""
+    """The test data and questions that models are compared on."""
 
     def __init__(self, parameters: params.Params):
-        self.section = parameters.evaluate.prediction
-        self.stores = {name: digest(store_path(name)) for name in parameters.compared}
+        self._section = parameters.evaluate.prediction
+        self._repetitions = parameters.evaluate.efficiency.prediction_repetitions
+        self._questions = questions(parameters)
+        self.stores = {name: digest(csi_store(name)) for name in parameters.compared}
 
     @property
     def md5(self) -> str:
         """Equal for two comparisons that give the same model the same score."""
-        task = self.section.model_dump(include={"snr_db", "history_fraction", "band_fraction", "noise_seed"})
-        return hashlib.md5(json.dumps([task, self.stores], sort_keys=True).encode()).hexdigest()
+        asked = self._section.model_dump(include={"snr_db", "noise_seed", "questions"})
+        code = {str(file): digest(file) for file in closure(SCORING)}
+        return hashlib.md5(json.dumps([asked, self.stores, code], sort_keys=True).encode()).hexdigest()
 
-    def example(self):
+    def example(self) -> tuple["np.ndarray", dict[str, int]]:
         """Input of one prediction and its parameters, as a registered model takes them."""
-        name = next(iter(self.stores))
-        known, target = tasks(self.section)[0].split(load_split([name], "test")[name][:1])
-        return _two_channels(known), {"axis": "time", "horizon": target.shape[1]}
+        question = next(iter(self._questions.values()))
+        known, _, wanted = question.split(load_split(next(iter(self.stores)), "test")[:1])
+        return _two_channels(known), _wanted(wanted)
 
-    def latency_ms(self, version) -> float:
+    def latency_ms(self, version: "Version") -> float:
         """Wall time of one prediction by a registered version, of one sample."""
-        from storage.registry import latency_ms
+        from storage.tracking.registry import latency_ms
 
-        return latency_ms(version, *self.example(), self.section.latency_repetitions)
+        return latency_ms(version, *self.example(), self._repetitions)
 
-    def score_db(self, version) -> float:
-        """Test NMSE in dB of a registered version, averaged over the axes: what stage evaluate computes for a model."""
-        from storage.registry import predict_isolated
+    def score_db(self, version: "Version") -> float:
+        """Test NMSE of a registered version [dB], averaged over the questions, as the evaluation finds it."""
+        from storage.tracking.registry import predict_isolated
         from wavefoundry.evaluation.metrics import nmse, to_db
 
         work = [
-            (task, *task.split(csi)) for task in tasks(self.section) for csi in load_split(self.stores, "test").values()
+            (name, *question.split(load_split(dataset, "test")))
+            for name, question in self._questions.items()
+            for dataset in self.stores
         ]
-        inputs = [
-            (_two_channels(known), {"axis": task.axis, "horizon": target.shape[1 if task.axis == "time" else 3]})
-            for task, known, target in work
-        ]
-        errors = {}
-        for (task, _, target), output in zip(
-            work, predict_isolated(version, inputs, self.section.batch_size), strict=True
-        ):
-            errors.setdefault(task.axis, []).append(nmse(_complex(output), target).mean().item())
+        inputs = [(_two_channels(known), _wanted(wanted)) for _, known, _, wanted in work]
+        outputs = predict_isolated(version, inputs, self._section.batch_size)
+        errors: dict[str, list[float]] = {}
+        for (name, _, target, _), output in zip(work, outputs, strict=True):
+            errors.setdefault(name, []).append(nmse(_complex(output), target).mean().item())
         return mean(to_db(mean(datasets)) for datasets in errors.values())
 
 
-def offer(registry, candidate: Candidate, held_out: HeldOut, gate: Register, run_id: str) -> dict:
+@dataclass(frozen=True)
+class Served:
+    """How one predictor gets into the registry.
+
+    md5: identifies the model; equal for the same weights, or the same method and options.
+    export: writes what runs without this project into a folder.
+    folder: the model folder of a network, which is registered beside.
+    """
+
+    md5: str
+    export: Callable[[Path], None]
+    folder: Path | None
+
+
+def served(parameters: params.Params, candidate: Candidate) -> Served | None:
+    """How a candidate is registered; None if its family does not say how it is served."""
+    if candidate.seed is None:
+        from wavefoundry.deployment.method_export import export
+
+        method, options = parameters.method_options(candidate.name)
+
+        def write(folder: Path) -> None:
+            export(method, options, folder)
+
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder, "served"))
+            return Served(digest(Path(folder, "served")), write, None)
+    from wavefoundry.networks.family import serving_module
+
+    folder_of_model = model_folder(candidate.name, candidate.seed)
+    module = serving_module(parameters.models[candidate.name].family)
+    if module is None:
+        return None
+
+    def write_network(folder: Path) -> None:
+        module.export(load_network(parameters, candidate.name, folder_of_model), folder)
+
+    return Served(digest(folder_of_model), write_network, folder_of_model)
+
+
+def offer(
+    registry: "Registry", candidate: Candidate, form: Served, held_out: HeldOut, gate: Register, run_id: str
+) -> tuple["Version", dict[str, Any]]:
     """Register a candidate unless it is registered, and give it the alias that it earns.
 
     Returns:
-        What was decided and why.
+        The version, and what was decided and why.
     """
-    from storage.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG
+    from storage.tracking.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG
 
-    model_md5 = digest(candidate.folder)
     champion = registry.champion(candidate.name)
-    version = registry.find(candidate.name, model_md5)
-    tags = {MODEL_TAG: model_md5, "git.commit": git_commit()} if version is None else {}
+    version = registry.find(candidate.name, form.md5)
+    tags = {MODEL_TAG: form.md5, "git.commit": head().get("commit", "unknown")} if version is None else {}
     tags |= _tags(candidate, held_out)
     if version is None:
-        version = registry.register(candidate.name, _log(candidate, held_out, run_id), run_id, tags)
+        version = registry.register(candidate.name, _log(candidate, form, held_out, run_id), run_id, tags)
     else:
         registry.tag(version, tags)
     latency = float(version.tags.get(LATENCY_TAG) or held_out.latency_ms(version))
@@ -166,11 +223,11 @@ def offer(registry, candidate: Candidate, held_out: HeldOut, gate: Register, run
             better, reason = False, f"{reason}, but slower than {gate.latency_limit_ms} ms"
         alias = CHAMPION if better else CHALLENGER
         registry.promote(version) if better else registry.set_alias(version, alias)
-    return {
+    return version, {
         "version": version.number,
         "alias": alias,
         "reason": reason,
-        "seed": candidate.seed,
+        "seed": candidate.label,
         "nmse_db": round(candidate.score_db, 4),
         "latency_ms": round(latency, 2),
         "champion_before": champion.number if champion else None,
@@ -178,7 +235,7 @@ def offer(registry, candidate: Candidate, held_out: HeldOut, gate: Register, run
     }
 
 
-def _champion_score(registry, champion, held_out: HeldOut) -> float:
+def _champion_score(registry: "Registry", champion: "Version", held_out: HeldOut) -> float:
     if champion.tags.get("held_out.md5") == held_out.md5:
         return float(champion.tags["nmse_db"])
     score = held_out.score_db(champion)
@@ -186,7 +243,7 @@ def _champion_score(registry, champion, held_out: HeldOut) -> float:
     return score
 
 
-def _reason(champion, better: bool, margin_db: float) -> str:
+def _reason(champion: "Version | None", better: bool, margin_db: float) -> str:
     if champion is None:
         return "no champion stood"
     return f"{'better' if better else 'not better'} than version {champion.number} by more than {margin_db} dB"
@@ -194,27 +251,25 @@ def _reason(champion, better: bool, margin_db: float) -> str:
 
 def _tags(candidate: Candidate, held_out: HeldOut) -> dict[str, str]:
     tags = {"scenarios": ", ".join(held_out.stores)}
-    tags |= {"seed": candidate.seed, "nmse_db": str(candidate.score_db), "held_out.md5": held_out.md5}
+    tags |= {"seed": candidate.label, "nmse_db": str(candidate.score_db), "held_out.md5": held_out.md5}
     tags |= {f"data.{name}.md5": md5 for name, md5 in held_out.stores.items()}
-    for axis, value in candidate.test_nmse_db.items():
-        tags[f"test_nmse_db.{axis}"] = str(value)
-        tags[f"validation_nmse_db.{axis}"] = str(candidate.validation_nmse_db[axis])
+    for question, value in candidate.test_nmse_db.items():
+        tags[f"test_nmse_db.{question}"] = str(value)
+        tags[f"validation_nmse_db.{question}"] = str(candidate.validation_nmse_db[question])
     return tags
 
 
-def _log(candidate: Candidate, held_out: HeldOut, run_id: str) -> str:
-    import wavefoundry.models  # noqa: F401  (registers the architectures)
-    from storage.checkpoints import load_model
-    from storage.registry import log_predictor
-    from wavefoundry.deployment import onnx_predictor
-    from wavefoundry.deployment.export import export
+def _log(candidate: Candidate, form: Served, held_out: HeldOut, run_id: str) -> str:
+    from storage.tracking.registry import log_predictor
+    from wavefoundry.deployment import served_predictor
 
     with tempfile.TemporaryDirectory() as folder:
-        onnx = Path(folder, "onnx")
-        export(load_model(candidate.folder), onnx)
+        exported = Path(folder, "served")
+        form.export(exported)
+        artifacts = {"served": exported, "code": Path(served_predictor.__file__)}
         return log_predictor(
             candidate.name,
-            {"onnx": onnx, "code": Path(onnx_predictor.__file__), "model": candidate.folder},
+            artifacts if form.folder is None else artifacts | {"model": form.folder},
             run_id=run_id,
             python_file=SERVED,
             # A build for one kind of machine ("+cpu") is no requirement.
@@ -224,53 +279,88 @@ def _log(candidate: Candidate, held_out: HeldOut, run_id: str) -> str:
         )
 
 
-def scores_beside_reference(candidate: Candidate, scores: dict) -> dict[str, dict[str, dict[str, float]]]:
-    """Test NMSE in metrics/prediction.json beside the reference, {axis: {predictor: {data set: dB}}}."""
-    return {
-        axis: {
-            candidate.name: {name: values["nmse_db"][candidate.seed] for name, values in datasets.items()},
-            REFERENCE: {name: next(iter(scores[REFERENCE][axis][name]["nmse_db"].values())) for name in datasets},
-        }
-        for axis, datasets in scores[candidate.name].items()
-    }
+def scores_beside_reference(
+    candidate: Candidate, table: "pandas.DataFrame", compared: list[str], reference: str | None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Test NMSE beside that of the reference, {question: {predictor: {data set or "mean": dB}}}.
+
+    Args:
+        candidate: the seed that is offered.
+        table: of results.
+        compared: data sets that the mean is taken over.
+        reference: a predictor without training; None: there is none.
+    """
+    from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
+
+    rows = by_dataset_nmse_db(table, "test")
+    means = mean_nmse_db(table, compared, "test").assign(dataset=MEAN)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in [*rows.astype({"seed": object}).to_dict("records"), *means.astype({"seed": object}).to_dict("records")]:
+        ours = row["model"] == candidate.name and (candidate.seed is None or row["seed"] == candidate.seed)
+        if ours or row["model"] == reference:
+            by_model = found.setdefault(row["question"], {})
+            by_model.setdefault(row["model"], {})[row["dataset"]] = row["nmse_db"]
+    for by_model in found.values():
+        ours_only = by_model.get(candidate.name, {})
+        for name in list(by_model):
+            by_model[name] = {dataset: value for dataset, value in by_model[name].items() if dataset in ours_only}
+    return {question: by_model for question, by_model in found.items() if candidate.name in by_model}
 
 
-def description(candidate: Candidate, decision: dict, by_axis: dict) -> str:
+def description(candidate: Candidate, decision: dict, by_question: dict, snr_db: float) -> str:
     """A registered version in Markdown, with its `scores_beside_reference`."""
-    columns = [(axis, name) for axis, by_predictor in by_axis.items() for name in by_predictor]
-    lines = [
-        f"Predictor `{candidate.name}` ({candidate.seed}), registered as {decision['alias'] or 'no alias'}: "
-        f"{decision['reason']}. One prediction takes {decision['latency_ms']} ms.",
-        "",
-        "| test NMSE [dB] | " + " | ".join(f"{axis}, {name}" for axis, name in columns) + " |",
-        "|---" * (1 + len(columns)) + "|",
+    from wavefoundry.report.tables import markdown_table
+
+    columns = [(question, name) for question, by_predictor in by_question.items() for name in by_predictor]
+    datasets = list(dict.fromkeys(name for question, model in columns for name in by_question[question][model]))
+    rows = [
+        [dataset, *(_decibels(by_question[question][name].get(dataset)) for question, name in columns)]
+        for dataset in datasets
     ]
-    for dataset in by_axis[columns[0][0]][candidate.name]:
-        cells = [f"{by_axis[axis][name][dataset]:.2f}" for axis, name in columns]
-        lines.append(f"| {dataset} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", LAYOUT])
+    lines = [
+        f"Predictor `{candidate.name}` ({candidate.label}), registered as {decision['alias'] or 'no alias'}: "
+        f"{decision['reason']}. One prediction takes {decision['latency_ms']} ms.",
+        markdown_table(
+            [f"NMSE [dB] on the test split, {snr_db:g} dB SNR", *(f"{question}, {name}" for question, name in columns)],
+            rows,
+        ),
+        LAYOUT,
+    ]
+    return "\n\n".join(lines)
 
 
-def describe(registry, candidate: Candidate, decision: dict, scores: dict, run_id: str) -> None:
+def _decibels(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def describe(
+    registry: "Registry",
+    version: "Version",
+    text: str,
+    by_question: dict[str, dict[str, dict[str, float]]],
+    run_id: str,
+) -> None:
     """Give a version its description and its chart."""
     from wavefoundry.plots.scores import draw_scores
 
-    by_axis = scores_beside_reference(candidate, scores)
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder, f"{candidate.name}.png")
-        draw_scores(by_axis, picture)
-        version = registry.find(candidate.name, digest(candidate.folder))
-        registry.describe(version, description(candidate, decision, by_axis), picture, run_id)
+        picture = Path(folder, f"{version.name}.png")
+        draw_scores(by_question, picture)
+        registry.describe(version, text, picture, run_id)
 
 
-def _two_channels(csi):
+def _wanted(wanted: tuple[int, int]) -> dict[str, int]:
+    return dict(zip(("slots", "subcarriers"), wanted, strict=True))
+
+
+def _two_channels(csi: "torch.Tensor") -> "np.ndarray":
     """complex (batch, ...) -> float32 numpy (batch, 2, ...)."""
     import numpy as np
 
     return np.stack([csi.real.numpy(), csi.imag.numpy()], axis=1)
 
 
-def _complex(channels):
+def _complex(channels: "np.ndarray") -> "torch.Tensor":
     import torch
 
     real, imaginary = torch.from_numpy(channels).unbind(dim=1)
@@ -278,7 +368,8 @@ def _complex(channels):
 
 
 def roll_back(name: str) -> None:
-    from storage.registry import Registry, clear_failures
+    """Give the alias champion back to the version before."""
+    from storage.tracking.registry import Registry, clear_failures
 
     with clear_failures():
         before, champion = Registry().roll_back(name)
@@ -297,24 +388,37 @@ def main() -> None:
 
 
 def register(parameters: params.Params) -> None:
-    stores = [store_path(name) for name in parameters.compared]
-    folders = [model_folder(name, seed) for name, seeds in parameters.predictors.items() for seed in seeds]
+    """Offer every predictor of the study that can be served."""
+    stores = [csi_store(name) for name in parameters.compared]
+    folders = [
+        model_folder(name, seed)
+        for name in parameters.answering
+        if name in parameters.models
+        for seed in parameters.models[name].seeds
+    ]
     with stage(
-        "register", section=parameters.register_, dependencies=[*stores, *folders, METRICS], outputs=[DECISIONS]
+        "register", section=parameters.register_, dependencies=[*stores, *folders, RESULTS], outputs=[DECISIONS]
     ) as run:
-        from storage.registry import Registry, clear_failures
+        from storage.tracking.registry import Registry, clear_failures
+        from wavefoundry.evaluation.results import COLUMNS
+        from wavefoundry.evaluation.summary import mean_nmse_db
 
-        scores = json.loads(METRICS.read_text())
-        missing = [name for name in parameters.predictors if name not in scores]
-        if missing:
-            raise StorageError(f"{METRICS}: no scores of {', '.join(missing)}; run stage evaluate@prediction")
+        table = read_table(RESULTS, COLUMNS)
+        test, validation = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
         held_out, decisions = HeldOut(parameters), {}
+        reference = next(iter(parameters.predictors), None)
         with clear_failures():
             registry = Registry()
-            for name in parameters.predictors:
-                candidate = choose(name, scores[name])
-                decisions[name] = offer(registry, candidate, held_out, parameters.register_, run.id)
-                describe(registry, candidate, decisions[name], scores, run.id)
+            for name in parameters.answering:
+                candidate = choose(name, test, validation)
+                form = served(parameters, candidate)
+                if form is None:
+                    continue
+                version, decision = offer(registry, candidate, form, held_out, parameters.register_, run.id)
+                beside = scores_beside_reference(candidate, table, parameters.compared, reference)
+                text = description(candidate, decision, beside, parameters.evaluate.prediction.snr_db)
+                describe(registry, version, text, beside, run.id)
+                decisions[name] = decision
         write_json(DECISIONS, decisions)
         run.log_folder(DECISIONS, "registry")
     for name, decision in decisions.items():

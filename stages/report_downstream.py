@@ -8,6 +8,7 @@ def downstream_section(metrics: dict) -> str:
         metrics: content of metrics/downstream.json.
     """
     from wavefoundry.evaluation.downstream.tasks import TASKS
+
     from wavefoundry.evaluation.downstream.verdicts import judge
 
     fraction = metrics["choice_fraction"]
@@ -63,6 +64,7 @@ def downstream_section(metrics: dict) -> str:
 
 def _sentence(verdict, fraction: float) -> str:
     from wavefoundry.evaluation.downstream.tasks import TASKS
+
     from wavefoundry.evaluation.downstream.verdicts import show
 
     about = TASKS[verdict.task]
@@ -85,8 +87,9 @@ def _cell(scores: dict, metric: str) -> str:
 
 def _curve_table(task: str, metrics: dict) -> str:
     """Every input at every fraction, the deciding metric; its other metrics at the largest fraction."""
-    from stages.report import markdown_table
     from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    from stages.report import markdown_table
 
     metric, reference = TASKS[task].metric, metrics["references"][task]
     fractions = [f"{fraction:g}" for fraction in metrics["label_fractions"]]
@@ -111,8 +114,9 @@ def _curve_table(task: str, metrics: dict) -> str:
 
 
 def _grid_table(task: str, metrics: dict) -> str:
-    from stages.report import markdown_table
     from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    from stages.report import markdown_table
 
     metric = TASKS[task].metric
     tables = {name: result["table"][task] for name, result in metrics["inputs"].items()}
@@ -129,8 +133,9 @@ def _grid_table(task: str, metrics: dict) -> str:
 
 
 def _tuned_table(metrics: dict) -> str:
-    from stages.report import markdown_table
     from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    from stages.report import markdown_table
 
     about, rows = metrics["tuning"], []
     for task, by_model in metrics["tuned"].items():
@@ -146,8 +151,9 @@ def _tuned_table(metrics: dict) -> str:
 
 def _last_window_table(metrics: dict) -> str:
     """Beam tracking from all past windows and from the last one alone, at the fraction of the choice."""
-    from stages.report import markdown_table
     from wavefoundry.evaluation.downstream.tasks import TASKS
+
+    from stages.report import markdown_table
 
     metric, fraction = TASKS["beam_tracking"].metric, metrics["choice_fraction"]
     rows = [

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from stages import params
 from stages.json_files import write_json
+from stages.paths import figures_folder, scenario_folder
 from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
-from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
+from wavefoundry.twin.options import RayTracedTwin, StatisticalTwin
 
 
 def derived_seed(seed: int, *subjects: str) -> int:
@@ -36,7 +37,7 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
     """
     import numpy as np
 
-    from storage.csi_store import SPLITS, assign_splits, split_attributes, write_store
+    from storage.stores.csi_store import SPLITS, assign_splits, split_attributes, write_store
     from wavefoundry.plots.scene import draw_scene
     from wavefoundry.twin.build import build
 
@@ -69,7 +70,7 @@ def main() -> None:
     with clear_errors():
         settings = params.read()
         scenario = settings.entry("scenarios", name)
-    folder, figures = Path(f"data/scenario/{name}"), Path(f"figures/scenario/{name}")
+    folder, figures = scenario_folder(name), figures_folder("scenario", name)
     with (
         stage(f"scenario@{name}", section=scenario.twin, dependencies=[], outputs=[folder, figures]) as run,
         workers(settings.workers, f"paths of {name}") as map_units,

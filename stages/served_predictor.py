@@ -2,9 +2,10 @@
 
     import mlflow
     model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
-    future = model.predict(known, params={"axis": "time", "horizon": 8})
+    future = model.predict(known, params={"slots": 8, "subcarriers": 0})
 
-Arrays: as `OnnxPredictor.predict` in onnx_predictor.py, which travels with the model, says.
+Arrays: as `ServedPredictor.predict` in served_predictor.py of wavefoundry/deployment, which travels with the model,
+says.
 """
 
 import runpy
@@ -14,17 +15,17 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 
 
-class ServedPredictor(mlflow.pyfunc.PythonModel):
+class RegisteredPredictor(mlflow.pyfunc.PythonModel):
     def load_context(self, context) -> None:
         # Run, not imported: two versions with different code can be loaded side by side.
         code = runpy.run_path(context.artifacts["code"])
-        self.predictor = code["OnnxPredictor"](context.artifacts["onnx"])
+        self.predictor = code["ServedPredictor"](context.artifacts["served"])
 
     def predict(self, context, model_input: np.ndarray, params=None) -> np.ndarray:
         try:
-            return self.predictor.predict(model_input, params["axis"], params["horizon"])
+            return self.predictor.predict(model_input, params["slots"], params["subcarriers"])
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
 
 
-mlflow.models.set_model(ServedPredictor())
+mlflow.models.set_model(RegisteredPredictor())

@@ -10,7 +10,6 @@ def main() -> None:
 import gc
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from pydantic import BaseModel
 
 from storage.digests import digest
 from storage.errors import StorageError
-from storage.runs import Run
+from storage.git import head
+from storage.tracking.runs import Run
 from wavefoundry.errors import InputError
 
 USER_FAULTS = (InputError, StorageError)
@@ -74,7 +74,7 @@ def stage(
 
 
 def _begin(name: str, section: BaseModel | dict | None) -> Run:
-    tags = {"dvc.stage": name, "git.commit": git_commit()}
+    tags = {"dvc.stage": name, "git.commit": head().get("commit", "unknown")}
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment:
         return Run(f"{name} ({experiment})", flatten(section), tags | {"dvc.experiment": experiment})
@@ -112,15 +112,6 @@ def flatten(section: BaseModel | dict | None, prefix: str = "") -> dict[str, Any
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def git_commit() -> str:
-    """The commit that is checked out, "unknown" outside a git repository."""
-    try:
-        result = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    except OSError:
-        return "unknown"
-    return result.stdout.strip() if result.returncode == 0 else "unknown"
 
 
 def _require(paths: Sequence[Path], what: str, remedy: str) -> None:

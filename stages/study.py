@@ -9,7 +9,6 @@ Back to the committed parameters: `git checkout params.yaml`.
 import argparse
 import copy
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 
 from stages.params import PATH, parse
 from stages.stage import clear_errors
+from storage.replacement import replace_file
 from wavefoundry.errors import InputError
 
 
@@ -43,9 +43,7 @@ def apply(study: Path, params: Path = PATH) -> None:
         InputError: a file is missing or no YAML mapping, or the result is no valid parameter file.
     """
     text = compose(study, params)
-    partial = params.with_name(f".{params.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, params)
+    replace_file(params, text)
 
 
 def compose(
@@ -93,7 +91,7 @@ def _keep(content: CommentedMap, scenarios: Sequence[str]) -> None:
     downstream = content["evaluate"].get("downstream")
     if downstream and gone & {downstream["channels"], downstream["beams"]}:
         # Its tasks need both of their data sets.
-        del content["evaluate"]["downstream"]
+        content["evaluate"]["downstream"] = None
 
 
 class _Representer(RoundTripRepresenter):

@@ -8,70 +8,87 @@ import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
-from stages.model_folders import model_folder
+from stages.dependencies import closure
+from stages.paths import CHECKPOINTS, backbone_folder, history_file, model_folder, models_folder
 from storage.digests import digest
 from storage.errors import StorageError
-from storage.runs import Run
+from storage.tracking.runs import Run
 
-CHECKPOINTS = Path(".checkpoints")
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stages.entries import Model
+    from wavefoundry.training.session import Trained, TrainingSession
+
 # Not the machine's number: sums over more threads are rounded otherwise, and models would differ from host to host. Two
 # trainings side by side gain more than two threads do: networks of this size are up to 1.4 times as fast with a second
 # thread, LWM-Temporal not at all.
 THREADS = 1
 
 
-def history_file(name: str) -> Path:
-    return Path("history") / f"{name}.csv"
-
-
 def train_seeds(
     run: Run,
-    stage_name: str,
-    section: BaseModel,
+    group: str,
+    model: "Model",
+    stores: Sequence[Path],
     dependencies: Sequence[Path],
-    train_one: Callable,
+    delay_fraction: float,
+    train_one: Callable[["TrainingSession"], "Trained"],
 ) -> None:
-    """Train one model per seed of `section.seeds`; write its folder, and the learning curves of all of them.
+    """Train one network per seed of an entry; write its folder, and the learning curves of all of them.
 
     A stage that was killed goes on from its last checkpoint when its parameters, inputs and the code are the same.
 
     Args:
         run: gets the metrics of every epoch as "seed_S/NAME", and the model folders.
-        stage_name: such as "teach@wifo"; the part after the @ names the outputs.
-        section: part of params.yaml with `seeds`.
-        dependencies: inputs of the stage.
-        train_one: called with seed=, checkpoints= and on_epoch=, after torch was seeded; returns model and history.
+        group: of the entry, "pretrain", "teach" or "distill".
+        model: the entry.
+        stores: what is learnt from, of the kind that the family reads.
+        dependencies: all inputs of the stage, the digests of its code among them.
+        delay_fraction: share of the delay bins that angle-delay maps keep.
+        train_one: called after torch was seeded.
     """
     import torch
 
-    from storage.checkpoints import save_model
+    from storage.batches.batches import CSIBatches
+    from storage.models.model_folder import save_model
+    from wavefoundry.training.session import TrainingSession
 
     torch.set_num_threads(THREADS)
-    name = stage_name.partition("@")[2]
-    folder = CHECKPOINTS / stage_name / _key(section, dependencies)
+    folder = CHECKPOINTS / f"{group}@{model.name}" / _key(model, dependencies, delay_fraction)
+    dataset = CSIBatches(list(stores), model.options.reads, "train")
     histories = {}
-    for seed in section.seeds:
+    for seed in model.seeds:
         torch.manual_seed(seed)
-        model, histories[seed] = train_one(
-            seed=seed, checkpoints=folder / f"seed_{seed}", on_epoch=_report(run, f"seed_{seed}")
+        trained = train_one(
+            TrainingSession(
+                dataset=dataset,
+                delay_fraction=delay_fraction,
+                seed=seed,
+                checkpoints=folder / f"seed_{seed}",
+                on_epoch=_report(run, f"seed_{seed}"),
+                take_champion=lambda network: take_champion(run, network, model.name),
+            )
         )
-        save_model(model, model_folder(name, seed))
-    write_history(history_file(name), histories)
-    run.log_folder(Path("models") / name, "model")
-    _remove_checkpoints(stage_name)
+        if trained.backbone is not None:
+            save_model(trained.backbone, backbone_folder(model.name, seed))
+        save_model(trained.model, model_folder(model.name, seed))
+        histories[seed] = trained.history
+    write_history(history_file(model.name), histories)
+    run.log_folder(models_folder(model.name), "model")
+    _remove_checkpoints(CHECKPOINTS / f"{group}@{model.name}")
 
 
-def warm_start(run: Run, model, name: str) -> None:
-    """Let a training go on from the registry's champion: its weights into `model`, its version into the run's tags.
+def take_champion(run: Run, network: "nn.Module", name: str) -> None:
+    """Let a training go on from the registry's champion: its weights into `network`, its version into the run's tags.
 
     What comes out depends on what was champion, not on data and parameters alone.
 
     Args:
         run: gets the tag "warm_start".
-        model: of the champion's architecture.
+        network: of the champion's architecture.
         name: of the registered predictor.
 
     Raises:
@@ -79,8 +96,8 @@ def warm_start(run: Run, model, name: str) -> None:
     """
     from safetensors.torch import load_file
 
-    from storage.checkpoints import WEIGHTS
-    from storage.registry import Registry, clear_failures, fetch_model
+    from storage.models.model_folder import WEIGHTS
+    from storage.tracking.registry import Registry, clear_failures, fetch_model
 
     with tempfile.TemporaryDirectory() as folder, clear_failures():
         champion = Registry().champion(name)
@@ -89,10 +106,10 @@ def warm_start(run: Run, model, name: str) -> None:
                 f"{name} has no champion to go on from; train and register it once with warm_start: false"
             )
         weights = load_file(fetch_model(champion, Path(folder)) / WEIGHTS)
-    wanted = {key: value.shape for key, value in model.state_dict().items()}
+    wanted = {key: value.shape for key, value in network.state_dict().items()}
     if {key: value.shape for key, value in weights.items()} != wanted:
         raise StorageError(f"warm_start: the champion {champion.uri} has another architecture; set warm_start: false")
-    model.load_state_dict(weights)
+    network.load_state_dict(weights)
     run.set_tags({"warm_start": champion.uri})
 
 
@@ -107,20 +124,22 @@ def write_history(path: Path, histories: dict[int, list[dict]]) -> None:
         writer.writerows(rows)
 
 
-def _key(section: BaseModel, dependencies: Sequence[Path]) -> str:
+def _key(model: "Model", dependencies: Sequence[Path], delay_fraction: float) -> str:
     """Hash of all that decides about the weights."""
     parts = {
-        "section": section.model_dump(mode="json"),
+        "options": model.options.model_dump(mode="json"),
+        "objective": model.objective and model.objective.model_dump(mode="json"),
+        "seeds": model.seeds,
+        "delay_fraction": delay_fraction,
         "dependencies": {str(path): digest(path) for path in dependencies},
-        "code": {folder: digest(Path(folder)) for folder in ("wavefoundry", "storage", "stages")},
+        "code": {str(file): digest(file) for file in closure(["stages.train", "stages.distill"])},
         "versions": {package: version(package) for package in ("torch", "transformers")},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _remove_checkpoints(stage_name: str) -> None:
+def _remove_checkpoints(folder: Path) -> None:
     """Those of earlier parameters and inputs too. Renamed first: killed half-way, none is taken for complete later."""
-    folder = CHECKPOINTS / stage_name
     removed = folder.with_name(f".{folder.name}.removed")
     shutil.rmtree(removed, ignore_errors=True)
     if folder.exists():

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from storage.csi_store import append_store, open_store, stored_kind
 from storage.errors import StorageError
-from storage.inspection import check_store, describe_store
+from storage.stores.csi_store import append_store, open_store, stored_kind
+from storage.stores.inspection import check_store, describe_store
 
 
 def info(path: Path) -> int:

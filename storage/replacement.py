@@ -1,4 +1,6 @@
-"""A folder that is replaced as a whole: built beside its name under a lock, and put in its place by renaming.
+"""Files and folders that are replaced as a whole: others see what was there before, or all of the new one.
+
+A folder is built beside its name under a lock, and put in its place by renaming.
 
 The lock is an flock on the folder under construction itself: it ends with the process that holds it, however that
 dies, and leaves no file behind. Names beside the folder begin with a dot and end in .partial, which DVC ignores.
@@ -52,6 +54,21 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         os.close(lock)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a text file, all of it or nothing; its folder exists.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    partial = _partial(path)
+    with clear_write_errors(path):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

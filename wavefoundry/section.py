@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]  # a part that leaves something over
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -36,3 +37,9 @@ class Section(BaseModel):
 def require_ordered(name: str, values: list[float]) -> None:
     if values[0] > values[1]:
         raise ValueError(f"{name} {values} must be [smallest, largest]")
+
+
+def require_whole_heads(heads_name: str, heads: int, width_name: str, width: int) -> None:
+    """Refuse a number of attention heads that does not divide the width of the network."""
+    if width % heads:
+        raise ValueError(f"{heads_name} {heads} does not divide {width_name} {width}")

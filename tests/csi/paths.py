@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from wavefoundry.csi.config import OFDM
+from wavefoundry.csi.options import OFDM
 
 CARRIER = 3.5e9
 ENTRY = ("sample", "key", "path")

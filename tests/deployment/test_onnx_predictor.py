@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from wavefoundry.deployment.export import LWMTemporalGraph, export, lwm_temporal_settings
 from wavefoundry.deployment.onnx_predictor import LWMTemporal, OnnxPredictor, read_layout
 from wavefoundry.errors import InputError
-from wavefoundry.models.lwm_temporal import LWMTemporalPredictor, LWMTemporalPredictorConfig
-from wavefoundry.models.wifo import WiFo, WiFoConfig
+from wavefoundry.networks.lwm_temporal.model import LWMTemporalPredictor, LWMTemporalPredictorConfig
+from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
 
 TOLERANCE = 1e-4
 LWM = {"patch_size": [2, 2], "embed_dim": 24, "num_heads": 2, "keep_percentage": 0.5}

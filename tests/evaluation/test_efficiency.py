@@ -8,10 +8,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from wavefoundry.evaluation.efficiency import embed, embedding_flops, median_ms, parameter_count, peak_memory
-from wavefoundry.models.lwm import LWM, LWMConfig
-from wavefoundry.models.lwm_temporal import LWMTemporal, LWMTemporalConfig
-from wavefoundry.models.wifo import WiFo, WiFoConfig
-from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
+from wavefoundry.networks.lwm.model import LWM, LWMConfig
+from wavefoundry.networks.lwm_temporal.model import LWMTemporal, LWMTemporalConfig
+from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
+from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
 
 D, DEPTH = 32, 2
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+import tomllib
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import psutil
@@ -14,7 +17,8 @@ from dvc.repo import Repo
 from prefect.settings import PREFECT_API_URL
 
 from benchmarks.flow_stress import forget, make_project, serial_lock, stress
-from flows.bookkeeping import UNFINISHED, bookkeeping, plan
+from flows import bookkeeping as module
+from flows.bookkeeping import DVC_VERSION, UNFINISHED, DVCVersionError, bookkeeping, changes, plan
 from flows.pipeline import pipeline
 from flows.processes import Processes
 from tests.waiting import wait_for, wait_for_end
@@ -224,6 +228,33 @@ def test_stress(server, tmp_path):
     assert not result["messages"]
     assert (result["incomplete"], result["other_locks"], result["failed_statuses"]) == (0, 0, 0)
     assert result["statuses"] >= 2
+
+
+@pytest.mark.parametrize("found", ["3.67.2", None])
+def test_another_version_of_dvc_is_refused_before_anything_is_touched(server, project, monkeypatch, found):
+    def version(_):
+        if found is None:
+            raise PackageNotFoundError
+        return found
+
+    monkeypatch.setattr(module, "version", version)
+    before = sorted(Path().rglob("*"))
+    message = f"dvc: found {f'version {found}' if found else 'no version'}, allowed: {DVC_VERSION}"
+    for refused in (plan, changes, bookkeeping((), print).__enter__):
+        with pytest.raises(DVCVersionError, match=re.escape(message)) as error:
+            refused()
+        assert "\n" not in str(error.value)
+        assert f"pip install dvc=={DVC_VERSION}" in str(error.value)
+    state = pipeline(seed=7, return_state=True)
+    assert state.is_failed()
+    assert message in state.message
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_the_project_asks_for_the_version_of_dvc_that_is_allowed():
+    wanted = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"dvc=={DVC_VERSION}" in wanted
+    assert f"dvc=={DVC_VERSION}" in (PROJECT / "requirements.lock").read_text().splitlines()
 
 
 def test_plan_is_in_the_order_of_dvc_repro(project, lock):

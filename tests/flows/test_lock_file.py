@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.lock_file import LockFile
+from storage.errors import StorageError
 
 # The first entries of the project, as DVC has written them.
 COUNT = 8
@@ -58,7 +59,7 @@ def test_an_entry_that_could_not_be_written_is_not_there(tmp_path):
     before = path.read_text()
     partial = tmp_path / ".dvc.lock.partial"
     partial.mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(StorageError, match=r"dvc\.lock"):
         lock_file.put("two", {"cmd": "second"}, set())
     assert path.read_text() == before
     partial.rmdir()

@@ -3,8 +3,11 @@
 import base64
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,11 +19,12 @@ from prefect.client.schemas.sorting import TaskRunSort
 
 from flows import pipeline as module
 from flows.bookkeeping import Node, UnknownTargetError, plan
-from flows.pipeline import by_way_to_the_end, pipeline
+from flows.pipeline import by_way_to_the_end, next_to_start, pipeline, with_marks_that_count
 from flows.processes import Processes
 from flows.results import metrics_tables, stage_page
 from flows.server import ServerError
 
+TOP = Path(__file__).parents[2]
 # make@a and make@b read src.txt; join reads both; late reads join's folder; side reads b only.
 DAG = """
 stages:
@@ -108,6 +112,46 @@ def test_targets_bring_their_ancestors_only(project, targets, expected):
 def test_unknown_target_is_named(project):
     with pytest.raises(UnknownTargetError, match="nonsense"):
         plan(["nonsense"])
+
+
+def test_a_group_without_entries_is_no_stage_and_no_error(server, project):
+    """A study may have no students; DVC would take a target that has no stages for all stages."""
+    Path("params.yaml").write_text("students: {}\n")
+    Path("dvc.yaml").write_text(f"{DAG}  distill:\n    foreach: ${{students}}\n    do: {{cmd: 'false'}}\n")
+    assert plan(["distill"]) == []
+    assert [node.name for node in plan(["distill", "side"])] == ["make@b", "side"]
+    state = pipeline(["distill"], force=["distill"], return_state=True)
+    assert (state.is_completed(), state.message) == (True, "stages run: 0, up to date: 0")
+    state = pipeline(["side"], force=["distill", "side"], return_state=True)
+    assert state.message == "stages run: 2, up to date: 0"
+    state = pipeline(["side"], force=["distill", "side"], return_state=True)
+    assert state.message == "stages run: 1, up to date: 1"
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty", "filled"])
+def test_a_project_needs_no_studies(tmp_path, folder):
+    """In a copy of the packages, with its own folder of studies or none, null is always allowed."""
+    for name in ("storage", "stages", "wavefoundry"):
+        (tmp_path / name).symlink_to(TOP / name)
+    shutil.copytree(TOP / "flows", tmp_path / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    if folder != "missing":
+        (tmp_path / "studies").mkdir()
+    if folder == "filled":
+        (tmp_path / "studies/large.yaml").write_text("seed: 1\n")
+    code = """
+from flows.pipeline import pipeline
+for study in (None, "large", "nonsense"):
+    try:
+        print(pipeline.validate_parameters({"study": study})["study"])
+    except Exception as error:
+        print(type(error).__name__)
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    refused = "ParameterTypeError"
+    assert done.stdout.split() == ["None", "large" if folder == "filled" else refused, refused]
 
 
 def test_bad_dag_is_a_clear_error(project):
@@ -225,9 +269,70 @@ stages:
     assert Path("met").exists() != gpu
 
 
+def test_a_stage_marked_alone_runs_beside_no_other_and_after_those_that_are_ready(server, project):
+    """Each stage says when it began and ended; `measured` comes first in the graph and would be started first."""
+    Path("dvc.yaml").write_text("""
+stages:
+  measured:
+    foreach: [a, b]
+    do:
+      cmd: date +%s.%N > measured${item} && sleep 0.7 && date +%s.%N >> measured${item}
+      meta: {alone: true}
+      outs: ["measured${item}"]
+  free:
+    foreach: [a, b, c]
+    do:
+      cmd: date +%s.%N > free${item} && sleep 0.7 && date +%s.%N >> free${item}
+      outs: ["free${item}"]
+""")
+    assert [node.alone for node in plan()] == [True, True, False, False, False]
+    state, _ = run(parallel=3)
+    assert state.is_completed(), state.message
+    times = {path.name: [float(t) for t in path.read_text().split()] for path in Path().glob("*d[ab]")}
+    times |= {path.name: [float(t) for t in path.read_text().split()] for path in Path().glob("free?")}
+    assert len(times) == 5
+    measured = [times.pop("measureda"), times.pop("measuredb")]
+    (_, first_ended), (second_began, _) = sorted(measured)
+    assert first_ended <= second_began
+    assert max(end for _, end in times.values()) <= min(begin for begin, _ in measured)
+
+
+def test_which_stage_starts_next():
+    measured, free, after = Node("measured", (), alone=True), Node("free", ()), Node("after", ("free",))
+    marked = [Node(name, (), one_at_a_time="gpu") for name in ("one", "two")]
+
+    def next_of(waiting, running=(), done=(), parallel=2):
+        node = next_to_start(waiting, running, set(done), parallel)
+        return node and node.name
+
+    # Others go first, ...
+    assert next_of([measured, free]) == "free"
+    assert next_of([measured, after], [free]) is None
+    assert next_of([measured, after], done=["free"]) == "after"
+    # ... and nothing runs beside it.
+    assert next_of([measured, after]) == "measured"
+    assert next_of([free], [measured]) is None
+    assert next_of([measured], [measured]) is None
+    assert next_of(marked, parallel=1) == "one"
+    assert next_of([marked[1], free], [marked[0]]) == "free"
+    assert next_of([marked[1], measured], [marked[0]]) is None
+    assert next_of([free], [after], parallel=1) is None
+    assert next_of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "gpu", "marks"),
+    [(False, True, ("gpu", True)), (False, False, (None, True)), (True, True, (None, False))],
+)
+def test_marks_count_where_stages_share_a_machine(elsewhere, gpu, marks):
+    node = with_marks_that_count(Node("a", (), "gpu", True), elsewhere, gpu)
+    assert (node.one_at_a_time, node.alone) == marks
+    assert with_marks_that_count(Node("a", (), "pairs"), False, gpu).one_at_a_time == "pairs"
+
+
 def test_the_longest_way_to_the_end_comes_first():
     def node(name, *dependencies):
-        return Node(name, dependencies, None)
+        return Node(name, dependencies)
 
     nodes = [node("a"), node("b"), node("c"), node("d", "c"), node("e", "a", "d"), node("f", "b"), node("g", "e")]
     assert [found.name for found in by_way_to_the_end(nodes)] == ["c", "a", "d", "b", "e", "f", "g"]

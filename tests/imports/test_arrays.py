@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from wavefoundry.errors import InputError
 from wavefoundry.imports.arrays import read_arrays
-from wavefoundry.imports.config import ImportedArrays
+from wavefoundry.imports.options import ImportedArrays
 
 SLOTS, SUBCARRIERS = 6, 5
 ARRAY = {"rows": 2, "columns": 3, "spacing": 0.5, "pattern": "iso", "polarisation": "VH"}

@@ -1,6 +1,5 @@
 """A complete study of seconds in a folder of its own: the project's files, tiny parameters, DVC without git."""
 
-import copy
 import os
 import shutil
 import subprocess
@@ -11,76 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-PROJECT = Path(__file__).parents[2]
+from tests.parameters import PROJECT, tiny_parameters
+
 COPIED = ("stages", "storage", "wavefoundry", "flows", "dvc.yaml", ".dvcignore")
-
-IMPORTED = {
-    "kind": "npz",
-    "files": "measured.npz",
-    "blocks": {"any": [{"file": None, "variable": "csi", "slot": 0, "subcarrier": 0}]},
-    "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
-    "axes": ["sample", "time", "antenna", "subcarrier"],
-    "trajectory": None,
-    "speed": None,
-    "unknown_is_zero": False,
-    "carrier_frequency": 2.4e9,
-    "slots": 16,
-    "slot_duration": 5e-4,
-    "subcarriers": 32,
-    "subcarrier_spacing": 180e3,
-    "samples_per_call": 5,
-}
-
-
-def tiny_parameters() -> dict:
-    """The default study with few scenarios and a file of CSI, few users, small networks and short trainings."""
-    content = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    scenarios = {name: content["scenarios"][name] for name in ("street_canyon", "uma_nlos")}
-    traced, drawn = scenarios["street_canyon"]["twin"], scenarios["uma_nlos"]["twin"]
-    traced["site"]["traffic"] |= {"vehicles": 4, "pedestrians": 2}
-    traced["site"]["sampling"] |= {"windows": 2}
-    traced["tracing"] |= {"samples_per_source": 10000, "max_depth": 2}
-    drawn |= {"users": 10, "users_per_call": 5}
-    scenarios |= _snapshots(scenarios["street_canyon"])
-    training = {"epochs": 2, "batch_size": 4}
-    lwm = content["pretrain"]["lwm_temporal"]
-    lwm["architecture"] |= {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": [4, 4]}
-    lwm["training"] |= training
-    lwm["prediction"]["training"] |= training
-    for name in ("wimamba", "lwm"):
-        section = content["pretrain"][name]
-        section["architecture"] |= {"hidden_size": 16, "depth": 1}
-        section["training"] = section["training"] | training
-        section["held_out"] = []
-    teacher = content["teach"]["wifo"]
-    teacher["held_out"] = []
-    teacher["architecture"] |= {"hidden_size": 32, "encoder_depth": 1, "decoder_depth": 1, "heads": 2}
-    teacher["training"] |= training
-    for student in content["distill"].values():
-        student["hidden_size"] = 16
-        student["training"] = student["training"] | training
-        student["seeds"] = [0]
-    content["evaluate"]["prediction"]["latency_repetitions"] = 2
-    downstream = content["evaluate"]["downstream"]
-    downstream |= {"channels": "canyon", "beams": "canyon_28ghz", "label_fractions": [0.5, 1.0], "choice_fraction": 0.5}
-    downstream |= {"seeds": [0], "patch_sizes": [4, 8]}
-    downstream["heads"]["steps"] = 5
-    downstream["tuning"]["fraction"] = 0.5
-    downstream["tuning"]["training"] |= training
-    content["evaluate"]["efficiency"] |= {"sizes": [[16, 16], [16, 32]], "repetitions": 1}
-    imported = {"measured": IMPORTED | {"array": drawn["array"]}}
-    return content | {"scenarios": scenarios, "imported": imported, "workers": {"processes": 1, "scheduler": None}}
-
-
-def _snapshots(scenario: dict) -> dict:
-    """The scenario's site in single slots, at its carrier and at 28 GHz."""
-    near = copy.deepcopy(scenario)
-    near["twin"]["site"]["sampling"] |= {"slots": 1, "windows": 6}
-    near["twin"]["site"]["traffic"] |= {"vehicles": 8}
-    far = copy.deepcopy(near)
-    far["twin"] |= {"carrier_frequency": 28e9}
-    far["ofdm"] |= {"subcarriers": 16}
-    return {"canyon": near, "canyon_28ghz": far}
 
 
 def write_measurement(path: Path, seed: int) -> None:

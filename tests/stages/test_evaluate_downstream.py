@@ -7,7 +7,7 @@ import xarray as xr
 
 from stages import evaluate_downstream, params
 from stages.report_downstream import downstream_section
-from storage.csi_store import write_store
+from storage.stores.csi_store import write_store
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.tasks import TASKS
 

@@ -15,8 +15,8 @@ from stages.evaluate_efficiency import (
     synthetic_channels,
 )
 from wavefoundry.config import EvaluateEfficiency
-from wavefoundry.models.lwm import LWM, LWMConfig
-from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
+from wavefoundry.networks.lwm.model import LWM, LWMConfig
+from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
 
 SECTION = EvaluateEfficiency(
     batch_size=2, sizes=[[8, 8], [8, 16], [16, 16]], slots=3, patch_size=2, repetitions=1, channel_seed=0

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from stages.import_data import bring_in
-from storage.csi_store import open_store
+from storage.stores.csi_store import open_store
 from storage.errors import StorageError
 from wavefoundry.errors import InputError
-from wavefoundry.imports.config import ImportedArrays, ImportedDeepMIMO, ImportedScene
+from wavefoundry.imports.options import ImportedArrays, ImportedDeepMIMO, ImportedScene
 
 ARRAY = {"rows": 1, "columns": 4, "spacing": 0.5, "pattern": "iso", "polarisation": "V"}
 

@@ -9,8 +9,8 @@ import yaml
 
 from stages.model_folders import backbone_folder
 from stages.pretrain import pretrain_lwm_temporal
-from storage.checkpoints import load_model
-from storage.csi_store import write_store
+from storage.models.model_folder import load_model
+from storage.stores.csi_store import write_store
 from tests.storage.example import make_dataset
 from wavefoundry.config import PretrainLWMTemporal
 from wavefoundry.errors import InputError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stages import params, register
 from stages.register import Candidate, HeldOut, choose, description, is_better, offer, scores_beside_reference
-from storage.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG, Version
+from storage.tracking.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG, Version
 from wavefoundry.config import Register
 
 GATE = Register(margin_db=0.05, latency_limit_ms=10.0)

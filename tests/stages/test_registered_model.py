@@ -15,14 +15,14 @@ import wavefoundry.models  # noqa: F401
 from stages import evaluate_prediction, params, register
 from stages.csi import store_path
 from stages.training import warm_start
-from storage.checkpoints import load_model, save_model
-from storage.csi_store import assign_splits, split_attributes, write_store
+from storage.models.model_folder import load_model, save_model
+from storage.stores.csi_store import assign_splits, split_attributes, write_store
 from storage.digests import digest
 from storage.errors import StorageError
-from storage.registry import Registry, fetch_model
-from storage.runs import Run
-from storage.tracking import tracking_uri
-from wavefoundry.models.wifo import WiFo, WiFoConfig
+from storage.tracking.registry import Registry, fetch_model
+from storage.tracking.runs import Run
+from storage.tracking.connection import tracking_uri
+from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
 
 TOP = Path(register.__file__).parents[1]
 FOLDER = Path("models/tiny_wifo/seed_0")

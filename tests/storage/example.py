@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from storage import shards
-from storage.csi_store import split_attributes
+from storage.stores import shards
+from storage.stores.csi_store import split_attributes
 
 UNITS = {"units": "1", "long_name": "test values"}
 SHAPE = (4, 2, 6)  # time, antenna, subcarrier

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from storage.csi_store import append_store, open_store, write_store
+from storage.stores.csi_store import append_store, open_store, write_store
 from storage.digests import digest
 from storage.errors import StorageError
-from storage.inspection import check_store
+from storage.stores.inspection import check_store
 from tests.storage.example import make_dataset
 
 SOURCE = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def run(script, path):
     header = """
         import os, signal, sys, time
         from pathlib import Path
-        from storage.csi_store import append_store, write_store
+        from storage.stores.csi_store import append_store, write_store
         from tests.storage.example import make_dataset
         path = Path(sys.argv[1])
     """

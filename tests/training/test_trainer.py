@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from tests.training.toy import CONFIG, Batches, Denoiser
 from wavefoundry.errors import InputError
-from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
+from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
 from wavefoundry.training.trainer import COMPLETE, train
 
 STEPS_PER_EPOCH = 5

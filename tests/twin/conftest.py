@@ -1,6 +1,6 @@
 import pytest
 
-from wavefoundry.twin.config import RayTracedTwin
+from wavefoundry.twin.options import RayTracedTwin
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from wavefoundry.twin.array import element_positions, from_sionna_order, rotation_matrix
-from wavefoundry.twin.config import Array
+from wavefoundry.twin.options import Array
 
 ARRAY = Array(rows=2, columns=4, spacing=0.7, pattern="iso", polarisation="V")
 CROSSED = ARRAY.model_copy(update={"polarisation": "cross"})

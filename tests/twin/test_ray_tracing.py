@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wavefoundry.csi.config import OFDM
+from wavefoundry.csi.options import OFDM
 from wavefoundry.csi.path_response import frequency_response, path_response
 from wavefoundry.csi.tracks import Tracks, evolve
 from wavefoundry.errors import InputError

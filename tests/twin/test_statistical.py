@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from scipy.constants import speed_of_light
 from scipy.special import j0
 
-from wavefoundry.csi.config import OFDM
+from wavefoundry.csi.options import OFDM
 from wavefoundry.csi.path_response import cluster_response, subcarrier_offsets
 from wavefoundry.twin.array import element_positions
-from wavefoundry.twin.config import StatisticalTwin
+from wavefoundry.twin.options import StatisticalTwin
 from wavefoundry.twin.statistical import HALF_SECTOR, collect, drop, generate, units
 
 CARRIER = 2.4e9

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from wavefoundry.errors import InputError
-from wavefoundry.twin.config import BUILT_IN_SCENES, Sampling, Traffic
+from wavefoundry.twin.options import BUILT_IN_SCENES, Sampling, Traffic
 from wavefoundry.twin.street_map import StreetMap, measure_room, survey
 from wavefoundry.twin.streets import find_pavements, find_streets, length
 from wavefoundry.twin.traffic import drive, simulate, stroll

@@ -1,8 +1,8 @@
 """The unitary angle-delay transform of CSI, its truncation to early delays, and its inverse.
 
-Source: LWM-Temporal (spec: angle-delay-time): a DFT over antennas, per axis for planar arrays and for each polarisation
-alone, and an IDFT over subcarriers, both unitary. With H[n, k] = a exp(j 2 pi n u) exp(-j 2 pi k Delta_f tau), a path
-of spatial frequency u (cycles per element) and delay tau peaks at angle bin round(N u) mod N and delay bin
+Source: model card of LWM-Temporal (arXiv:2603.10024): a DFT over antennas, per axis for planar arrays and for each
+polarisation alone, and an IDFT over subcarriers, both unitary. With H[n, k] = a exp(j 2 pi n u) exp(-j 2 pi k Delta_f
+tau), a path of spatial frequency u (cycles per element) and delay tau peaks at angle bin round(N u) mod N and delay bin
 round(K Delta_f tau).
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from wavefoundry.csi.config import OFDM
+from wavefoundry.csi.options import OFDM
 from wavefoundry.csi.tracks import Evolution, Tracks, evolve
 
 # Links that are computed together, so that what is between the factors and the product stays in the processor's cache.

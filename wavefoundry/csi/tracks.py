@@ -2,8 +2,8 @@
 
 A track that is valid at both ends of a segment goes on between them: its phase is the cubic through the phases and
 Doppler shifts at both keys, its magnitude, delay and direction change linearly. A track that is valid at one end only
-is born or dies in the segment: it moves on by its own Doppler shift and delay rate, and fades linearly.
-Source: LWM-Temporal (spec: data, key positions); the delay rate of a path is minus its Doppler shift over the carrier.
+is born or dies in the segment: it moves on by its own Doppler shift and delay rate, and fades linearly. Source: model
+card of LWM-Temporal (arXiv:2603.10024), data; the delay rate of a path is minus its Doppler shift over the carrier.
 """
 
 from dataclasses import dataclass

@@ -12,24 +12,22 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from wavefoundry.evaluation.prediction import Predictor
-from wavefoundry.models.channel_model import ChannelModel
-from wavefoundry.models.representations import Representations
-from wavefoundry.models.wimamba import WiMamba
+from wavefoundry.networks.capabilities import Embedder, OwnOperations, Predictor, SequenceEmbedder
+from wavefoundry.networks.representations import Representations
 
 WARM_UP = 2  # calls that are not timed
 
 
-def parameter_count(predictor: Predictor | nn.Module) -> int:
+def parameter_count(predictor: object) -> int:
     """Number of trained values; 0 for a classical method."""
     if not isinstance(predictor, nn.Module):
         return 0
     return sum(parameter.numel() for parameter in predictor.parameters())
 
 
-def latency_ms(predictor: Predictor, known: torch.Tensor, horizon: int, repetitions: int) -> float:
-    """Median wall time of one time-domain prediction on one thread [ms], after two calls of warm-up."""
-    return median_ms(lambda: predictor.predict(known, "time", horizon), repetitions)
+def latency_ms(predictor: Predictor, known: torch.Tensor, wanted: tuple[int, int], repetitions: int) -> float:
+    """Median wall time of one prediction of (slots, subcarriers) on one thread [ms], after two calls of warm-up."""
+    return median_ms(lambda: predictor.predict(known, *wanted), repetitions)
 
 
 def median_ms(call: Callable[[], object], repetitions: int) -> float:
@@ -49,29 +47,32 @@ def median_ms(call: Callable[[], object], repetitions: int) -> float:
     return 1e3 * statistics.median(times[WARM_UP:])
 
 
-def embed(model: nn.Module, csi: torch.Tensor, patch_size: int) -> Representations:
+def embed(model: Embedder, csi: torch.Tensor, patch_size: int | None) -> Representations:
     """A forward pass of a backbone, nothing hidden.
 
     Args:
-        model: WiMamba or LWM, which read the first slot; LWM-Temporal or WiFo, which read all.
+        model: one that reads sequences reads all slots, another one the first slot.
         csi: complex (batch, time, antenna, subcarrier).
-        patch_size: granularity of WiMamba and LWM.
+        patch_size: granularity of a network that has the choice, None of others.
 
     Raises:
         InputError: sizes that the model cannot read.
     """
     with torch.inference_mode():
-        return model.embed(csi[:, 0], patch_size) if isinstance(model, ChannelModel) else model.embed(csi)
+        if isinstance(model, SequenceEmbedder):
+            return model.embed_sequence(csi)
+        return model.embed(csi[:, 0], patch_size)
 
 
-def embedding_flops(model: nn.Module, csi: torch.Tensor, patch_size: int) -> tuple[int, int]:
+def embedding_flops(model: Embedder, csi: torch.Tensor, patch_size: int | None) -> tuple[int, int]:
     """Tokens of a sample, class token included, and floating-point operations of `embed` on the CPU.
 
     A multiplication and an addition are two.
 
     Products of matrices, convolutions and attention are counted as torch runs them, masked keys of a tile of sparse
-    attention included, and WiMamba's scans by their formula. Left out: transforms of the input, normalisations,
-    activations, softmax, the choice of keys in the routing of sparse attention, and sums of two tensors.
+    attention included, and what a network says of its own operations (`OwnOperations`), such as scans. Left out:
+    transforms of the input, normalisations, activations, softmax, the choice of keys in the routing of sparse
+    attention, and sums of two tensors.
     """
 
     def fused_attention(query, key, value, *_, **__):
@@ -82,8 +83,8 @@ def embedding_flops(model: nn.Module, csi: torch.Tensor, patch_size: int) -> tup
     with FlopCounterMode(display=False, custom_mapping=fused) as counter:
         seen = embed(model, csi, patch_size)
     tokens = seen.patches.shape[1] + (seen.class_token is not None)
-    scans = model.scan_flops(tokens) if isinstance(model, WiMamba) else 0
-    return tokens, counter.get_total_flops() + len(csi) * scans
+    own = model.uncounted_flops(tokens) if isinstance(model, OwnOperations) else 0
+    return tokens, counter.get_total_flops() + len(csi) * own
 
 
 def peak_memory(call: Callable[[], object], warm_up: Callable[[], object]) -> int:

@@ -1,68 +1,60 @@
-"""Channel prediction: the interface of every predictor, and its score on CSI with a noisy known part."""
+"""Questions of channel prediction, and the score of a predictor on CSI with a noisy known block."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.evaluation.metrics import nmse
-
-AXES = ("time", "frequency")
-
-
-class Predictor(Protocol):
-    """A trained model or a classical method."""
-
-    def predict(self, known: torch.Tensor, axis: str, horizon: int) -> torch.Tensor:
-        """Continue CSI.
-
-        Args:
-            known: complex64 (batch, time, antenna, subcarrier), the known slots or the known subcarriers.
-            axis: "time" for the next slots, "frequency" for the next subcarriers.
-            horizon: number of slots or subcarriers to predict.
-
-        Returns:
-            complex64 (batch, horizon, antenna, subcarrier) or (batch, time, antenna, horizon).
-        """
+from wavefoundry.evaluation.options import QuestionOptions
+from wavefoundry.networks.capabilities import Predictor
 
 
 @dataclass(frozen=True)
-class Task:
-    """Predict along `axis` from the first `known_fraction` of it, seen at `snr_db`; the noise is drawn from `seed`."""
+class Question:
+    """What is known of a sample, and what is asked for; the known block is noisy, what is asked for is clean.
 
-    axis: str
-    known_fraction: float
+    options: shares of the slots and subcarriers.
+    snr_db: of the known block [dB].
+    noise_seed: the noise is drawn from it.
+    """
+
+    options: QuestionOptions
     snr_db: float
-    seed: int
+    noise_seed: int
 
-    def split(self, csi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Noisy known part and clean target of CSI (sample, time, antenna, subcarrier)."""
-        dimension = 1 if self.axis == "time" else 3
-        size = round(csi.shape[dimension] * self.known_fraction)
-        known, target = csi.tensor_split([size], dim=dimension)
-        return add_noise(known, self.snr_db, torch.Generator().manual_seed(self.seed)), target
+    def split(self, csi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:
+        """Noisy known block, clean wanted block, and (slots, subcarriers) that are wanted beyond the known ones.
+
+        Args:
+            csi: complex (sample, time, antenna, subcarrier).
+        """
+        (slots, band), (more_slots, more_band) = self.options.sizes(csi.shape[1], csi.shape[3])
+        noise = torch.Generator().manual_seed(self.noise_seed)
+        known = add_noise(csi[:, :slots, :, :band], self.snr_db, noise)
+        wanted = csi[:, slots : slots + more_slots] if more_slots else csi[:, :slots]
+        wanted = wanted[..., band : band + more_band] if more_band else wanted[..., :band]
+        return known, wanted, (more_slots, more_band)
 
 
 def predict_in_batches(
-    predictor: Predictor, known: torch.Tensor, axis: str, horizon: int, batch_size: int
+    predictor: Predictor, known: torch.Tensor, wanted: tuple[int, int], batch_size: int
 ) -> torch.Tensor:
-    """Predictions for all samples of `known`, `batch_size` at a time."""
-    return torch.cat([predictor.predict(part, axis, horizon) for part in known.split(batch_size)])
+    """Predictions for all samples of `known`, `batch_size` at a time; `wanted` are slots and subcarriers."""
+    return torch.cat([predictor.predict(part, *wanted) for part in known.split(batch_size)])
 
 
-def score(predictor: Predictor, csi: torch.Tensor, task: Task, batch_size: int) -> torch.Tensor:
+def score(predictor: Predictor, csi: torch.Tensor, question: Question, batch_size: int) -> torch.Tensor:
     """NMSE of each sample.
 
     Args:
         predictor: what is judged.
         csi: complex64 (sample, time, antenna, subcarrier), without noise.
-        task: what is known and what is asked.
+        question: what is known and what is asked.
         batch_size: samples per call of the predictor.
 
     Returns:
         float64 (sample,), a power ratio.
     """
-    known, target = task.split(csi)
-    horizon = target.shape[1] if task.axis == "time" else target.shape[3]
-    return nmse(predict_in_batches(predictor, known, task.axis, horizon, batch_size), target)
+    known, target, wanted = question.split(csi)
+    return nmse(predict_in_batches(predictor, known, wanted, batch_size), target)

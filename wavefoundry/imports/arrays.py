@@ -11,8 +11,8 @@ import xarray as xr
 
 from wavefoundry.csi.path_response import subcarrier_offsets
 from wavefoundry.errors import InputError
-from wavefoundry.imports.config import ANTENNA_AXES, Block, ImportedArrays
 from wavefoundry.imports.files import StoredArray, open_array
+from wavefoundry.imports.options import ANTENNA_AXES, Block, ImportedArrays
 from wavefoundry.twin.dataset import describe, sample_coordinates, signal_attributes
 
 SPLITS = ("train", "validation", "test")

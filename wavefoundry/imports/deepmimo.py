@@ -13,8 +13,8 @@ import xarray as xr
 from scipy.constants import c
 
 from wavefoundry.errors import InputError
-from wavefoundry.imports.config import ImportedDeepMIMO
 from wavefoundry.imports.files import open_array
+from wavefoundry.imports.options import ImportedDeepMIMO
 from wavefoundry.twin.array import rotation_matrix
 from wavefoundry.twin.continuation import Paths
 from wavefoundry.twin.dataset import paths_dataset, signal_attributes

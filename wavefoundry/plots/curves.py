@@ -40,37 +40,42 @@ def draw_learning_curves(histories: dict[str, pandas.DataFrame], path: Path) -> 
     _save(figure, path)
 
 
-def draw_nmse(scores: dict, axis: str, path: Path) -> None:
-    """Test NMSE of every predictor on every data set that it can read, with the spread over seeds.
+def draw_nmse(table: pandas.DataFrame, question: str, path: Path) -> None:
+    """Test NMSE of every predictor on every data set about which it answers a question, with the spread over seeds.
 
     Args:
-        scores: {predictor: {axis: {data set: {"nmse_db": {seed: dB}}}}}.
-        axis: "time" or "frequency".
+        table: of results.
+        question: the question.
         path: PNG file to write.
     """
     import numpy as np
     from matplotlib.figure import Figure
 
-    datasets = list(dict.fromkeys(dataset for by_axis in scores.values() for dataset in by_axis[axis]))
+    from wavefoundry.evaluation.summary import by_dataset_nmse_db, spread
+
+    rows = by_dataset_nmse_db(table, "test")
+    rows = rows[rows["question"] == question]
+    datasets, models = (list(dict.fromkeys(rows[column])) for column in ("dataset", "model"))
+    values = {key: list(some["nmse_db"]) for key, some in rows.groupby(["model", "dataset"], sort=False)}
     figure = Figure(figsize=(max(9, 2.4 * len(datasets)), 3.6), layout="constrained")
     panel = figure.subplots()
-    width = 0.8 / len(scores)
-    for position, (name, by_axis) in enumerate(scores.items()):
-        missing = {"nmse_db": {"": np.nan}}
-        values = [list(by_axis[axis].get(dataset, missing)["nmse_db"].values()) for dataset in datasets]
+    width = 0.8 / max(1, len(models))
+    for position, name in enumerate(models):
+        seeds = [values.get((name, dataset), [np.nan]) for dataset in datasets]
         panel.bar(
-            np.arange(len(datasets)) + (position - (len(scores) - 1) / 2) * width,
-            [np.mean(seeds) for seeds in values],
+            np.arange(len(datasets)) + (position - (len(models) - 1) / 2) * width,
+            [np.mean(some) for some in seeds],
             width,
-            yerr=[np.std(seeds, ddof=1) if len(seeds) > 1 else 0.0 for seeds in values],
+            yerr=[spread(some) for some in seeds],
             capsize=2,
             label=name.replace("_", " "),
         )
     panel.axhline(0, color="black", linewidth=0.8)
     panel.set_xticks(range(len(datasets)), [dataset.replace("_", " ") for dataset in datasets])
-    panel.set(ylabel="NMSE [dB], lower is better", title=f"{axis}-domain prediction on held-out trajectories")
+    panel.set(ylabel="NMSE [dB], lower is better", title=f"{question}: prediction on held-out trajectories")
     panel.grid(axis="y", alpha=0.3)
-    panel.legend(fontsize="small", ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if models:
+        panel.legend(fontsize="small", ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _save(figure, path)
 
 

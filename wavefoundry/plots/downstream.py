@@ -1,68 +1,84 @@
 """Charts of the downstream tasks: scores over the share of labels, and over patch sizes."""
 
 import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from wavefoundry.evaluation.downstream.tasks import TASKS, Task
-from wavefoundry.evaluation.downstream.verdicts import RAW
+import pandas
+
+from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED
+from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, SEARCH
+from wavefoundry.evaluation.downstream.scores import ScoreTable
+from wavefoundry.evaluation.downstream.task import DownstreamTask
+from wavefoundry.evaluation.downstream.verdicts import spread
+from wavefoundry.evaluation.downstream.wording import heading, in_words
+
+COLUMNS = 3  # of panels
+PANEL = (3.7, 3.0)  # width and height [inch]
 
 
-def draw_curves(results: dict, task: str, reference: dict, path: Path) -> None:
+def draw_curves(table: pandas.DataFrame, name: str, task: DownstreamTask, path: Path) -> None:
     """Test score of every input over the share of the training labels, mean and standard deviation over seeds.
 
+    A network as it was before any training has the colour of the trained one and a hollow mark.
+
     Args:
-        results: {input: {"curves": {task: {fraction: {"test": {metric: [one per seed]}}}}}}.
-        task: one of TASKS.
-        reference: {"what": text, metric: value}, what is reached without learning from channels.
+        table: the results of all entries, joined.
+        name: entry of the task.
+        task: the task.
         path: PNG file to write.
     """
-    import numpy as np
     from matplotlib.figure import Figure
 
-    about = TASKS[task]
+    scores = ScoreTable(table)
+    curves = scores.pick(question=name, part=CURVE, metric=task.metric, split="test")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     panel = figure.subplots()
-    for name, result in results.items():
-        curve = result["curves"][task]
-        fractions = np.array([float(fraction) for fraction in curve])
-        seeds = np.array([scores["test"][about.metric] for scores in curve.values()])
-        mean, spread = seeds.mean(axis=1), seeds.std(axis=1, ddof=1) if seeds.shape[1] > 1 else 0 * seeds[:, 0]
-        style = {"color": "black", "linewidth": 2} if name == RAW else {}
-        (line,) = panel.plot(100 * fractions, mean, marker="o", label=name.replace("_", " "), **style)
-        panel.fill_between(100 * fractions, mean - spread, mean + spread, color=line.get_color(), alpha=0.15)
-    panel.axhline(reference[about.metric], color="grey", linestyle=":", label=reference["what"])
-    panel.set(
-        xscale="log", xlabel="share of the training labels [%]", ylabel=_axis(about), title=about.title.capitalize()
-    )
-    percent = [100 * float(fraction) for fraction in next(iter(results.values()))["curves"][task]]
-    panel.set_xticks(percent, [f"{value:g}" for value in percent])
+    for model, style in styles(scores.models).items():
+        curve = curves[curves["model"] == model]
+        if curve.empty:
+            continue
+        percent = 100 * curve["label_fraction"].to_numpy(float)
+        mean, deviation = (curve["values"].map(value).to_numpy(float) for value in (statistics.mean, spread))
+        panel.plot(percent, mean, label=model.replace("_", " "), **style)
+        panel.fill_between(percent, mean - deviation, mean + deviation, color=style["color"], alpha=0.15)
+    for _, row in scores.pick(question=name, part=REFERENCE, metric=task.metric, split="test").iterrows():
+        panel.axhline(row["values"][0], color="grey", linestyle=":", label=row["representation"])
+    panel.set(xscale="log", xlabel="share of the training labels [%]", ylabel=_axis(task), title=heading(task))
+    ticks = sorted(100 * curves["label_fraction"].drop_duplicates().to_numpy(float))
+    panel.set_xticks(ticks, [f"{value:g}" for value in ticks])
     panel.set_xticks([], minor=True)
     panel.grid(alpha=0.3)
     panel.legend(fontsize="small")
     _save(figure, path)
 
 
-def draw_patch_sizes(results: dict, fraction: float, path: Path) -> None:
-    """Test score of the models of several patch sizes, the best representation at each, one panel a task.
+def draw_patch_sizes(table: pandas.DataFrame, tasks: Mapping[str, DownstreamTask], fraction: float, path: Path) -> None:
+    """Test score of the inputs that have several patch sizes, the best representation at each, one panel a task.
 
     Args:
-        results: {input: {"table": {task: {representation: {patch size: {"validation" or "test": scores}}}}}}.
+        table: the results of all entries, joined.
+        tasks: by the names of their entries.
         fraction: of the labels, for the headline.
         path: PNG file to write.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    for panel, (task, about) in zip(figure.subplots(2, 3).flatten(), TASKS.items(), strict=True):
-        for number, (name, result) in enumerate(results.items()):
-            by_patch = best_by_patch(result["table"][task], about)
+    scores = ScoreTable(table)
+    rows, columns = panel_grid(len(tasks))
+    figure = Figure(figsize=(columns * PANEL[0], rows * PANEL[1]), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for panel in panels[len(tasks) :]:
+        panel.set_axis_off()
+    for panel, (name, task) in zip(panels, tasks.items(), strict=False):
+        for model, style in styles(scores.models).items():
+            by_patch = best_by_patch(scores, model, name, task)
             if len(by_patch) > 1:
                 sizes = [int(size) for size in by_patch]
-                # One colour for an input in all panels.
-                color = "black" if name == RAW else f"C{number}"
-                panel.plot(sizes, list(by_patch.values()), marker="o", color=color, label=name.replace("_", " "))
+                panel.plot(sizes, list(by_patch.values()), label=model.replace("_", " "), **style)
                 panel.set_xticks(sizes)
-        panel.set(title=about.title.capitalize(), xlabel="patch size", ylabel=_axis(about))
+        panel.set(title=heading(task), xlabel="patch size", ylabel=_axis(task))
         panel.grid(alpha=0.3)
         if panel.lines:
             panel.legend(fontsize="small")
@@ -70,21 +86,53 @@ def draw_patch_sizes(results: dict, fraction: float, path: Path) -> None:
     _save(figure, path)
 
 
-def best_by_patch(table: dict, about: Task) -> dict[str, float]:
+def panel_grid(count: int) -> tuple[int, int]:
+    """Rows and columns of a grid for so many panels, at least one."""
+    columns = min(COLUMNS, max(1, count))
+    return max(1, -(-count // columns)), columns
+
+
+def styles(models: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How each input is drawn: the same in all pictures of one study, and unlike every other input.
+
+    Args:
+        models: all inputs of the study in the order of the results.
+    """
+    trained = [model for model in models if model != RAW and not model.endswith(UNTRAINED)]
+    palette = [f"C{number}" for number in range(10)] if len(trained) <= 10 else _many_colours(len(trained))
+    colours = dict(zip(trained, palette, strict=False))
+    found: dict[str, dict[str, Any]] = {}
+    for model in models:
+        if model == RAW:
+            found[model] = {"color": "black", "linewidth": 2, "marker": "o"}
+        elif model.endswith(UNTRAINED):
+            colour = colours.get(model.removesuffix(UNTRAINED), "grey")
+            found[model] = {"color": colour, "marker": "o", "markerfacecolor": "none", "linestyle": "--"}
+        else:
+            found[model] = {"color": colours[model], "marker": "o"}
+    return found
+
+
+def best_by_patch(scores: ScoreTable, model: str, name: str, task: DownstreamTask) -> dict[str, float]:
     """{patch size: mean test score} of the representation that is best on the validation split at that size."""
+    found = scores.pick(model=model, question=name, part=SEARCH, metric=task.metric)
     best: dict[str, tuple[float, float]] = {}
-    for by_patch in table.values():
-        for size, scores in by_patch.items():
-            reached, tested = (statistics.mean(scores[split][about.metric]) for split in ("validation", "test"))
-            if size not in best or about.better(reached, best[size][0]):
-                best[size] = reached, tested
+    for (size, _), rows in found.groupby(["patch_size", "representation"], sort=False):
+        by_split = {row["split"]: statistics.mean(row["values"]) for _, row in rows.iterrows()}
+        if size not in best or task.better(by_split["validation"], best[size][0]):
+            best[size] = by_split["validation"], by_split["test"]
     return {size: tested for size, (_, tested) in best.items()}
 
 
-def _axis(about: Task) -> str:
-    direction = "higher" if about.higher_is_better else "lower"
-    words = about.metric.removesuffix("_m").removesuffix("_db").replace("_", " ").replace("nmse", "NMSE")
-    return f"{words}{f' [{about.unit}]' if about.unit else ''}, {direction} is better"
+def _many_colours(count: int) -> list[str]:
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["turbo"](number / (count - 1))) for number in range(count)]
+
+
+def _axis(task: DownstreamTask) -> str:
+    return f"{in_words(task.metric)}, {'higher' if task.higher_is_better else 'lower'} is better"
 
 
 def _save(figure, path: Path) -> None:

@@ -19,8 +19,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
-from wavefoundry.config import Training
 from wavefoundry.errors import InputError
+from wavefoundry.training.options import Training
 
 # Written last into a checkpoint: a folder without it was left by a training killed while saving.
 COMPLETE = "complete"

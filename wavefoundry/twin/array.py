@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wavefoundry.twin.config import Array
+from wavefoundry.twin.options import Array
 
 
 def element_positions(array: Array) -> np.ndarray:

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from wavefoundry.errors import InputError
-from wavefoundry.twin.config import RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.dataset import ray_traced_dataset, statistical_dataset
 from wavefoundry.twin.key_positions import MapUnits, trace
+from wavefoundry.twin.options import RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.statistical import collect, drop, generate, units
 from wavefoundry.twin.street_map import StreetMap, survey
 from wavefoundry.twin.summary import rounded, summarise, why_not_reached

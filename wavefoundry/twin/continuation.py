@@ -1,6 +1,7 @@
 """Path continuation: which paths of consecutive key positions are one physical path, seen twice.
 
-Source: LWM-Temporal (spec: data): paths are traced at key positions and go on between them by their rates.
+Source: model card of LWM-Temporal (arXiv:2603.10024), data: paths are traced at key positions and go on between them by
+their rates.
 """
 
 from dataclasses import dataclass, fields

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from wavefoundry.twin.array import element_positions
-from wavefoundry.twin.config import Array, RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.continuation import Paths
+from wavefoundry.twin.options import Array, RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.ray_tracing import Traced
 from wavefoundry.twin.statistical import Clusters
 from wavefoundry.twin.traffic import Tracks

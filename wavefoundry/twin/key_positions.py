@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from wavefoundry.errors import InputError
-from wavefoundry.twin.config import ContinuousKeys, RayTracedTwin
 from wavefoundry.twin.continuation import Paths
+from wavefoundry.twin.options import ContinuousKeys, RayTracedTwin
 from wavefoundry.twin.ray_tracing import VEHICLE_HEIGHT, Traced, Vehicles, concatenate, trace_points, trace_windows
 from wavefoundry.twin.street_map import StreetMap
 from wavefoundry.twin.traffic import Tracks

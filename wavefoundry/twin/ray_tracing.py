@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from wavefoundry.twin.array import rotation_matrix
-from wavefoundry.twin.config import RayTracedTwin
 from wavefoundry.twin.continuation import Paths, continue_paths, evolve_paths
+from wavefoundry.twin.options import RayTracedTwin
 
 # Of sionna-rt's table of the paths that a call has found. Two paths that fall on one place of it pass for one: with its
 # default size, 1e6, one path in twenty of 100 users is lost that way. A power of two, because its hash (FNV-1a) then

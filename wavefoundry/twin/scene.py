@@ -14,7 +14,7 @@ import numpy as np
 import sionna.rt as rt
 
 from wavefoundry.errors import InputError
-from wavefoundry.twin.config import BUILT_IN_SCENES, BaseStation, RayTracedTwin
+from wavefoundry.twin.options import BUILT_IN_SCENES, BaseStation, RayTracedTwin
 
 TRANSMITTER = "base_station"
 # Directions of the sky that are tried from a base station.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavefoundry.twin.config import Sector, StatisticalTwin
+from wavefoundry.twin.options import Sector, StatisticalTwin
 from wavefoundry.twin.traffic import Tracks
 
 # Half the opening of a sector, around the x axis that the array faces [rad].

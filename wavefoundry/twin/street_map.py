@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage, sparse
 
 from wavefoundry.errors import InputError
-from wavefoundry.twin.config import Site
+from wavefoundry.twin.options import Site
 
 # Rays start this far above the highest point of the scene [m].
 HEADROOM = 1.0

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from wavefoundry.twin.config import RayTracedTwin
+from wavefoundry.twin.options import RayTracedTwin
 from wavefoundry.twin.traffic import Tracks
 
 DIGITS = 6  # significant ones

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from wavefoundry.errors import InputError
-from wavefoundry.twin.config import Sampling, Traffic
+from wavefoundry.twin.options import Sampling, Traffic
 from wavefoundry.twin.street_map import StreetMap
 from wavefoundry.twin.streets import Streets, Turn, distances_along, find_pavements, find_streets, length
 

@@ -12,10 +12,10 @@ from wavefoundry.evaluation.downstream.inputs import (
     snapshot_backbone,
     wifo_backbone,
 )
-from wavefoundry.models.lwm import LWM, LWMConfig
-from wavefoundry.models.lwm_temporal import LWMTemporal, LWMTemporalConfig
-from wavefoundry.models.wifo import WiFo, WiFoConfig
-from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
+from wavefoundry.networks.lwm.model import LWM, LWMConfig
+from wavefoundry.networks.lwm_temporal.model import LWMTemporal, LWMTemporalConfig
+from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
+from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
 
 
 def inputs(name: str):

@@ -10,7 +10,7 @@ from wavefoundry.evaluation.downstream.inputs import raw_channel, snapshot_backb
 from wavefoundry.evaluation.downstream.suite import InputEvaluation
 from wavefoundry.evaluation.downstream.tasks import CHANNEL_TASKS, TASKS, Snapshots
 from wavefoundry.evaluation.downstream.tuning import tune
-from wavefoundry.models.wimamba import WiMamba, WiMambaConfig
+from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
 
 DEFAULT = params.read().evaluate.downstream
 SECTION = type(DEFAULT).model_validate(

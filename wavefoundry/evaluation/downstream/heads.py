@@ -1,11 +1,11 @@
 """The heads: small networks of scikit-learn on features that stay as they are, and one linear layer per patch.
 
-Spec: WiMamba, "Representations and downstream tasks".
+Source: the evaluation of "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367.
 """
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from wavefoundry.config import DownstreamHeads
+from wavefoundry.evaluation.downstream.options import Heads
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,7 @@ def project(features: np.ndarray, training_rows: np.ndarray, width: int) -> np.n
     return projection.fit(features[training_rows]).transform(features).astype(np.float32)
 
 
-def fit_classifier(
-    features: np.ndarray, labels: np.ndarray, hidden: tuple[int, ...], section: DownstreamHeads, seed: int
-):
+def fit_classifier(features: np.ndarray, labels: np.ndarray, hidden: tuple[int, ...], section: Heads, seed: int):
     """A multilayer perceptron with cross entropy; with labels of one class only, that class."""
     if len(np.unique(labels)) == 1:
         return DummyClassifier(strategy="most_frequent").fit(features, labels)
@@ -68,7 +66,7 @@ def ranked_classes(classifier, features: np.ndarray, count: int) -> np.ndarray:
 
 
 def fit_regressor(
-    features: np.ndarray, targets: np.ndarray, hidden: tuple[int, ...], section: DownstreamHeads, seed: int
+    features: np.ndarray, targets: np.ndarray, hidden: tuple[int, ...], section: Heads, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A multilayer perceptron with mean square error; returns features -> targets (sample, value)."""
     scaling = Scaling.of(targets)
@@ -76,7 +74,7 @@ def fit_regressor(
     return lambda features: scaling.undo(network.predict(features).reshape(-1, targets.shape[1]))
 
 
-def _fit(kind: type, features, targets, hidden: tuple[int, ...], section: DownstreamHeads, seed: int):
+def _fit(kind: type, features, targets, hidden: tuple[int, ...], section: Heads, seed: int):
     """The same number of Adam's steps, whatever the number of labels."""
     batch_size = min(section.batch_size, len(features))
     epochs = max(1, round(section.steps / math.ceil(len(features) / batch_size)))
@@ -98,7 +96,7 @@ def _fit(kind: type, features, targets, hidden: tuple[int, ...], section: Downst
 def fit_linear(
     features: np.ndarray,
     targets: np.ndarray,
-    penalties: list[float],
+    penalties: Sequence[float],
     loss: Callable[[Callable[[np.ndarray], np.ndarray]], float],
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A linear layer with mean square error, found exactly; returns features (row, feature) -> targets (row, value).

@@ -1,112 +1,138 @@
-"""What the heads may read of a snapshot: the raw channel, or what a frozen backbone makes of it.
+"""What heads may read of snapshots: the raw channel, or what a network makes of it, at one patch size."""
 
-All share one form: `embed` gives representations, `cut` the patches of a channel that the tokens stand for, and `join`
-puts patches together to a channel again, so that one head per patch can give back a channel.
-"""
-
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 
-from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.models.channel_tokens import patchify, unpatchify
-from wavefoundry.models.lwm_temporal import LWMTemporal
-from wavefoundry.models.representations import Representations
-from wavefoundry.models.wifo import WiFo
+from wavefoundry.errors import InputError
+from wavefoundry.evaluation.downstream.heads import project
+from wavefoundry.evaluation.downstream.snapshots import Snapshots
+from wavefoundry.networks.capabilities import Embedder
+from wavefoundry.networks.representations import Representations
+from wavefoundry.networks.snapshots.channel_tokens import patchify, unpatchify
 
 REPRESENTATIONS = ("class_token", "flattened", "mean")
+NATIVE = "native"  # the patch size of a network that has no choice
 BATCH = 64  # snapshots in one call of a network; part of the result, for sums are rounded by it
+
+
+class RawChannel:
+    """Real and imaginary parts of the channel itself, of unit RMS as networks read it; an `Embedder`."""
+
+    def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
+        """The patches themselves: complex (batch, antenna, subcarrier) -> patches (batch, token, 2 patch_size^2)."""
+        scale = rms_scale(csi)
+        tokens = self.cut(csi / scale, patch_size)
+        return Representations(None, tokens, tokens.mean(dim=1), scale.flatten())
+
+    def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:
+        """See `channel_tokens.patchify`."""
+        return patchify(csi, _required(patch_size))
+
+    def join(self, tokens: torch.Tensor, shape: tuple[int, int], patch_size: int | None = None) -> torch.Tensor:
+        """See `channel_tokens.unpatchify`."""
+        return unpatchify(tokens, shape, _required(patch_size))
+
+
+def _required(patch_size: int | None) -> int:
+    if patch_size is None:
+        raise InputError("the raw channel is read in patches of any size, but none is given")
+    return patch_size
 
 
 @dataclass(frozen=True)
 class Input:
-    """One way to read snapshots.
+    """An embedder at one of its patch sizes.
 
-    representations: of REPRESENTATIONS, those that there are.
-    embed: complex (sample, antenna, subcarrier) -> Representations.
-    cut: complex (sample, antenna, subcarrier) -> real (sample, token, value), one token per patch of `embed`.
-    join: inverse of `cut`: tokens, (antennas, subcarriers) -> complex (sample, antenna, subcarrier).
+    embedder: a network in evaluation mode, or the raw channel.
+    patch_size: None of an embedder that has no choice.
+    kinds: of REPRESENTATIONS, those that heads may read if the embedder gives them.
     """
 
-    representations: tuple[str, ...]
-    embed: Callable[[torch.Tensor], Representations]
-    cut: Callable[[torch.Tensor], torch.Tensor]
-    join: Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
+    embedder: Embedder
+    patch_size: int | None
+    kinds: tuple[str, ...] = REPRESENTATIONS
+
+    @torch.no_grad()
+    def embed(self, csi: torch.Tensor) -> Representations:
+        """Representations of any number of snapshots: complex (sample, antenna, subcarrier)."""
+        parts = [self.embedder.embed(part, self.patch_size) for part in csi.split(BATCH)]
+        tokens = [part.class_token for part in parts if part.class_token is not None]
+        return Representations(
+            torch.cat(tokens) if tokens else None,
+            torch.cat([part.patches for part in parts]),
+            torch.cat([part.mean for part in parts]),
+            torch.cat([part.scale for part in parts]),
+        )
+
+    def cut(self, csi: torch.Tensor) -> torch.Tensor:
+        """The part of a channel that each token stands for, see `capabilities.Embedder.cut`."""
+        return self.embedder.cut(csi, self.patch_size)
+
+    def join(self, tokens: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Inverse of `cut`, see `capabilities.Embedder.join`."""
+        return self.embedder.join(tokens, shape, self.patch_size)
 
 
-def raw_channel(patch_size: int, representations: tuple[str, ...]) -> Input:
-    """Real and imaginary parts of the channel itself, of unit RMS as the backbones read it."""
-
-    def embed(csi: torch.Tensor) -> Representations:
-        scale = rms_scale(csi)
-        tokens = patchify(csi / scale, patch_size)
-        return Representations(None, tokens, tokens.mean(dim=1), scale.flatten())
-
-    return Input(
-        representations,
-        embed,
-        lambda csi: patchify(csi, patch_size),
-        lambda tokens, shape: unpatchify(tokens, shape, patch_size),
-    )
+def network_inputs(network: Embedder, patch_sizes: Sequence[int] | None) -> dict[str, Input]:
+    """A network at each of some patch sizes by the size as text; under NATIVE at its only one if that is None."""
+    if patch_sizes is None:
+        return {NATIVE: Input(network, None)}
+    return {str(size): Input(network, size) for size in patch_sizes}
 
 
-def snapshot_backbone(model: torch.nn.Module, patch_size: int) -> Input:
-    """WiMamba or LWM at one granularity."""
-    return Input(
-        REPRESENTATIONS,
-        lambda csi: model.embed(csi, patch_size),
-        lambda csi: patchify(csi, patch_size),
-        lambda tokens, shape: unpatchify(tokens, shape, patch_size),
-    )
+def raw_inputs(patch_sizes: Sequence[int]) -> dict[str, Input]:
+    """The raw channel at each patch size.
+
+    Flattened it is the same at all of them, so that the first one stands for them all, and the mean over its patches
+    mixes places; heads on patches read every size.
+    """
+    raw = RawChannel()
+    return {str(size): Input(raw, size, ("flattened",) if size == patch_sizes[0] else ()) for size in patch_sizes}
 
 
-def lwm_temporal_backbone(model: LWMTemporal) -> Input:
-    """LWM-Temporal, for which a snapshot is a sequence of one slot; its patches are of the angle-delay map.
+class Reading:
+    """All snapshots as one input gives them; they are embedded once, when they are first asked for.
 
-    `join` knows the delays that the network keeps: later ones are lost.
+    Args:
+        source: the input.
+        snapshots: channels and labels.
+        max_features: wider representations are projected on as many principal components.
     """
 
-    def kept_bins(subcarriers: int) -> int:
-        return max(1, round(subcarriers * model.config.keep_percentage))
+    def __init__(self, source: Input, snapshots: Snapshots, max_features: int):
+        self.source = source
+        self.snapshots = snapshots
+        self._max_features = max_features
+        self._features: dict[str, np.ndarray] = {}
 
-    def cut(csi: torch.Tensor) -> torch.Tensor:
-        maps = to_angle_delay(csi[:, None], (1, 1, csi.shape[1]), kept_bins(csi.shape[2]))
-        return model.patches.split(maps)
+    @cached_property
+    def seen(self) -> Representations:
+        """Representations of the clean snapshots."""
+        return self.source.embed(self.snapshots.csi)
 
-    def join(tokens: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        grid = model.patches.grid((len(tokens), 1, shape[0], kept_bins(shape[1])))
-        return to_csi(model.patches.join(tokens, grid), (1, 1, shape[0]), shape[1])[:, 0]
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The representations that heads may read."""
+        without = {"class_token"} if self.source.kinds and self.seen.class_token is None else set()
+        return tuple(kind for kind in self.source.kinds if kind not in without)
 
-    representations = REPRESENTATIONS if model.config.class_token else REPRESENTATIONS[1:]
-    return Input(representations, lambda csi: model.embed(csi[:, None]), cut, join)
+    def features(self, kind: str) -> np.ndarray:
+        """One of `kinds` as features (sample, feature), at most `max_features` of them."""
+        if kind not in self._features:
+            values = self.seen.patches.flatten(1) if kind == "flattened" else getattr(self.seen, kind)
+            self._features[kind] = project(values.numpy(), self.snapshots.rows["train"], self._max_features)
+        return self._features[kind]
 
+    @cached_property
+    def strength(self) -> np.ndarray:
+        """Logarithm of the RMS of every snapshot, to base 10: float32 (sample, 1)."""
+        return np.log10(self.seen.scale.numpy())[:, None].astype(np.float32)
 
-def wifo_backbone(model: WiFo) -> Input:
-    """WiFo's encoder, for which a snapshot is a channel at rest."""
-    rows, columns = model.config.patch_size[1:]
-
-    def cut(csi: torch.Tensor) -> torch.Tensor:
-        patches = csi.unflatten(2, (-1, columns)).unflatten(1, (-1, rows)).permute(0, 1, 3, 2, 4)
-        patches = patches.flatten(3).flatten(1, 2)
-        return torch.cat([patches.real, patches.imag], dim=-1)
-
-    def join(tokens: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        patches = torch.complex(*tokens.chunk(2, dim=-1))
-        grid = (shape[0] // rows, shape[1] // columns)
-        return patches.unflatten(1, grid).unflatten(-1, (rows, columns)).permute(0, 1, 3, 2, 4).reshape(-1, *shape)
-
-    return Input(REPRESENTATIONS[1:], model.embed, cut, join)
-
-
-@torch.no_grad()
-def embed_all(source: Input, csi: torch.Tensor) -> Representations:
-    """Representations of any number of snapshots (sample, antenna, subcarrier)."""
-    parts = [source.embed(part) for part in csi.split(BATCH)]
-
-    def whole(name: str) -> torch.Tensor | None:
-        values = [getattr(part, name) for part in parts]
-        return None if values[0] is None else torch.cat(values)
-
-    return Representations(*map(whole, ("class_token", "patches", "mean", "scale")))
+    def release(self) -> None:
+        """Give back the memory of the representations; features that were asked for stay."""
+        self.__dict__.pop("seen", None)

@@ -1,15 +1,19 @@
 """Which samples belong together: the same user in two data sets, the past of a window, the labels a head may see."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import xarray as xr
 
 from wavefoundry.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 KEYS = ("base_station", "trajectory", "window")
 SAME_PLACE = 1e-3  # [m]
 
 
-def pair_samples(first: xr.Dataset, second: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def pair_samples(first: "xr.Dataset", second: "xr.Dataset") -> tuple[np.ndarray, np.ndarray]:
     """Rows of the samples that two data sets share: the same window of the same user, seen from the same base station.
 
     Data sets of one site leave out windows that no path reaches, each its own, so that their rows do not correspond.
@@ -28,18 +32,18 @@ def pair_samples(first: xr.Dataset, second: xr.Dataset) -> tuple[np.ndarray, np.
     pairs = [(row, row_of[tuple(key)]) for row, key in enumerate(keys[0].tolist()) if tuple(key) in row_of]
     if not pairs:
         raise InputError("the two data sets share no sample: no (base_station, trajectory, window) is in both")
-    rows = tuple(np.array(side) for side in zip(*pairs, strict=True))
-    places = [dataset["position"].values[side, 0] for dataset, side in zip((first, second), rows, strict=True)]
+    rows, other_rows = (np.array(side) for side in zip(*pairs, strict=True))
+    places = first["position"].values[rows, 0], second["position"].values[other_rows, 0]
     distance = np.linalg.norm(places[0] - places[1], axis=-1).max()
     if distance > SAME_PLACE:
         raise InputError(
             f"the two data sets do not share a site: samples of the same (base_station, trajectory, window) are up to "
             f"{distance:.3g} m apart"
         )
-    return rows
+    return rows, other_rows
 
 
-def _keys(dataset: xr.Dataset) -> np.ndarray:
+def _keys(dataset: "xr.Dataset") -> np.ndarray:
     missing = [name for name in (*KEYS, "position") if name not in dataset]
     if missing:
         raise InputError(f"variable {missing[0]!r} is missing; pairs of samples are found by {', '.join(KEYS)}")

@@ -1,172 +1,194 @@
 """All tasks on one input: every representation and patch size at one fraction of the labels, the best at all fractions.
 
-What is best is chosen on the validation split; the test split only scores.
+What is best is chosen on the validation split; the test split only scores. Results are rows of the one tidy table
+(wavefoundry.evaluation.results), whose column `part` tells the experiments apart
+(wavefoundry.evaluation.downstream.parts).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from wavefoundry.config import EvaluateDownstream
-from wavefoundry.evaluation.downstream.heads import project
-from wavefoundry.evaluation.downstream.inputs import Input, embed_all
-from wavefoundry.evaluation.downstream.samples import labelled_subset
-from wavefoundry.evaluation.downstream.tasks import (
-    CHANNEL_TASKS,
-    FEATURE_TASKS,
-    TASKS,
-    ChannelExamples,
-    Examples,
-    Scores,
-    Snapshots,
-    degraded,
-    examples,
-    score_channel_head,
-    score_head,
-)
-from wavefoundry.models.representations import Representations
+from wavefoundry.evaluation.downstream.channels import channel_examples, score_channel_head
+from wavefoundry.evaluation.downstream.examples import SplitScores
+from wavefoundry.evaluation.downstream.inputs import Input, Reading
+from wavefoundry.evaluation.downstream.options import RAW, Downstream
+from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH
+from wavefoundry.evaluation.downstream.snapshots import Snapshots
+from wavefoundry.evaluation.downstream.task import PER_PATCH, ChannelTask, DownstreamTask
 
-PER_PATCH = "per_patch"  # what channel tasks read: one linear head for all patches
-Choice = tuple[str, str]  # representation, patch size
-BySeed = dict[str, dict[str, list[float]]]  # {"validation" or "test": {metric: one value per seed}}
+DIGITS = 6  # of every score
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Result:
-    """What heads reach on one input.
+class Choice:
+    """What a head reads."""
 
-    table: {task: {representation: {patch size: BySeed}}}, at the fraction of the choice, of the first seed.
-    chosen: {task: (representation, patch size)}, the best of the table on the validation split.
-    curves: {task: {fraction: BySeed}} of what was chosen.
-    last_window: BySeed of beam tracking that sees the last window only, at the fraction of the choice.
-    round_trip: {patch size: test NMSE [dB]} of a linear head that shall give back, patch by patch, the clean channel
-        that was read: what a representation has lost of it.
-    """
-
-    table: dict[str, dict[str, dict[str, BySeed]]]
-    chosen: dict[str, Choice]
-    curves: dict[str, dict[str, BySeed]]
-    last_window: BySeed
-    round_trip: dict[str, float]
+    representation: str
+    patch_size: str
 
 
-class InputEvaluation:
-    """Heads of all tasks on one input.
+class Suite:
+    """Heads of all tasks, input by input.
 
     Args:
-        by_patch: the input at each of its patch sizes.
+        tasks: by the names of their entries.
         snapshots: channels and labels.
         section: parameters.
-        choices: of another input: these alone are tried instead of all representations and patch sizes, with all seeds,
-            and at the fraction of the choice alone.
     """
 
-    def __init__(
-        self,
-        by_patch: dict[str, Input],
-        snapshots: Snapshots,
-        section: EvaluateDownstream,
-        choices: dict[str, Choice] | None = None,
-    ):
-        self._by_patch = by_patch
+    def __init__(self, tasks: Mapping[str, DownstreamTask], snapshots: Snapshots, section: Downstream):
+        self._tasks = tasks
         self._snapshots = snapshots
         self._section = section
-        self._choices = choices
-        self._search_seeds = section.seeds[:1] if choices is None else section.seeds
-        self._round_trip: dict[str, float] = {}
 
-    def run(self) -> Result:
-        table: dict = {task: {} for task in TASKS}
-        best: dict[str, tuple[float, Choice, Examples | None]] = {}
-        for patch_size in self._by_patch:
-            for task, kind, data, scores in self._tried(patch_size):
-                table[task].setdefault(kind, {})[patch_size] = scores
-                reached = float(np.mean(scores["validation"][TASKS[task].metric]))
-                if task not in best or TASKS[task].better(reached, best[task][0]):
-                    best[task] = reached, (kind, patch_size), data
-        curves = {
-            task: self._curve(task, patch_size, data)
-            if self._choices is None
-            else {f"{self._section.choice_fraction:g}": table[task][kind][patch_size]}
-            for task, (_, (kind, patch_size), data) in best.items()
+    def evaluate(self, model: str, inputs: Mapping[str, Input]) -> tuple[list[Row], dict[str, Choice]]:
+        """Search, and go on with what is best.
+
+        Args:
+            model: name of the input in the rows.
+            inputs: the input at each of its patch sizes.
+
+        Returns:
+            rows of the parts "search", "curve" and "round_trip" and of the variants, and what was chosen for each task.
+        """
+        readings = {size: self._reading(source) for size, source in inputs.items()}
+        rows: list[Row] = []
+        best: dict[str, tuple[float, Choice]] = {}
+        for patch_size, reading in readings.items():
+            for name, choice, found in self._search(model, patch_size, reading):
+                rows += found
+                task = self._tasks[name]
+                reached = next(
+                    row["value"] for row in found if row["split"] == "validation" and row["metric"] == task.metric
+                )
+                if name not in best or task.better(reached, best[name][0]):
+                    best[name] = reached, choice
+            if any(isinstance(task, ChannelTask) for task in self._tasks.values()):
+                rows += self._round_trip(model, patch_size, reading)
+            reading.release()
+        choices = {name: choice for name, (_, choice) in best.items()}
+        for name, choice in choices.items():
+            reading = readings[choice.patch_size]
+            rows += self._chosen(model, name, choice, reading, self._section.label_fractions)
+        return rows, choices
+
+    def evaluate_choices(self, model: str, inputs: Mapping[str, Input], choices: Mapping[str, Choice]) -> list[Row]:
+        """What another input chose on this one: rows of the part "curve" and of the variants, at the fraction of the
+        choice alone. A control goes without a search of its own, for it is to be compared on the same features."""
+        rows: list[Row] = []
+        for patch_size, source in inputs.items():
+            reading = self._reading(source)
+            for name, choice in choices.items():
+                if choice.patch_size == patch_size:
+                    rows += self._chosen(model, name, choice, reading, [self._section.choice_fraction])
+        return rows
+
+    def references(self) -> list[Row]:
+        """What is reached without learning from channels: the figures that every head has to beat first."""
+        rows = []
+        for name, task in self._tasks.items():
+            what, scores = task.reference(self._snapshots)
+            common = self._common(RAW, name, REFERENCE) | {"representation": what}
+            rows += [
+                common | {"split": "test", "metric": metric, "value": round(value, DIGITS)}
+                for metric, value in scores.items()
+            ]
+            rows.append(
+                common | {"split": "train", "metric": SAMPLES, "value": float(len(self._snapshots.rows["train"]))}
+            )
+        return rows
+
+    def rows(
+        self,
+        model: str,
+        question: str,
+        part: str,
+        choice: Choice,
+        fraction: float,
+        scores: Mapping[int, SplitScores],
+        samples: Mapping[str, int],
+    ) -> list[Row]:
+        """Scores as rows.
+
+        Args:
+            model, question, part, choice, fraction: values of the columns.
+            scores: by the seed of the draw of labels and head.
+            samples: how many were scored, by split.
+        """
+        common = self._common(model, question, part) | {
+            "representation": choice.representation,
+            "patch_size": choice.patch_size,
+            "label_fraction": fraction,
         }
-        tracking = best["beam_tracking"][2]
-        width = tracking.features.shape[1] // self._section.tracking.past
-        last_window = replace(tracking, features=tracking.features[:, -width:])
-        return Result(
-            table,
-            {task: choice for task, (_, choice, _) in best.items()},
-            curves,
-            self._score_features("beam_tracking", last_window, self._section.choice_fraction, self._section.seeds),
-            self._round_trip,
+        return [
+            common
+            | {
+                "seed": seed,
+                "split": split,
+                "metric": metric,
+                "value": round(value, DIGITS),
+                "samples": samples[split],
+            }
+            for seed, by_split in scores.items()
+            for split, by_metric in by_split.items()
+            for metric, value in by_metric.items()
+        ]
+
+    def _reading(self, source: Input) -> Reading:
+        return Reading(source, self._snapshots, self._section.max_features)
+
+    def _common(self, model: str, question: str, part: str) -> Row:
+        return {
+            "evaluation": "downstream",
+            "model": model,
+            "dataset": self._section.channels,
+            "question": question,
+            "part": part,
+        }
+
+    def _search(self, model: str, patch_size: str, reading: Reading) -> Iterator[tuple[str, Choice, list[Row]]]:
+        fraction, seeds = self._section.choice_fraction, self._section.seeds[:1]
+        for name, task in self._tasks.items():
+            for kind in task.representations(reading.kinds):
+                choice = Choice(kind, patch_size)
+                examples = task.read(reading, kind, fraction, seeds)
+                yield name, choice, self._scored(model, name, SEARCH, choice, examples, fraction, seeds)
+
+    def _chosen(
+        self, model: str, name: str, choice: Choice, reading: Reading, fractions: Sequence[float]
+    ) -> Iterator[Row]:
+        task, seeds = self._tasks[name], self._section.seeds
+        examples = task.read(reading, choice.representation, max(fractions), seeds)
+        for fraction in fractions:
+            yield from self._scored(model, name, CURVE, choice, examples, fraction, seeds)
+        for variant, less in task.variants(examples).items():
+            yield from self._scored(model, name, variant, choice, less, self._section.choice_fraction, seeds)
+
+    def _scored(
+        self,
+        model: str,
+        name: str,
+        part: str,
+        choice: Choice,
+        examples: Any,
+        fraction: float,
+        seeds: Sequence[int],
+    ) -> list[Row]:
+        by_seed = self._tasks[name].evaluate(examples, fraction, seeds, self._section.heads)
+        samples = {split: len(rows) for split, rows in examples.rows.items()}
+        return self.rows(model, name, part, choice, fraction, dict(zip(seeds, by_seed, strict=True)), samples)
+
+    def _round_trip(self, model: str, patch_size: str, reading: Reading) -> list[Row]:
+        everyone = np.arange(len(self._snapshots.csi))
+        examples = channel_examples(reading.source, reading.seen, self._snapshots, everyone)
+        fraction, seed = self._section.choice_fraction, self._section.seeds[0]
+        scores = score_channel_head(examples, fraction, seed, self._section.heads.penalties)
+        samples = {split: len(rows) for split, rows in examples.rows.items()}
+        return self.rows(
+            model, ROUND_TRIP, ROUND_TRIP, Choice(PER_PATCH, patch_size), fraction, {seed: scores}, samples
         )
-
-    def _is_wanted(self, task: str, kind: str, patch_size: str) -> bool:
-        return self._choices is None or self._choices[task] == (kind, patch_size)
-
-    def _tried(self, patch_size: str) -> Iterator[tuple[str, str, Examples | None, BySeed]]:
-        """Task, representation, examples to go on with, and scores at the fraction of the choice."""
-        source, fraction = self._by_patch[patch_size], self._section.choice_fraction
-        seen = None
-        for kind in source.representations:
-            tasks = [task for task in FEATURE_TASKS if self._is_wanted(task, kind, patch_size)]
-            if not tasks:
-                continue
-            if seen is None:
-                seen = embed_all(source, self._snapshots.csi)
-            values = seen.patches.flatten(1) if kind == "flattened" else getattr(seen, kind)
-            features = project(values.numpy(), self._snapshots.rows["train"], self._section.max_features)
-            for task in tasks:
-                past = self._section.tracking.past
-                data = examples(task, self._snapshots, features, seen.scale.numpy(), past)
-                yield task, kind, data, self._score_features(task, data, fraction, self._search_seeds)
-        for task in CHANNEL_TASKS:
-            if self._is_wanted(task, PER_PATCH, patch_size):
-                data = self._read_degraded(task, source, fraction, self._search_seeds)
-                yield task, PER_PATCH, None, self._score_channels(data, fraction, self._search_seeds)
-        if self._choices is None:
-            everyone = np.arange(len(self._snapshots.csi))
-            data = self._channel_examples(source, seen or embed_all(source, self._snapshots.csi), everyone)
-            score = score_channel_head(data, self._snapshots.rows, fraction, self._section.seeds[0], self._section)
-            self._round_trip[patch_size] = round(score["test"]["nmse_db"], 6)
-
-    def _curve(self, task: str, patch_size: str, data: Examples | None) -> dict[str, BySeed]:
-        """Scores at every fraction."""
-        seeds, fractions = self._section.seeds, self._section.label_fractions
-        if task in FEATURE_TASKS:
-            return {f"{fraction:g}": self._score_features(task, data, fraction, seeds) for fraction in fractions}
-        known = self._read_degraded(task, self._by_patch[patch_size], max(fractions), seeds)
-        return {f"{fraction:g}": self._score_channels(known, fraction, seeds) for fraction in fractions}
-
-    def _read_degraded(self, task: str, source: Input, fraction: float, seeds: list[int]) -> ChannelExamples:
-        """Of the snapshots that heads need at a fraction of the labels: reading them all takes its time."""
-        rows = self._snapshots.rows
-        labelled = [labelled_subset(rows["train"], fraction, seed) for seed in seeds]
-        members = np.unique(np.concatenate([*labelled, rows["validation"], rows["test"]]))
-        known = degraded(task, self._snapshots.csi, self._section)[members]
-        return self._channel_examples(source, embed_all(source, known), members)
-
-    def _channel_examples(self, source: Input, seen: Representations, members: np.ndarray) -> ChannelExamples:
-        clean = self._snapshots.csi[members] / seen.scale[:, None, None]
-        shape = (clean.shape[1], clean.shape[2])
-        return ChannelExamples(
-            members, seen.patches, source.cut(clean), lambda tokens: source.join(tokens, shape), clean
-        )
-
-    def _score_features(self, task: str, data: Examples, fraction: float, seeds: list[int]) -> BySeed:
-        return collect([score_head(task, data, fraction, seed, self._section) for seed in seeds])
-
-    def _score_channels(self, data: ChannelExamples, fraction: float, seeds: list[int]) -> BySeed:
-        # All labels are the same labels for every seed, and a linear head is found exactly.
-        drawn = seeds[:1] if fraction == 1 else seeds
-        by_seed = [score_channel_head(data, self._snapshots.rows, fraction, seed, self._section) for seed in drawn]
-        return collect(by_seed * (len(seeds) // len(drawn)))
-
-
-def collect(by_seed: list[dict[str, Scores]]) -> BySeed:
-    """Scores of several seeds side by side."""
-    return {
-        split: {metric: [round(one[split][metric], 6) for one in by_seed] for metric in scores}
-        for split, scores in by_seed[0].items()
-    }

@@ -1,5 +1,6 @@
-"""Heads trained together with the last layers of their backbone, for line of sight and beam prediction."""
+"""Heads trained together with the last layers of their network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,32 +8,25 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from wavefoundry.config import LastLayers
+from wavefoundry.evaluation.downstream.classification import ClassificationTask
+from wavefoundry.evaluation.downstream.examples import SCORED, SplitScores
 from wavefoundry.evaluation.downstream.inputs import BATCH
+from wavefoundry.evaluation.downstream.options import LastLayers
 from wavefoundry.evaluation.downstream.samples import labelled_subset
-from wavefoundry.evaluation.downstream.tasks import (
-    BEAM_HIDDEN,
-    LOS_HIDDEN,
-    SCORED,
-    TOP,
-    Scores,
-    Snapshots,
-    classification_scores,
-)
-from wavefoundry.models.channel_model import ChannelModel
+from wavefoundry.evaluation.downstream.snapshots import Snapshots
+from wavefoundry.networks.capabilities import Tunable
 from wavefoundry.training.few_shot import OneShapeBatches
 from wavefoundry.training.trainer import train
 
-TUNED_TASKS = {"los": LOS_HIDDEN, "beam_prediction": BEAM_HIDDEN}
-
 
 class TunedClassifier(nn.Module):
-    """A backbone of which the last layers learn, and a perceptron on the mean of its patches and the strength.
+    """A network of which the last layers learn, and a perceptron on the mean of its patches and the strength.
 
     Args:
-        backbone: WiMamba or LWM.
-        patch_size: its granularity.
+        backbone: the network, a module; changed in place.
+        patch_size: its granularity; None of a network that has no choice.
         layers: how many of its last layers learn.
+        width: of its representations.
         hidden: widths of the perceptron.
         classes: number of classes.
         strength: mean and deviation of the logarithm of the received strength, or None if the head does not see it.
@@ -40,19 +34,21 @@ class TunedClassifier(nn.Module):
 
     def __init__(
         self,
-        backbone: ChannelModel,
-        patch_size: int,
+        backbone: Tunable,
+        patch_size: int | None,
         layers: int,
-        hidden: tuple[int, ...],
+        width: int,
+        hidden: Sequence[int],
         classes: int,
         strength: tuple[float, float] | None,
     ):
         super().__init__()
+        assert isinstance(backbone, nn.Module)
         self.backbone = backbone.requires_grad_(False)
         self.backbone.layers[-layers:].requires_grad_(True)
         self.patch_size = patch_size
         self.strength = strength
-        widths = [backbone.config.hidden_size + (strength is not None), *hidden]
+        widths = [width + (strength is not None), *hidden]
         steps = zip(widths, hidden, strict=False)
         parts = [part for before, after in steps for part in (nn.Linear(before, after), nn.ReLU())]
         self.head = nn.Sequential(*parts, nn.Linear(widths[-1], classes))
@@ -90,36 +86,45 @@ class Labelled(Dataset):
 
 
 def tune(
-    task: str, backbone: ChannelModel, snapshots: Snapshots, section: LastLayers, seed: int, checkpoints: Path
-) -> dict[str, Scores]:
-    """Train head and last layers on a fraction of the labels; scores on {"validation": ..., "test": ...}.
+    task: ClassificationTask,
+    backbone: Tunable,
+    patch_size: int | None,
+    snapshots: Snapshots,
+    section: LastLayers,
+    seed: int,
+    checkpoints: Path,
+) -> SplitScores:
+    """Train head and last layers on a fraction of the labels; scores on "validation" and "test".
 
     Args:
-        task: one of TUNED_TASKS.
-        backbone: changed in place.
+        task: one whose options are tunable.
+        backbone: a network; changed in place.
+        patch_size: its granularity; None of a network that has no choice.
         snapshots: channels and labels.
         section: parameters.
         seed: of the labels drawn, the initial head and the training.
         checkpoints: folder for this training alone.
     """
-    labels = snapshots.line_of_sight.astype(int) if task == "los" else snapshots.beam
+    labels = task.labels(snapshots)
     labelled = labelled_subset(snapshots.rows["train"], section.fraction, seed)
     # The sorted classes that the training labels show; no head can find another one.
     classes, seen_labels = np.unique(labels[labelled], return_inverse=True)
     csi = snapshots.csi[labelled]
+    with torch.no_grad():
+        width = backbone.embed(csi[:1], patch_size).mean.shape[1]
     torch.manual_seed(seed)
     strength = None
-    if task == "los":
+    if task.sees_strength:
         values = csi.abs().square().mean(dim=(1, 2)).sqrt().log10()
         strength = (values.mean().item(), values.std(correction=0).item() or 1.0)
-    model = TunedClassifier(backbone, section.patch_size, section.layers, TUNED_TASKS[task], len(classes), strength)
+    model = TunedClassifier(backbone, patch_size, section.layers, width, task.options.hidden, len(classes), strength)
     dataset = Labelled(csi, torch.from_numpy(seen_labels))
-    model, _ = train(model, dataset, config=section.training, seed=seed, checkpoints=checkpoints)
+    train(model, dataset, config=section.training, seed=seed, checkpoints=checkpoints)
     scores = {}
     for split in SCORED:
         rows = snapshots.rows[split]
         with torch.no_grad():
             logits = torch.cat([model.logits(part) for part in snapshots.csi[rows].split(BATCH)])
-        ranked = classes[logits.argsort(dim=1, descending=True, stable=True)[:, :TOP].numpy()]
-        scores[split] = classification_scores(task, ranked, labels[rows])
+        ranked = classes[logits.argsort(dim=1, descending=True, stable=True)[:, : task.named].numpy()]
+        scores[split] = task.score(ranked, labels[rows])
     return scores

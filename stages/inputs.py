@@ -1,0 +1,92 @@
+"""Stage inputs: what each entry of params.yaml depends on, as digests in small files.
+
+For every entry NAME, in data/inputs/NAME:
+
+- stores.json: the stores that it learns from (networks only);
+- scored.json: the CSI stores on which it answers a question;
+- code.json: the code of its family, objective or method;
+- serving.json: the code by which it is registered and served.
+
+In data/inputs: tasks.json, the stores and the code of the downstream tasks.
+
+The stages of an entry depend on these files, and so on nothing that concerns other entries alone: a data set that is
+added and held out makes no training run again.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterable
+from importlib.util import find_spec
+
+from stages import params
+from stages.dependencies import closure
+from stages.json_files import write_json
+from stages.paths import INPUTS, TASKS, csi_store, inputs_file, store
+from stages.stage import clear_errors
+from storage.digests import digest
+
+
+def code_digests(modules: Iterable[str]) -> dict[str, str]:
+    """The md5 of the files of some modules and of all that they import."""
+    return {file.as_posix(): digest(file) for file in closure(module for module in modules if find_spec(module))}
+
+
+def model_modules(parameters: params.Params, name: str) -> list[str]:
+    """The modules that build and train the network of an entry."""
+    model = parameters.models[name]
+    modules = [f"wavefoundry.networks.{model.family}.model"]
+    objective = parameters.objective_name(name)
+    if objective is not None:
+        modules.append(f"wavefoundry.objectives.{objective}.training")
+    return modules
+
+
+@clear_errors()
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    parameters = params.read()
+    shutil.rmtree(INPUTS, ignore_errors=True)
+    stores: dict[str, str] = {}
+
+    def digests(kind: str, names: Iterable[str]) -> dict[str, str]:
+        found = {}
+        for dataset in names:
+            path = str(store(kind, dataset))
+            if path not in stores:
+                stores[path] = digest(store(kind, dataset))
+            found[dataset] = stores[path]
+        return found
+
+    questions = parameters.evaluate.prediction.questions
+    for name in [*parameters.models, *parameters.predictors]:
+        scored = [
+            dataset
+            for dataset in parameters.datasets
+            if any(parameters.why_not_predict(name, question, dataset) is None for question in questions)
+        ]
+        write_json(inputs_file(name, "scored"), digests("csi", scored))
+        if name in parameters.models:
+            model = parameters.models[name]
+            write_json(inputs_file(name, "stores"), digests(model.options.reads, parameters.learnt_by(name)))
+            write_json(inputs_file(name, "code"), code_digests(model_modules(parameters, name)))
+            write_json(inputs_file(name, "serving"), code_digests([f"wavefoundry.networks.{model.family}.serving"]))
+        else:
+            method, _ = parameters.method_options(name)
+            code = code_digests([f"wavefoundry.predictors.{method}"])
+            write_json(inputs_file(name, "code"), code)
+            write_json(inputs_file(name, "serving"), code)
+    section = parameters.evaluate.downstream
+    if section is None:
+        write_json(TASKS, {})
+        return
+    write_json(
+        TASKS,
+        {
+            "stores": {name: digest(csi_store(name)) for name in (section.channels, section.beams)},
+            "code": code_digests({f"wavefoundry.tasks.{task.task}" for task in section.tasks.values()}),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Where the stages keep what they write: every path of the DAG is named here and in dvc.yaml."""
+
+from pathlib import Path
+
+CHECKPOINTS = Path(".checkpoints")
+INPUTS = Path("data/inputs")
+TASKS = INPUTS / "tasks.json"
+RESULTS = Path("metrics/results.csv")
+SUMMARY = Path("metrics/summary.json")
+MEASURED = Path("measurements/results.csv")
+DECISIONS = Path("measurements/registry.json")
+REPORT = Path("report")
+
+
+def scenario_folder(name: str) -> Path:
+    """Paths store and summary of one data set."""
+    return Path("data/scenario") / name
+
+
+def csi_store(name: str) -> Path:
+    """The CSI of one data set."""
+    return Path("data/csi") / f"{name}.zarr"
+
+
+def angle_delay_store(name: str) -> Path:
+    """The angle-delay maps of one data set."""
+    return Path("data/angle_delay") / f"{name}.zarr"
+
+
+def store(kind: str, name: str) -> Path:
+    """The store of one data set that a family reads, "csi" or "angle_delay"."""
+    return {"csi": csi_store, "angle_delay": angle_delay_store}[kind](name)
+
+
+def inputs_file(name: str, what: str) -> Path:
+    """Digests of what an entry depends on: "stores", "scored", "code" or "serving"."""
+    return INPUTS / name / f"{what}.json"
+
+
+def models_folder(name: str) -> Path:
+    """All networks of one entry."""
+    return Path("models") / name
+
+
+def model_folder(name: str, seed: int) -> Path:
+    """One trained network."""
+    return models_folder(name) / f"seed_{seed}"
+
+
+def backbone_folder(name: str, seed: int) -> Path:
+    """A pretrained network as it was before its fine-tuning, where there was one."""
+    return models_folder(name) / f"backbone_seed_{seed}"
+
+
+def embedder_folder(name: str, seed: int) -> Path:
+    """The network of an entry whose representations are probed."""
+    backbone = backbone_folder(name, seed)
+    return backbone if backbone.exists() else model_folder(name, seed)
+
+
+def history_file(name: str) -> Path:
+    """The learning curves of one entry."""
+    return Path("history") / f"{name}.csv"
+
+
+def scores_file(evaluation: str, name: str) -> Path:
+    """The table that an evaluation, "prediction", "downstream" or "efficiency", writes of one entry."""
+    return Path("metrics") / evaluation / f"{name}.csv"
+
+
+def examples_file(name: str) -> Path:
+    """Predicted maps of one entry, for pictures."""
+    return Path("metrics/examples") / f"{name}.npz"
+
+
+def measured_file(evaluation: str, name: str) -> Path:
+    """The table of what differs from run to run by nature: latencies, memory, seconds."""
+    return Path("measurements") / evaluation / f"{name}.csv"
+
+
+def figures_folder(kind: str, name: str) -> Path:
+    """Pictures of one data set or entry."""
+    return Path("figures") / kind / name

@@ -1,0 +1,343 @@
+"""The content of params.yaml: its types, what follows from it, and what must hold between its parts."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from stages.entries import Learners, Methods, Model, Name, Students, Tasks, objective_options, options_of
+from stages.messages import describe
+from stages.scale_out import Workers
+from wavefoundry.csi.options import AngleDelay
+from wavefoundry.deployment.options import Register
+from wavefoundry.errors import InputError
+from wavefoundry.evaluation import options as evaluation
+from wavefoundry.evaluation.downstream.options import Downstream
+from wavefoundry.facts import Facts
+from wavefoundry.imports.facts import facts_of
+from wavefoundry.imports.options import Imported
+from wavefoundry.networks.family import families
+from wavefoundry.section import Section
+from wavefoundry.twin.options import BUILT_IN_SCENES, RayTracedTwin, Scenario
+
+# What stands beside the names of models in the tables of results.
+RESERVED_MODELS = ("raw",)
+UNTRAINED = "_untrained"
+# Groups of networks that a study trains.
+GROUPS = ("pretrain", "teach", "distill")
+
+
+class Prediction(evaluation.Prediction):
+    questions: Annotated[dict[Name, evaluation.QuestionOptions], Field(min_length=1)]
+
+
+class DownstreamTasks(Downstream):
+    tasks: Annotated[Tasks, Field(min_length=1)]  # type: ignore[valid-type]  # the types are found, not written
+
+
+class Evaluate(Section):
+    prediction: Prediction
+    downstream: DownstreamTasks | None = Field(description="null leaves the downstream tasks out")
+    efficiency: evaluation.Efficiency
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0)]
+    workers: Workers
+    scenarios: dict[Name, Scenario]
+    imported: dict[Name, Annotated[Imported, Field(discriminator="kind")]]
+    angle_delay: AngleDelay
+    pretrain: Learners  # type: ignore[valid-type]
+    teach: Learners  # type: ignore[valid-type]
+    distill: Students
+    predictors: Methods  # type: ignore[valid-type]
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+
+    @property
+    def datasets(self) -> dict[str, Scenario | Imported]:
+        """Everything that becomes a CSI store, generated and imported."""
+        return {**self.scenarios, **self.imported}
+
+    def facts(self, dataset: str) -> Facts:
+        """What is known of a data set."""
+        return facts_of(self.datasets[dataset], self.angle_delay.delay_fraction)
+
+    @property
+    def sequences(self) -> list[str]:
+        """Data sets in which there is something to predict; the others hold snapshots, of one slot."""
+        return [name for name in self.datasets if not self.facts(name).is_snapshot]
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """Every network that the study trains, in the order of the DAG; seed S of NAME lies in models/NAME/seed_S.
+
+        Raises:
+            ValueError: a teacher is unknown or its own student, or the options of a student are not valid.
+        """
+        found = {
+            name: Model(name, group, entry.family, options_of(entry), tuple(entry.held_out), tuple(entry.seeds))
+            for group in ("pretrain", "teach")
+            for name, entry in getattr(self, group).items()
+        }
+        waiting = dict(self.distill)
+        while waiting:
+            ready = [name for name, student in waiting.items() if student.teacher in found]
+            if not ready:
+                name, student = next(iter(waiting.items()))
+                if student.teacher in waiting:
+                    raise ValueError(f"distill.{name}.teacher: {student.teacher!r} is taught by its own student")
+                known = ", ".join([*found, *self.distill])
+                raise ValueError(f"distill.{name}.teacher: there is no entry {student.teacher!r}, found: {known}")
+            for name in ready:
+                found[name] = _student(name, waiting.pop(name), found)
+        order = [*self.pretrain, *self.teach, *self.distill]
+        return {name: found[name] for name in order}
+
+    def model(self, name: str, groups: Sequence[str] = GROUPS) -> Model:
+        """One network that the study trains.
+
+        Raises:
+            InputError: none of these groups has such an entry.
+        """
+        found = [other for other, model in self.models.items() if model.group in groups]
+        if name not in found:
+            listed = ", ".join(found) or "none"
+            raise InputError(f"params.yaml: {', '.join(groups)}: no entry {name!r}, found: {listed}")
+        return self.models[name]
+
+    def entry(self, group: str, name: str) -> Any:
+        """One entry of `scenarios`, `imported` or `predictors`.
+
+        Raises:
+            InputError: no such entry.
+        """
+        entries = dict(getattr(self, group))
+        if name not in entries:
+            raise InputError(f"params.yaml: {group} has no entry {name!r}, found: {', '.join(entries)}")
+        return entries[name]
+
+    def method_options(self, name: str) -> tuple[str, BaseModel]:
+        """Method and options of one entry of `predictors`.
+
+        Raises:
+            InputError: no such entry.
+        """
+        entry = self.entry("predictors", name)
+        return entry.method, entry
+
+    def objective_name(self, name: str) -> str | None:
+        """What a student learns by; None of one that learns alone, and of what is no student."""
+        objective = self.distill[name].objective if name in self.distill else None
+        return None if objective is None else objective.kind  # type: ignore[attr-defined]
+
+    def why_not_learn(self, name: str, dataset: str) -> str | None:
+        """Why a network does not learn from a data set; None if it does."""
+        model = self.models[name]
+        if dataset in model.held_out:
+            return "it is held out"
+        if model.teacher is not None and (reason := self.why_not_learn(model.teacher, dataset)):
+            return f"its teacher {model.teacher} does not: {reason}"
+        return model.options.why_not(self.facts(dataset))
+
+    def learnt_by(self, name: str) -> list[str]:
+        """Data sets on which a network is trained; all others are new to it."""
+        return [dataset for dataset in self.datasets if self.why_not_learn(name, dataset) is None]
+
+    def why_not_predict(self, name: str, question: str, dataset: str) -> str | None:
+        """Why a predictor, trained or not, does not answer a question about a data set; None if it does."""
+        facts = self.facts(dataset)
+        if facts.is_snapshot:
+            return "it has one slot, in which there is nothing to predict"
+        known, wanted = self.evaluate.prediction.questions[question].sizes(facts.slots, facts.subcarriers)
+        for axis, size, asked in zip(("slots", "subcarriers"), wanted, self._asked(question), strict=True):
+            if asked and size < 1:
+                return f"the known block leaves none of its {getattr(facts, axis)} {axis}"
+        return None if name in self.predictors else self.models[name].options.why_not_predict(facts, known, wanted)
+
+    def _asked(self, question: str) -> tuple[float, float]:
+        wanted = self.evaluate.prediction.questions[question].wanted
+        return wanted.slots, wanted.subcarriers
+
+    @property
+    def answering(self) -> list[str]:
+        """Predictors, trained or not, that answer at least one question, in the order of the DAG, methods first."""
+        return [
+            name
+            for name in [*self.predictors, *self.models]
+            if any(
+                self.why_not_predict(name, question, dataset) is None
+                for question in self.evaluate.prediction.questions
+                for dataset in self.datasets
+            )
+        ]
+
+    @property
+    def compared(self) -> list[str]:
+        """Data sets that every predictor has learnt from and answers all questions about: means over data sets are
+        taken over these."""
+        return [
+            dataset
+            for dataset in self.datasets
+            if all(
+                (name in self.predictors or dataset in self.learnt_by(name))
+                and all(
+                    self.why_not_predict(name, question, dataset) is None
+                    for question in self.evaluate.prediction.questions
+                )
+                for name in self.answering
+            )
+        ]
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each network and each data set that it does not learn from though it is not held out."""
+        return [
+            f"{name} does not learn from {dataset}: {reason}"
+            for name, model in self.models.items()
+            for dataset in self.datasets
+            if dataset not in model.held_out and (reason := self.why_not_learn(name, dataset))
+        ]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._check_names()
+        self._check_learning()
+        self._check_granularities()
+        if self.evaluate.downstream is not None:
+            self._check_downstream_data()
+            self._check_downstream_inputs()
+        self._check_use_of_datasets()
+        return self
+
+    def _check_names(self) -> None:
+        if not self.datasets:
+            raise ValueError("scenarios and imported are both empty; at least one data set is needed")
+        taken: dict[str, str] = {}
+        for kinds in (("scenarios", "imported"), ("pretrain", "teach", "distill", "predictors")):
+            taken.clear()
+            for group in kinds:
+                for name in getattr(self, group):
+                    if name in taken:
+                        raise ValueError(f"{group}.{name}: the name is taken by {taken[name]}.{name}")
+                    if kinds[0] == "pretrain" and (name in RESERVED_MODELS or name.endswith(UNTRAINED)):
+                        raise ValueError(
+                            f"{group}.{name}: the name stands for something else in the results; allowed are names "
+                            f"other than {', '.join(RESERVED_MODELS)} that do not end in {UNTRAINED}"
+                        )
+                    taken[name] = group
+        for name, scenario in self.scenarios.items():
+            if isinstance(scenario.twin, RayTracedTwin) and scenario.twin.site.scene not in BUILT_IN_SCENES:
+                raise ValueError(
+                    f"scenarios.{name}.twin.site.scene is {scenario.twin.site.scene!r}, allowed: "
+                    f"{', '.join(BUILT_IN_SCENES)}; a scene of your own goes under imported, with its files"
+                )
+
+    def _check_learning(self) -> None:
+        for name, model in self.models.items():
+            key = f"{model.group}.{name}"
+            unknown = [dataset for dataset in model.held_out if dataset not in self.datasets]
+            if unknown and model.teacher is None:
+                found = ", ".join(self.datasets)
+                raise ValueError(f"{key}.held_out: there is no data set {unknown[0]!r}, found: {found}")
+            if not self.learnt_by(name):
+                reasons = "; ".join(f"{dataset}: {self.why_not_learn(name, dataset)}" for dataset in self.datasets)
+                raise ValueError(f"{key}: there is no data set that it can learn from ({reasons})")
+            if model.objective is not None:
+                teacher = self.models[model.teacher or ""]
+                reason = model.objective.why_not(model.family, model.options, teacher.family, teacher.options)
+                if reason:
+                    raise ValueError(f"{key}.objective {self.objective_name(name)} cannot be used: {reason}")
+        if self.answering and not self.compared:
+            raise ValueError(
+                "no data set is learnt from, and every question about it answered, by every predictor: there is "
+                "nothing to compare them on"
+            )
+
+    def _check_use_of_datasets(self) -> None:
+        section = self.evaluate.downstream
+        downstream = () if section is None else (section.channels, section.beams)
+        for dataset in self.datasets:
+            reasons = {name: model.options.why_not(self.facts(dataset)) for name, model in self.models.items()}
+            predicted = self.predictors and not self.facts(dataset).is_snapshot
+            if dataset not in downstream and not predicted and all(reasons.values()):
+                told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+                raise ValueError(f"{dataset}: no entry can read this data set ({told})")
+
+    def _check_granularities(self) -> None:
+        measured = self.evaluate.efficiency.patch_size
+        for name, model in self.models.items():
+            sizes = model.options.granularities
+            if sizes is not None and measured not in sizes:
+                raise ValueError(
+                    f"evaluate.efficiency.patch_size is {measured}, allowed are the granularities {sizes} of "
+                    f"{model.group}.{name}"
+                )
+
+    def _check_downstream_data(self) -> None:
+        section = self.evaluate.downstream
+        assert section is not None
+        for key, name in (("channels", section.channels), ("beams", section.beams)):
+            if name not in self.datasets:
+                found = ", ".join(self.datasets)
+                raise ValueError(f"evaluate.downstream.{key}: there is no data set {name!r}, found: {found}")
+            if not self.facts(name).is_linear_array:
+                raise ValueError(f"evaluate.downstream.{key}: {name} has no uniform linear array of one polarisation")
+        # Whether imported data belong together is seen when they are read.
+        pair = [self.scenarios[name].twin for name in (section.channels, section.beams) if name in self.scenarios]
+        sites = [(twin.site, twin.base_stations) for twin in pair if isinstance(twin, RayTracedTwin)]
+        if len(sites) < len(pair) or (len(sites) == 2 and sites[0] != sites[1]):
+            raise ValueError(
+                f"evaluate.downstream.channels {section.channels} and evaluate.downstream.beams {section.beams} must "
+                "be ray-traced with equal site and base_stations: the beams of a user are labels of its channels"
+            )
+        antennas = self.facts(section.beams).antennas
+        if section.codebook < antennas:
+            raise ValueError(
+                f"evaluate.downstream.codebook is {section.codebook}, it must be at least the {antennas} antennas of "
+                f"{section.beams}"
+            )
+        for name, task in section.tasks.items():
+            if reason := task.why_not(self.facts(section.channels)):
+                raise ValueError(f"evaluate.downstream.tasks.{name}: {reason}")
+
+    def _check_downstream_inputs(self) -> None:
+        section = self.evaluate.downstream
+        assert section is not None
+        for name, model in self.models.items():
+            sizes = model.options.granularities
+            missing = [size for size in section.patch_sizes if sizes is not None and size not in sizes]
+            if missing:
+                raise ValueError(
+                    f"evaluate.downstream.patch_sizes: {model.group}.{name} has no embedding for {missing[0]}, "
+                    f"allowed: {', '.join(map(str, sizes or ()))}"
+                )
+            layers = model.options.tunable_layers
+            if section.tuning is not None and layers and section.tuning.layers > layers:
+                raise ValueError(
+                    f"evaluate.downstream.tuning.layers is {section.tuning.layers}, allowed: at most the depth "
+                    f"{layers} of {model.group}.{name}"
+                )
+
+
+def _student(name: str, entry: Any, found: Mapping[str, Model]) -> Model:
+    teacher = found[entry.teacher]
+    try:
+        if entry.family == teacher.family:
+            options = teacher.options.changed(entry.options)
+        else:
+            options = families()[entry.family].model_validate(entry.options)
+    except ValidationError as error:
+        faults = (describe(("distill", name, "options", *fault["loc"]), fault) for fault in error.errors())
+        raise ValueError("; ".join(faults)) from None
+    return Model(
+        name,
+        "distill",
+        entry.family,
+        options,
+        teacher.held_out,
+        tuple(entry.seeds),
+        entry.teacher,
+        None if entry.objective is None else objective_options(entry.objective),
+    )

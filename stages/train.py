@@ -1,0 +1,39 @@
+"""Stages pretrain@NAME and teach@NAME: train the network of an entry, in the phases that its family has."""
+
+import argparse
+
+from stages import params
+from stages.paths import history_file, inputs_file, models_folder, store
+from stages.stage import clear_errors, stage
+from stages.training import train_seeds
+from wavefoundry.networks.family import model_module
+
+GROUPS = ("pretrain", "teach")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("name", help="entry of the group in params.yaml")
+    arguments = parser.parse_args()
+    group, name = arguments.group, arguments.name
+    with clear_errors():
+        parameters = params.read()
+        model = parameters.model(name, [group])
+    stores = [store(model.options.reads, dataset) for dataset in parameters.learnt_by(name)]
+    inputs = [*stores, inputs_file(name, "stores"), inputs_file(name, "code")]
+    outputs = [models_folder(name), history_file(name)]
+    with stage(f"{group}@{name}", section=model.options, dependencies=inputs, outputs=outputs) as run:
+        train_seeds(
+            run,
+            group,
+            model,
+            stores,
+            inputs,
+            parameters.angle_delay.delay_fraction,
+            lambda session: model_module(model.family).train(model.options, session),
+        )
+
+
+if __name__ == "__main__":
+    main()

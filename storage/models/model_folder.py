@@ -1,0 +1,121 @@
+"""Model folders: config.json and model.safetensors, written and read through transformers' base classes.
+
+Nothing in a model folder is ever unpickled or executed.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.errors import StorageError, first_line
+from storage.replacement import replacing
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+SHOWN = 4  # names of tensors in a message
+
+
+def save_model(model, folder: Path) -> None:
+    """Write `model` (a transformers PreTrainedModel) as `folder`, all of it or nothing; an older folder is replaced."""
+    # One file whatever the size: a shard limit would only add an index to check.
+    with replacing(Path(folder)) as partial, _quiet():
+        model.save_pretrained(partial, max_shard_size="1TB")
+
+
+def load_model(folder: Path):
+    """The model of a folder, in evaluation mode on the CPU.
+
+    The caller has registered the architecture with transformers (wavefoundry.networks.config).
+
+    Raises:
+        StorageError: a file is missing, damaged or a pickle; the architecture is not one of ours, or its numbers make
+            no network; tensors are missing, unknown or of another shape.
+    """
+    from transformers import AutoModel
+
+    folder = Path(folder)
+    _check_files(folder)
+    architecture = _check_architecture(folder)
+    try:
+        with _quiet():
+            model, report = AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    # What a network says to numbers in config.json that make none is its own business.
+    except Exception as error:
+        raise StorageError(f"{folder}: cannot be loaded as {architecture}: {first_line(error)}") from error
+    # transformers draws weights that it does not find, and passes over those it does not know.
+    faults = [
+        f"{fault} tensors: {_some(sorted(key if isinstance(key, str) else key[0] for key in keys))}"
+        for fault in ("missing", "unexpected", "mismatched")
+        if (keys := report[f"{fault}_keys"])
+    ]
+    if faults:
+        raise StorageError(
+            f"{folder / WEIGHTS} does not hold the weights of the {architecture} in {CONFIG}: {'; '.join(faults)}"
+        )
+    return model.eval()
+
+
+def _check_files(folder: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    if not folder.is_dir():
+        raise StorageError(f"{folder}: no such model folder")
+    if not (folder / WEIGHTS).exists():
+        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl") for path in folder.glob(pattern))
+        if pickles:
+            raise StorageError(f"{folder}: {pickles[0]} is a pickle and is not loaded; {WEIGHTS} is needed")
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise StorageError(f"{folder}: {name} is missing; a model folder has {CONFIG} and {WEIGHTS}")
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"{folder / WEIGHTS} is no safetensors file, or it was cut short: {first_line(error)}"
+        ) from error
+
+
+def _check_architecture(folder: Path) -> str:
+    """The architecture that config.json names, which must be one of those registered with transformers by us."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        found = json.loads((folder / CONFIG).read_text())["model_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{folder / CONFIG}: no model configuration: {first_line(error)}") from error
+    # What was registered, without the hundreds of networks that transformers brings along.
+    ours = CONFIG_MAPPING._extra_content
+    if found not in ours:
+        allowed = ", ".join(sorted(ours)) or "none, for no architecture is registered"
+        raise StorageError(f"{folder / CONFIG}: architecture {found!r}, allowed: {allowed}")
+    return found
+
+
+def _some(names: list[str]) -> str:
+    """The first few names, and how many there are."""
+    return ", ".join(names) if len(names) <= SHOWN else f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and reports of transformers, which say for milliseconds of work what the errors say anyway."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,186 @@
+"""What lies in a store, and whether all of it can be read back."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from storage.errors import StorageError
+from storage.stores.csi_store import open_store, read_array, split_indices, stored_kind
+from storage.stores.schema import KINDS, SPLITS, provenances, required_variables, windows_total
+from storage.stores.shards import DamageError, ShardReader, StoredArray, read_checked_file
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Result of reading a whole store: one message per fault, and the samples that at least one of them costs."""
+
+    shards: int
+    samples: int
+    faults: list[str]
+    lost: int
+
+
+def check_store(path: Path) -> Check:
+    """Read every chunk of every variable and compare its checksum.
+
+    Raises:
+        StorageError: no store there, or its metadata cannot be read.
+    """
+    path = Path(path)
+    kind = stored_kind(path)
+    try:
+        arrays = dict(sorted(zarr.open_group(path, mode="r", use_consolidated=False).arrays()))
+    except Exception as error:
+        raise StorageError(f"{path}: the metadata of a variable cannot be read: {error}") from error
+    required_variables(path, kind, arrays)
+    shards, faults = 0, []
+    lost = np.zeros(max(array.shape[0] for array in arrays.values() if array.shards), bool)
+    for array in arrays.values():
+        if not array.shards:
+            shards += 1
+            fault = _check_whole(path, array)
+            if fault:
+                faults.append(f"{fault}; all samples lost")
+                lost[:] = True
+            continue
+        stored = StoredArray.of(path, array)
+        shards += stored.shards
+        for damage in _damages(stored):
+            faults.append(str(damage))
+            lost[damage.samples.start : damage.samples.stop] = True
+    return Check(shards, len(lost), faults, int(lost.sum()))
+
+
+def describe_store(path: Path) -> dict[str, str]:
+    """What a store holds, as lines of text by subject.
+
+    Raises:
+        StorageError: no store there, or it is incomplete or damaged.
+    """
+    path = Path(path)
+    kind = stored_kind(path)
+    store = open_store(path, kind)
+    name = KINDS[kind][0]
+    stored = StoredArray.of(path, zarr.open_group(path, mode="r", use_consolidated=False)[name])
+    files = [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    lines = {
+        "store": f"{path}: {kind}, schema version {store.attrs['schema_version']}",
+        "shape": ", ".join(f"{count} {axis}" for axis, count in store[name].sizes.items()),
+        "variables": ", ".join(f"{key} [{store[key].attrs['units']}]" for key in sorted(store.data_vars)),
+        "coordinates": ", ".join(_range(store[key]) for key in sorted(store.coords)),
+        "size on disk": f"{size / 2**20:.1f} MiB in {len(files)} files",
+        "shards": f"{stored.shards} of {name!r}, {stored.shard} samples each",
+        **_signal(path, store, kind),
+        "splits": ", ".join(_split(store, split) for split in SPLITS),
+    }
+    # Imported CSI need not know these.
+    if "los" in store:
+        lines["line of sight"] = f"{100 * store['los'].values.mean():.1f} % of the samples"
+    if "speed" in store:
+        lines["speed"] = f"{_quantiles(store['speed'].values)} {store['speed'].attrs['units']}"
+    windows = windows_total(store.attrs)
+    if windows:
+        samples = store.sizes["sample"]
+        lines["coverage"] = f"{100 * samples / windows:.1f} % ({samples} of {windows} windows have a path)"
+    if kind == "angle_delay":
+        kept = read_array(path, store, "energy_kept")
+        lines["energy kept"] = f"{100 * kept.mean():.2f} % on average, {100 * kept.min():.2f} % at least"
+    for number, source in enumerate(provenances(store.attrs)):
+        for key, value in source.items():
+            lines[f"{key} of the appended samples ({number})" if number else key] = str(value)
+    return lines
+
+
+def _damages(stored: StoredArray) -> Iterator[DamageError]:
+    buffer = stored.buffer()
+    for shard in range(stored.shards):
+        try:
+            with ShardReader(stored, shard) as reader:
+                for chunk in range(stored.used_chunks(shard)):
+                    try:
+                        reader.read(chunk, buffer)
+                    except DamageError as damage:
+                        yield damage
+        except DamageError as damage:
+            yield damage
+
+
+def _check_whole(path: Path, array: zarr.Array) -> str | None:
+    """Fault of an array in one file, if any."""
+    file = path / array.basename / array.metadata.encode_chunk_key((0,) * array.ndim)
+    try:
+        damaged = read_checked_file(file) is None
+    except OSError as error:
+        return f"{path}: {file.relative_to(path)}: cannot be opened ({error.strerror})"
+    return f"{path}: {file.relative_to(path)}: checksum disagrees" if damaged else None
+
+
+def _signal(path: Path, store: xr.Dataset, kind: str) -> dict[str, str]:
+    """Statistics of the main variable, in one pass with little memory."""
+    gains = np.concatenate([_gains(path, part, kind) for part in _blocks(store, KINDS[kind][0])])
+    with np.errstate(divide="ignore"):
+        gains_db = 10 * np.log10(gains)
+    lines = {"gain of a sample": f"{_quantiles(gains_db)} dB"}
+    if kind != "paths":
+        return {"RMS": f"{math.sqrt(gains.mean()):.4g}"} | lines
+    delays = [
+        read_array(path, part, "delay")[read_array(path, part, "valid").astype(bool)]
+        for part in _blocks(store, "delay")
+    ]
+    return lines | {"delay of a path": f"{_quantiles(np.concatenate(delays) * 1e9)} ns"}
+
+
+def _motion(store: xr.Dataset) -> dict[str, str]:
+    """What imported CSI may not know."""
+    lines = {}
+    if "los" in store:
+        lines["line of sight"] = f"{100 * store['los'].values.mean():.1f} % of the samples"
+    if "speed" in store:
+        lines["speed"] = f"{_quantiles(store['speed'].values)} {store['speed'].attrs['units']}"
+    return lines
+
+
+def _gains(path: Path, part: xr.Dataset, kind: str) -> np.ndarray:
+    """Mean |h|^2 of each sample; of paths their sum of |amplitude|^2, mean over keys, antennas and slots."""
+    if kind != "paths":
+        return _power(read_array(path, part, "csi")).mean(axis=(1, 2, 3))
+    if "coefficient" in part:
+        return _power(read_array(path, part, "coefficient")).sum(axis=1).mean(axis=(1, 2))
+    return _power(read_array(path, part, "amplitude")).sum(axis=(2, 3)).mean(axis=1)
+
+
+def _power(values: np.ndarray) -> np.ndarray:
+    return np.square(values.real, dtype=np.float64) + np.square(values.imag, dtype=np.float64)
+
+
+def _blocks(store: xr.Dataset, name: str) -> Iterator[xr.Dataset]:
+    step = store[name].encoding["shards"][0]
+    for start in range(0, store.sizes["sample"], step):
+        yield store.isel(sample=slice(start, start + step))
+
+
+def _quantiles(values: np.ndarray) -> str:
+    if not values.size:
+        raise StorageError("there are no values to describe")
+    low, middle, high = np.quantile(values, QUANTILES)
+    return f"{middle:.4g} (median), {low:.4g} to {high:.4g} (5 to 95 %)"
+
+
+def _split(store: xr.Dataset, split: str) -> str:
+    indices = split_indices(store, split)
+    users = len(np.unique(store["trajectory"].values[indices]))
+    return f"{split} {len(indices)} samples of {users} trajectories"
+
+
+def _range(coordinate: xr.DataArray) -> str:
+    values = coordinate.values
+    span = f"{values.min():g} to {values.max():g}" if values.size else "empty"
+    return f"{coordinate.name} {span} [{coordinate.attrs['units']}]"

@@ -1,0 +1,109 @@
+import math
+
+import pytest
+import torch
+from transformers import AutoModel
+
+import wavefoundry.models  # noqa: F401 - registers the architectures
+from wavefoundry.errors import InputError
+from wavefoundry.networks.lwm.model import LWM, Attention, LWMConfig
+from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
+
+
+def small(**options) -> LWM:
+    torch.manual_seed(0)
+    settings = {"hidden_size": 32, "depth": 2, "heads": 4, "patch_sizes": [2, 3, 4], "max_seq_len": 65}
+    return LWM(LWMConfig(**settings | options)).eval()
+
+
+def noise(*shape, seed=1) -> torch.Tensor:
+    return torch.randn(shape, dtype=torch.complex64, generator=seeded(seed))
+
+
+def seeded(seed=0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_attention_is_the_softmax_of_scaled_products():
+    attention = Attention(LWMConfig(hidden_size=32, heads=4))
+    tokens = torch.randn(2, 9, 32, generator=seeded())
+    heads = []
+    for query, key, value in zip(*(part.split(8, -1) for part in attention.qkv(tokens).chunk(3, -1)), strict=True):
+        heads.append((query @ key.mT / math.sqrt(8)).softmax(-1) @ value)
+    torch.testing.assert_close(attention(tokens), attention.out(torch.cat(heads, -1)), rtol=1e-4, atol=1e-5)
+
+
+def test_is_as_large_as_wimamba():
+    lwm, wimamba = (sum(p.numel() for p in m.parameters()) for m in (LWM(LWMConfig()), WiMamba(WiMambaConfig())))
+    assert lwm == 2_507_504
+    assert lwm == pytest.approx(wimamba, rel=0.02)
+
+
+def test_sees_the_same_tokens_and_masks_as_wimamba():
+    lwm, wimamba = small(), WiMamba(WiMambaConfig(hidden_size=32, depth=1, patch_sizes=[2, 3, 4]))
+    wimamba.tokens.load_state_dict(lwm.tokens.state_dict())
+    seen = []
+    for model in (lwm, wimamba.eval()):
+        model.encode = lambda hidden: seen.append(hidden) or hidden
+        model(noise(3, 4, 8, 8), seeded(7))
+    assert torch.equal(*seen)
+
+
+def test_positions_tell_tokens_apart():
+    model = small()
+    hidden = model.tokens.embed(torch.ones(1, 6, 8), 2)
+    encoded = model.encode(hidden)[0, 1:]
+    assert (encoded[1:] - encoded[:1]).abs().amax(-1).min() > 1e-3
+    torch.nn.init.zeros_(model.positions)
+    encoded = model.encode(hidden)[0, 1:]
+    torch.testing.assert_close(encoded, encoded[:1].expand_as(encoded), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("patch_size, tokens", [(2, 20), (3, 12), (4, 6)])
+def test_one_checkpoint_serves_every_granularity(patch_size, tokens):
+    model = small()
+    seen = model.embed(noise(3, 8, 10), patch_size)
+    assert seen.class_token.shape == seen.mean.shape == (3, 32)
+    assert seen.patches.shape == (3, tokens, 32)
+    assert model(noise(3, 2, 8, 10), seeded(), patch_size)["loss"].isfinite()
+
+
+def test_training_reaches_every_weight():
+    model = small(max_seq_len=25)
+    for seed in range(12):
+        model(noise(4, 3, 8, 12), seeded(seed))["loss"].backward()
+    assert [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+def test_learns_a_plane_wave():
+    model = small(dropout=0.0, patch_sizes=[2])
+    phase = 0.13 * torch.arange(8)[:, None] - 0.07 * torch.arange(8)
+    csi = torch.polar(torch.ones(8, 8), 2 * math.pi * phase).expand(8, 1, 8, 8)
+    optimiser = torch.optim.AdamW(model.train().parameters(), 3e-3)
+    for step in range(150):
+        model(csi, seeded(step))["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+    with torch.no_grad():
+        assert model.eval()(csi, seeded(1000))["nmse_db"] < -10
+
+
+def test_faults_of_the_input_are_named():
+    model = small(max_seq_len=17)
+    with pytest.raises(InputError, match="patch_size is 5; this model has embeddings for 2, 3, 4"):
+        model.embed(noise(1, 8, 8), 5)
+    with pytest.raises(InputError, match=r"21 tokens .* max_seq_len is 17"):
+        model.embed(noise(1, 8, 10), 2)
+    with pytest.raises(InputError, match="heads is 5, it must divide hidden_size 32"):
+        small(heads=5)
+
+
+def test_a_saved_model_is_loaded_by_auto_class_and_embeds_the_same(tmp_path):
+    model = small()
+    model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    again = AutoModel.from_pretrained(tmp_path)
+    assert isinstance(again, LWM)
+    csi = noise(1, 8, 8)
+    assert torch.equal(again.embed(csi, 4).patches, model.embed(csi, 4).patches)

@@ -1,0 +1,208 @@
+"""Sparse spatio-temporal attention against dense attention under the same mask."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wavefoundry.networks.lwm_temporal import ssta
+from wavefoundry.networks.lwm_temporal.ssta import (
+    Routing,
+    Windows,
+    build_tables,
+    candidates,
+    flex,
+    flex_blocks,
+    route,
+    sparse_attention,
+    tile_shape,
+)
+
+CARD = Windows(2, (-4, -3, -2, -1, 1, 2, 3), 2, 1, 1)
+CPU = torch.device("cpu")
+grids = st.tuples(st.integers(1, 5), st.integers(1, 19), st.integers(1, 11))
+windows = st.builds(
+    Windows,
+    st.integers(0, 3),
+    st.lists(st.integers(-6, 6).filter(bool), unique=True, max_size=4).map(tuple),
+    st.integers(0, 3),
+    st.integers(0, 2),
+    st.integers(0, 2),
+)
+routings = st.none() | st.builds(Routing, st.floats(0.05, 1.0), st.integers(1, 40), st.booleans())
+
+
+def draw(grid, seed, batch=1, heads=2, width=4, front=0):
+    generator = torch.Generator().manual_seed(seed)
+    size = (batch, heads, front + math.prod(grid), width)
+    parts = [torch.randn(size, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(3)]
+    return [*parts, torch.randn(size[:3], dtype=torch.float64, generator=generator, requires_grad=True)]
+
+
+def dense_attention(query, key, value, key_bias, grid, windows, routing):
+    """Softmax under an N x N mask; tokens in front of the grid's see all and are seen by all."""
+    front = query.shape[2] - math.prod(grid)
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + key_bias.unsqueeze(-2)
+    inner = candidates(grid, windows)
+    kept = inner
+    if routing is not None:
+        own = scores[:, :, front:, front:].masked_fill(~inner, -torch.inf)
+        kept = route(own, inner, inner.sum(dim=-1), routing)
+    visible = torch.ones_like(scores, dtype=torch.bool)
+    visible[:, :, front:, front:] = kept
+    return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1) @ value
+
+
+@pytest.mark.parametrize("kept_scores", [0, 2**60], ids=["recomputed", "kept"])
+@settings(max_examples=30)
+@given(grids, windows, routings, st.integers(0, 2), st.integers(1, 2), st.integers(0, 99))
+def test_equals_masked_dense_attention_in_values_and_gradients(kept_scores, grid, windows, routing, front, batch, seed):
+    inputs = draw(grid, seed, batch=batch, front=front)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssta, "KEPT_SCORES", kept_scores)
+        patch.setattr(ssta, "BLOCK_SCORES", {"cpu": 2**12})
+        sparse = sparse_attention(*inputs, grid, windows, routing)
+        dense = dense_attention(*inputs, grid, windows, routing)
+        assert torch.allclose(sparse, dense, atol=1e-10)
+        upstream = torch.randn(sparse.shape, dtype=sparse.dtype, generator=torch.Generator().manual_seed(seed))
+        for ours, expected in zip(
+            torch.autograd.grad(sparse, inputs, upstream), torch.autograd.grad(dense, inputs, upstream), strict=True
+        ):
+            assert torch.allclose(ours, expected, atol=1e-10)
+
+
+def test_no_bias_is_a_bias_of_zero():
+    grid = (3, 7, 5)
+    query, key, value, bias = draw(grid, 3)
+    without = sparse_attention(query, key, value, None, grid, CARD, None)
+    assert torch.allclose(without, sparse_attention(query, key, value, bias * 0, grid, CARD, None), atol=1e-12)
+
+
+# Slow only here: uncompiled, FlexAttention is a reference that scores every pair.
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@settings(max_examples=10)
+@given(grids, windows, st.integers(0, 1), st.integers(0, 99))
+def test_flex_attention_agrees(grid, windows, front, seed):
+    query, key, value = (part.detach() for part in draw(grid, seed, front=front)[:3])
+    flexible = flex(query * query.shape[-1] ** -0.5, key, value, grid, windows)[..., : query.shape[-1]]
+    expected = sparse_attention(query, key, value, None, grid, windows, None)
+    assert torch.allclose(flexible, expected, atol=1e-10)
+
+
+@settings(max_examples=15)
+@given(st.tuples(st.integers(1, 6), st.integers(1, 19), st.integers(1, 11)), windows, st.integers(0, 1))
+def test_flex_attention_reads_the_blocks_with_something_to_see_and_no_others(grid, windows, front):
+    blocks = flex_blocks(grid, windows, front, CPU)
+    count = front + math.prod(grid)
+    visible = torch.ones(count, count, dtype=torch.bool)
+    visible[front:, front:] = candidates(grid, windows)
+    size = ssta.FLEX_BLOCK
+    for row, queries in enumerate(visible.split(size)):
+        wanted = [column for column, part in enumerate(queries.split(size, dim=1)) if part.any()]
+        number = int(blocks.kv_num_blocks[0, 0, row])
+        assert sorted(blocks.kv_indices[0, 0, row, :number].tolist()) == wanted
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the compiled FlexAttention kernel")
+@pytest.mark.parametrize("routing", [None, Routing(0.2, 32, True)])
+def test_cuda_agrees_with_the_cpu(routing):
+    grid = (6, 16, 12)
+    inputs = [part.detach().float().requires_grad_() for part in draw(grid, 0, batch=2, front=1)]
+    there = [part.detach().cuda().requires_grad_() for part in inputs]
+    ours, cuda = (sparse_attention(*parts, grid, CARD, routing) for parts in (inputs, there))
+    assert torch.allclose(ours, cuda.cpu(), atol=2e-3)  # FlexAttention multiplies in TF32
+    for here, gradient in zip(
+        torch.autograd.grad(ours.square().sum(), inputs), torch.autograd.grad(cuda.square().sum(), there), strict=True
+    ):
+        assert (here - gradient.cpu()).norm() < 1e-2 * here.norm()
+
+
+def test_single_precision_agrees_to_1e_5():
+    grid = (6, 16, 8)
+    inputs = [part.detach().float() for part in draw(grid, 0, batch=2, heads=4, width=8)]
+    sparse = sparse_attention(*inputs, grid, CARD, None)
+    assert (sparse - dense_attention(*inputs, grid, CARD, None)).abs().max() < 1e-5
+
+
+def test_corridor_widens_with_the_offset_wraps_in_angle_and_stops_at_the_edge_of_delay():
+    grid = (5, 12, 12)
+    mask = candidates(grid, Windows(1, (-1, -3), 1, 1, 2)).view(*grid, *grid)
+    seen = mask[3, 0, 0]
+    assert not seen[4].any() and not seen[1].any()
+    assert seen[3].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [11, 0], [11, 1]]
+    assert seen[2].any(dim=1).nonzero().flatten().tolist() == [0, 1, 2, 10, 11]
+    assert seen[2].any(dim=0).nonzero().flatten().tolist() == [0, 1, 2, 3]
+    assert seen[0].any(dim=1).nonzero().flatten().tolist() == [0, 1, 2, 3, 4, 8, 9, 10, 11]
+    assert seen[0].any(dim=0).nonzero().flatten().tolist() == list(range(8))
+
+
+def test_result_turns_with_the_ring_of_angles():
+    grid = (3, 11, 4)
+    inputs = draw(grid, 1)
+    straight = sparse_attention(*inputs, grid, CARD, None)
+
+    def turn(part):
+        return part.unflatten(2, grid).roll(4, dims=3).flatten(2, 4)
+
+    turned = sparse_attention(*(turn(part) for part in inputs), grid, CARD, None)
+    assert torch.allclose(turned, turn(straight), atol=1e-12)
+
+
+def test_routing_keeps_the_highest_scores_of_each_query():
+    scores = torch.tensor([[[[3.0, 1.0, 2.0, -torch.inf], [0.0, 4.0, 5.0, 6.0]]]])
+    visible = torch.isfinite(scores)[0, 0]
+    kept = route(scores, visible, visible.sum(dim=-1), Routing(0.5, 32, per_head=True))
+    assert kept[0, 0].tolist() == [[True, False, True, False], [False, False, True, True]]
+    kept = route(scores, visible, visible.sum(dim=-1), Routing(1.0, 1, per_head=True))
+    assert kept[0, 0].tolist() == [[True, False, False, False], [False, False, False, True]]
+
+
+def test_token_in_front_sees_all_and_is_seen_by_all():
+    grid = (4, 12, 9)
+    query, key, value, bias = (part.detach() for part in draw(grid, 5, front=1))
+    key, bias = torch.zeros_like(key), torch.zeros_like(bias)  # equal weights: every output is a mean of values
+    value = torch.zeros_like(value)
+    value[:, :, -1] = 1.0  # the last token of the grid
+    seen = sparse_attention(query, key, value, bias, grid, Windows(0, (), 0, 0, 0), None)
+    assert torch.allclose(seen[:, :, 0], torch.full_like(seen[:, :, 0], 1 / (1 + math.prod(grid))))
+    assert not seen[:, :, 1:-1].any()
+    value = torch.zeros_like(value)
+    value[:, :, 0] = 1.0
+    for routing in (None, Routing(0.01, 1, True)):
+        seen = sparse_attention(query, key, value, bias, grid, Windows(0, (), 0, 0, 0), routing)
+        # A query and the token in front: one half each.
+        assert torch.allclose(seen[:, :, 1:], torch.full_like(seen[:, :, 1:], 0.5))
+
+
+@given(st.integers(1, 70), st.integers(1, 70))
+def test_tiles_fit_the_grid_and_its_size(rows, columns):
+    height, width = tile_shape(rows, columns)
+    assert 1 <= height <= rows and 1 <= width <= columns
+    assert height * width <= ssta.TILE
+    assert 2 * height * width > min(ssta.TILE, rows * columns) or height == rows or width == columns
+
+
+@settings(max_examples=20)
+@given(grids, windows)
+def test_every_token_is_the_query_of_one_tile_and_tables_hold_what_it_sees(grid, windows):
+    visible = candidates(grid, windows)
+    found = torch.zeros_like(visible)
+    queries = []
+    for tiles in build_tables(grid, windows, 0, CPU):
+        queries.append(tiles.query.flatten())
+        for query, key in zip(tiles.query.long(), tiles.key.long(), strict=True):
+            assert len(key.unique()) == len(key)
+            found[query[:, None], key] = tiles.mask == 0
+    assert torch.cat(queries).sort().values.tolist() == list(range(math.prod(grid)))
+    assert torch.equal(found, visible)
+
+
+def test_tables_grow_linearly_with_the_number_of_tokens():
+    def size(grid):
+        tables = build_tables(grid, CARD, 0, CPU)
+        return sum(tiles.query.numel() + tiles.key.numel() + tiles.mask.numel() for tiles in tables)
+
+    for smaller, larger in [((16, 32, 32), (32, 32, 32)), ((12, 32, 32), (12, 64, 32)), ((12, 32, 32), (12, 32, 64))]:
+        assert size(larger) < 2.35 * size(smaller)

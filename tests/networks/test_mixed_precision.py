@@ -1,0 +1,38 @@
+"""Mixed precision, as on a GPU, gives nearly the loss and the gradients of single precision."""
+
+import pytest
+import torch
+
+from wavefoundry.networks.lwm_temporal.model import (
+    LWMTemporal,
+    LWMTemporalConfig,
+    LWMTemporalPredictor,
+    LWMTemporalPredictorConfig,
+)
+from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
+
+LWM = {"patch_size": [2, 2], "embed_dim": 16, "depth": 2, "num_heads": 2, "temporal_offsets": [-2, -1]}
+MODELS = {
+    "lwm_temporal": (lambda: LWMTemporal(LWMTemporalConfig(**LWM)), (2, 4, 8, 4)),
+    "lwm_temporal_predictor": (lambda: LWMTemporalPredictor(LWMTemporalPredictorConfig(**LWM)), (2, 4, 8, 4)),
+    "wifo": (lambda: WiFo(WiFoConfig(hidden_size=64, encoder_depth=2, decoder_depth=1, heads=4)), (2, 8, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bfloat16_autocast_agrees_with_single_precision(name):
+    build, shape = MODELS[name]
+    torch.manual_seed(0)
+    model = build()
+    csi = torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+
+    def run(mixed: bool):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = model(csi, torch.Generator().manual_seed(1))["loss"]
+        loss.backward()
+        return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    (full, gradient), (mixed, mixed_gradient) = run(False), run(True)
+    assert mixed == pytest.approx(full, rel=0.03)
+    assert torch.nn.functional.cosine_similarity(gradient, mixed_gradient, dim=0) > 0.98

@@ -1,0 +1,264 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from wavefoundry.config import MCAKD, AutonomousPassive, Training
+from wavefoundry.objectives.mcakd.autonomous_passive import AutonomousPassiveSwitch
+from wavefoundry.objectives.mcakd.distillation import Distillation, KnowledgeSelection, attention_distance
+from wavefoundry.networks.wifo.model import Trace, WiFo, WiFoConfig
+from wavefoundry.training.trainer import train
+
+AL_PL = AutonomousPassive(patience=1, min_gain=0.9, smoothing=0.0, passive_epochs=1)
+TRAINING = Training(
+    epochs=5,
+    batch_size=4,
+    learning_rate=1e-3,
+    weight_decay=0.01,
+    warmup_fraction=0.1,
+    max_grad_norm=1.0,
+    epochs_per_checkpoint=1,
+)
+
+
+def configuration(**changes) -> MCAKD:
+    defaults = {
+        "weight": 1.0,
+        "attention": True,
+        "embedding": True,
+        "hidden": True,
+        "selection": "cross_attention",
+        "selection_heads": 2,
+        "autonomous_passive": AL_PL,
+    }
+    return MCAKD(**defaults | changes)
+
+
+def wifo(hidden_size: int, seed: int) -> WiFo:
+    torch.manual_seed(seed)
+    return WiFo(WiFoConfig(patch_size=[2, 2, 2], hidden_size=hidden_size, encoder_depth=2, decoder_depth=1, heads=2))
+
+
+def distillation(**changes) -> Distillation:
+    teacher, student = wifo(32, 0), wifo(16, 1)
+    return Distillation(student, teacher, configuration(**changes))
+
+
+def csi(seed=0, shape=(4, 4, 4, 6)) -> torch.Tensor:
+    return torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(seed=0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class Batches(torch.utils.data.Dataset):
+    """12 samples in 3 batches of an order that never changes."""
+
+    def __len__(self):
+        return 12
+
+    def __getitems__(self, indices):
+        return {"csi": csi(1, (12, 4, 4, 6))[indices]}
+
+    def batch_sampler(self, batch_size, seed):
+        sampler = torch.utils.data.BatchSampler(range(12), batch_size, drop_last=False)
+        sampler.set_epoch = lambda epoch: None
+        return sampler
+
+
+def planted(dimensions, size=12, tokens=10, batch=3) -> torch.Tensor:
+    """Teacher tokens that say something only in `dimensions`, more in the earlier ones."""
+    teacher = 0.01 * torch.randn(batch, tokens, size, generator=seeded(5))
+    for rank, dimension in enumerate(dimensions):
+        teacher[..., dimension] += 3.0 - rank * 0.5
+    return teacher
+
+
+def test_selection_finds_the_planted_dimensions_in_descending_order():
+    torch.manual_seed(0)
+    select = KnowledgeSelection(4, 12, heads=2)
+    teacher = planted([7, 2, 10, 5])
+    student = torch.randn(3, 10, 4, generator=seeded(6))
+    chosen = select.importance(student, teacher).topk(4).indices
+    assert chosen.tolist() == [7, 2, 10, 5]
+    assert torch.equal(select(student, teacher), teacher[..., [7, 2, 10, 5]])
+
+
+@pytest.mark.parametrize("tokens", [1, 6, 25])
+def test_selection_copies_columns_whatever_the_length(tokens):
+    torch.manual_seed(0)
+    select = KnowledgeSelection(4, 12, heads=2)
+    teacher, student = torch.randn(2, tokens, 12), torch.randn(2, tokens, 4)
+    chosen = select(student, teacher)
+    assert chosen.shape == (2, tokens, 4)
+    columns = {tuple(column) for column in teacher.flatten(0, 1).T.tolist()}
+    assert {tuple(column) for column in chosen.flatten(0, 1).T.tolist()} <= columns
+
+
+def test_projections_receive_gradient_through_the_selection():
+    torch.manual_seed(0)
+    select = KnowledgeSelection(4, 12, heads=2)
+    student = torch.randn(3, 10, 4, requires_grad=True)
+    teacher = torch.randn(3, 10, 12)
+    torch.nn.functional.mse_loss(student, select(student, teacher)).backward()
+    assert select.query.weight.grad.abs().max() > 0
+    assert select.key.weight.grad.abs().max() > 0
+    # The student is pulled to the chosen columns, and steers nothing.
+    expected = 2 * (student - select(student, teacher)) / student.numel()
+    torch.testing.assert_close(student.grad, expected.detach())
+
+
+def test_straight_through_gradient_is_that_of_the_softmax_over_importances():
+    torch.manual_seed(0)
+    select = KnowledgeSelection(2, 5, heads=1)
+    student, teacher, target = torch.randn(1, 6, 2), torch.randn(1, 6, 5), torch.randn(1, 6, 2)
+    (gradient,) = torch.autograd.grad((select(student, teacher) * target).sum(), select.key.weight)
+    importance = select.importance(student, teacher)
+    chosen = importance.topk(2).indices
+    pull = (teacher[..., chosen] * target).sum((0, 1))
+    (expected,) = torch.autograd.grad((importance.softmax(0)[chosen] * pull).sum(), select.key.weight)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_ablations_of_the_selection():
+    teacher, student = torch.randn(2, 6, 12), torch.randn(2, 6, 4)
+    assert torch.equal(KnowledgeSelection(4, 12, 2, "first")(student, teacher), teacher[..., :4])
+    torch.manual_seed(0)
+    select = KnowledgeSelection(4, 12, 2, "random")
+    assert len(set(select.drawn.tolist())) == 4
+    assert torch.equal(select(student, teacher), teacher[..., select.drawn])
+    assert torch.equal(select(student, teacher), select(student, teacher))
+
+
+def test_attention_term_is_zero_for_equal_maps_and_blind_to_their_scale():
+    maps = [torch.rand(2, 3, 7, 7), torch.rand(2, 3, 7, 7)]
+    assert attention_distance(maps, maps) == pytest.approx(0, abs=1e-6)
+    assert attention_distance([3 * each for each in maps], maps) == pytest.approx(0, abs=1e-6)
+    # Orthogonal maps are at distance 1; the mean goes over layers and heads.
+    one, other = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)
+    one[:, :, 0, 0] = 1
+    other[:, 0, 0, 0] = other[:, 1, 1, 1] = 1
+    assert attention_distance([one], [other]) == pytest.approx(0.5)
+
+
+def test_attention_term_is_zero_when_the_student_is_its_teacher():
+    teacher = wifo(32, 0)
+    twin = Distillation(wifo(32, 0), teacher, configuration(embedding=False, hidden=False))
+    for seed in range(4):
+        assert twin(csi(), seeded(seed))["attention_loss"] == pytest.approx(0, abs=1e-6)
+
+
+def test_loss_is_the_students_own_plus_the_weighted_terms():
+    model = distillation(weight=0.3)
+    outputs = model(csi(), seeded())
+    terms = sum(outputs[f"{name}_loss"] for name in ("attention", "embedding", "hidden"))
+    torch.testing.assert_close(outputs["loss"], outputs["self_loss"] + 0.3 * terms)
+    # Alone, the student would have solved the same puzzle.
+    torch.testing.assert_close(outputs["self_loss"], model.student(csi(), seeded())["loss"])
+
+
+def test_teacher_and_student_see_the_same_puzzle(monkeypatch):
+    model = distillation()
+    seen = []
+    original = WiFo.reconstruct
+
+    def record(self, visible, visible_at, hidden_at, grid, trace=None):
+        seen.append((visible, visible_at, hidden_at))
+        return original(self, visible, visible_at, hidden_at, grid, trace)
+
+    monkeypatch.setattr(WiFo, "reconstruct", record)
+    for seed in range(6):
+        seen.clear()
+        model(csi(), seeded(seed))
+        student, teacher = seen
+        assert all(torch.equal(own, shown) for own, shown in zip(student, teacher, strict=True))
+
+
+def test_terms_can_be_switched_off():
+    names = {"attention", "embedding", "hidden"}
+    for off in names:
+        outputs = distillation(**{off: False})(csi(), seeded())
+        assert {name for name in names if f"{name}_loss" in outputs} == names - {off}
+    assert set(distillation(hidden=False).selections) == {"embedding"}
+
+
+def test_gradient_reaches_student_and_selections_but_not_the_teacher():
+    model = distillation()
+    model(csi(), seeded())["loss"].backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+    assert all(parameter.grad is None for parameter in model._teacher[0].parameters())
+    assert not any("teacher" in name for name in model.state_dict())
+
+
+class Refusing(TrainerCallback):
+    """In autonomous epochs the teacher's forward raises."""
+
+    def __init__(self, model):
+        self._model = model
+        self._forward = model._teacher[0].reconstruct
+
+    def on_step_begin(self, args, state, control, *, model, **context):
+        def refuse(*values):
+            raise AssertionError("the teacher was run in an autonomous epoch")
+
+        model._teacher[0].reconstruct = self._forward if model.passive else refuse
+
+
+def test_the_teacher_is_never_run_in_an_autonomous_epoch(tmp_path):
+    model = distillation()
+    switch = AutonomousPassiveSwitch(AL_PL)
+    _, history = train(
+        model, Batches(), config=TRAINING, seed=0, checkpoints=tmp_path, callbacks=[switch, Refusing(model)]
+    )
+    assert [row["phase"] for row in history] == ["autonomous", "autonomous", "passive", "autonomous", "passive"]
+    assert [row["teacher_passes_saved"] for row in history] == pytest.approx([1, 1, 2 / 3, 3 / 4, 3 / 5])
+    assert all(("attention_loss" in row) == (row["phase"] == "passive") for row in history)
+    # And the guard works.
+    model.passive = True
+    model._teacher[0].reconstruct = lambda *values: pytest.fail("run")
+    with pytest.raises(pytest.fail.Exception):
+        model(csi(), seeded())
+
+
+def test_phases_and_weights_survive_an_interruption(tmp_path):
+    class Killed(Exception):
+        pass
+
+    class KillInEpoch4(TrainerCallback):
+        def on_step_end(self, args, state, control, **context):
+            if state.global_step == 10:
+                raise Killed
+
+    def run(folder, *callbacks):
+        switch = AutonomousPassiveSwitch(AL_PL)
+        return train(
+            distillation(), Batches(), config=TRAINING, seed=0, checkpoints=folder, callbacks=[switch, *callbacks]
+        )
+
+    unbroken, expected = run(tmp_path / "unbroken")
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", KillInEpoch4())
+    (checkpoint,) = (tmp_path / "killed").glob("checkpoint-*")
+    assert not any("teacher" in name for name in load_file(checkpoint / "model.safetensors"))
+    resumed, history = run(tmp_path / "killed")
+    assert history == expected
+    for name, value in unbroken.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_hidden_states_and_embedding_have_their_own_selection():
+    model = distillation()
+    traces = [Trace(), Trace()]
+    puzzle = model.student.draw(csi(), seeded())
+    model.student.solve(puzzle, traces[0])
+    model._teacher[0].solve(puzzle, traces[1])
+    terms = model.terms(*traces)
+    chosen = model.selections["encoder"](traces[0].encoder_hidden, traces[1].encoder_hidden)
+    decoded = model.selections["decoder"](traces[0].decoder_hidden, traces[1].decoder_hidden)
+    expected = sum(
+        (own - shown).square().sum() / shown.square().sum()
+        for own, shown in ((traces[0].encoder_hidden, chosen), (traces[0].decoder_hidden, decoded))
+    )
+    torch.testing.assert_close(terms["hidden"], expected)

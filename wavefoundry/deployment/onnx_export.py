@@ -1,0 +1,44 @@
+"""A network as an ONNX graph with all that its predictor needs without torch."""
+
+import io
+import json
+import logging
+import shutil
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def export_graph(
+    graph: nn.Module,
+    inputs: dict[str, torch.Tensor],
+    sizes: dict[str, dict[int, Any]],
+    settings: dict[str, Any],
+    code: Path,
+    folder: Path,
+) -> None:
+    """Write `network.onnx`, `settings.json` and `code.py` into `folder`, which is made.
+
+    Args:
+        graph: called with `inputs` by name; one output.
+        inputs: an example.
+        sizes: which dimensions of each input are free, as `torch.export.Dim`.
+        settings: what the code needs to know of the network.
+        code: a Python file that defines `load(settings, folder)`, which imports numpy and onnxruntime alone.
+        folder: of the export.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # The exporter tells its progress, which packages it could also serve, and what later versions may change.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph.eval(), (), folder / "network.onnx", kwargs=inputs, input_names=list(inputs), output_names=["found"],
+            dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
+        )  # fmt: skip
+    (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+    shutil.copy(code, folder / "code.py")

@@ -1,0 +1,10 @@
+"""Typed parameters of the model registry's gate."""
+
+from pydantic import Field
+
+from wavefoundry.section import NonNegative, Positive, Section
+
+
+class Register(Section):
+    margin_db: NonNegative = Field(description="a challenger must beat the champion's held-out NMSE by more than this")
+    latency_limit_ms: Positive = Field(description="a slower version never becomes champion: one prediction [ms]")

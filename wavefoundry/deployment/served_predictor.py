@@ -1,0 +1,93 @@
+"""A registered predictor where it is used: it checks what it is given, around code and settings that travel with it.
+
+This file travels with a registered model, so it imports the standard library and numpy alone. The folder that it loads
+holds `code.py` and `settings.json`: either a method of `wavefoundry.predictors` with its options, or what `export` of a
+family's module `serving` has written. Errors are ValueErrors of one line.
+"""
+
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+
+class ServedPredictor:
+    """Continues CSI in time, in frequency or in both, as `predict` of what was exported does."""
+
+    def __init__(self, folder: str | Path):
+        """
+        Args:
+            folder: with `code.py` and `settings.json`.
+        """
+        settings = json.loads(Path(folder, "settings.json").read_text())
+        # Run, not imported: two versions with different code can be loaded side by side.
+        code = runpy.run_path(str(Path(folder, "code.py")))
+        if "load" in code:
+            self._predictor = code["load"](settings, Path(folder))
+        else:
+            options = {name: value for name, value in settings.items() if name != "name"}
+            self._predictor = code["Predictor"](code["Options"](**options))
+
+    def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        """
+        Args:
+            known: the known slots of the known subcarriers, any size along every axis, in one of three layouts:
+                complex (batch, time, antenna, subcarrier);
+                real (batch, 2, time, antenna, subcarrier), channel 0 real parts and channel 1 imaginary parts;
+                real (batch, time, antenna, subcarrier, 2), real and imaginary part last.
+            slots: how many slots after the known ones are asked for; 0: the known ones.
+            subcarriers: how many subcarriers above the known ones are asked for; 0: the known ones.
+
+        Returns:
+            In the layout of `known`, single precision: (batch, slots or known slots, antenna, subcarriers or known
+            subcarriers), with two channels or parts where `known` has them.
+
+        Raises:
+            ValueError: no such layout, values that are not finite, a size that the predictor cannot take, or numbers
+                of slots and subcarriers that ask for nothing.
+        """
+        csi, pack = read_layout(known)
+        for name, value in (("slots", slots), ("subcarriers", subcarriers)):
+            if value is None or value < 0:
+                raise ValueError(f"{name} is {value}, allowed: whole numbers from 0")
+        if slots + subcarriers < 1:
+            raise ValueError("slots and subcarriers are both 0: nothing is asked for")
+        return pack(self._predictor.predict(csi, int(slots), int(subcarriers)).astype(np.complex64))
+
+
+def read_layout(known: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Complex64 CSI (batch, time, antenna, subcarrier) of any of the layouts, and the way back.
+
+    Raises:
+        ValueError: it has none of the layouts or two of them, is empty, or holds values that are not finite.
+    """
+    allowed = (
+        "allowed: complex (batch, time, antenna, subcarrier), real (batch, 2, time, antenna, subcarrier) or real "
+        "(batch, time, antenna, subcarrier, 2)"
+    )
+    try:
+        known = np.asarray(known)
+        if known.dtype == object:
+            known = known.astype(np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"csi is no array of numbers; {allowed}") from None
+    if known.dtype.kind not in "cfiu":
+        raise ValueError(f"csi has dtype {known.dtype}; {allowed}")
+    found = f"csi is {'complex' if known.dtype.kind == 'c' else 'real'} of shape {known.shape}"
+    if not known.size:
+        raise ValueError(f"{found}, it holds no values; {allowed}")
+    if not np.isfinite(known).all():
+        raise ValueError(f"{found} and has values that are not finite")
+    if known.dtype.kind == "c":
+        if known.ndim != 4:
+            raise ValueError(f"{found}; {allowed}")
+        return known.astype(np.complex64), lambda csi: csi
+    channels = [axis for axis in (1, 4) if known.ndim == 5 and known.shape[axis] == 2]
+    if not channels:
+        raise ValueError(f"{found}; {allowed}")
+    if len(channels) > 1:
+        raise ValueError(f"{found}: both axis 1 and axis 4 have size 2; pass it as complex")
+    real, imaginary = np.moveaxis(known.astype(np.float32), channels[0], 0)
+    return real + 1j * imaginary, lambda csi: np.stack([csi.real, csi.imag], axis=channels[0])

@@ -1,0 +1,57 @@
+"""Predictors without training: one file each in wavefoundry/predictors, found by name.
+
+A method is a module `wavefoundry/predictors/NAME.py` that imports the standard library, numpy and pydantic alone, for
+it travels with a registered model. It defines `Options`, a pydantic model of its settings, and `Predictor`, a
+`NumpyPredictor` made of them.
+"""
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import BaseModel, create_model
+
+import wavefoundry.predictors
+from wavefoundry.section import Section
+
+
+class NumpyPredictor(Protocol):
+    """Continues CSI in time, in frequency, or in both at once."""
+
+    def __init__(self, options: Any): ...
+
+    def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        """Predict the CSI beyond a known block.
+
+        Args:
+            known: complex64 (batch, time, antenna, subcarrier), the known slots of the known subcarriers.
+            slots: how many slots after the known ones are asked for; 0: the known ones.
+            subcarriers: how many subcarriers above the known ones are asked for; 0: the known ones.
+
+        Returns:
+            complex64 (batch, slots or known slots, antenna, subcarriers or known subcarriers).
+        """
+
+
+@cache
+def methods() -> dict[str, type[BaseModel]]:
+    """The options of every method by its name; unknown keys and wrong types are refused."""
+    names = sorted(module.name for module in pkgutil.iter_modules(wavefoundry.predictors.__path__))
+    return {name: _strict(import_module(f"wavefoundry.predictors.{name}").Options) for name in names}
+
+
+def method_file(method: str) -> Path:
+    """The file of a method."""
+    return Path(wavefoundry.predictors.__path__[0], f"{method}.py")
+
+
+def make(method: str, options: BaseModel) -> NumpyPredictor:
+    """A predictor of one method."""
+    return import_module(f"wavefoundry.predictors.{method}").Predictor(options)
+
+
+def _strict(options: type[BaseModel]) -> type[BaseModel]:
+    return create_model(options.__name__, __base__=(options, Section), __doc__=options.__doc__)

@@ -1,0 +1,73 @@
+"""Typed parameters of the evaluations."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from wavefoundry.section import Count, Fraction, Probability, Section
+
+
+class KnownBlock(Section):
+    """The block that is known: the first slots and the lowest subcarriers."""
+
+    slots: Fraction = Field(description="share of the slots")
+    subcarriers: Fraction = Field(description="share of the subcarriers")
+
+
+class WantedBlock(Section):
+    """The block that is asked for, right beyond the known one."""
+
+    slots: Probability = Field(description="share of the slots, after the known ones; 0: the known ones are meant")
+    subcarriers: Probability = Field(
+        description="share of the subcarriers, above the known ones; 0: the known ones are meant"
+    )
+
+
+class QuestionOptions(Section):
+    """A question of prediction: what is known, and what is asked for."""
+
+    known: KnownBlock
+    wanted: WantedBlock
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for axis in ("slots", "subcarriers"):
+            known, wanted = getattr(self.known, axis), getattr(self.wanted, axis)
+            if known + wanted > 1:
+                raise ValueError(f"known.{axis} {known} and wanted.{axis} {wanted} are more than the whole, 1")
+        if not self.wanted.slots and not self.wanted.subcarriers:
+            raise ValueError("wanted.slots and wanted.subcarriers are both 0: nothing is asked for")
+        return self
+
+    def sizes(self, slots: int, subcarriers: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Known and wanted numbers of (slots, subcarriers) in samples of this size; wanted 0: the known ones."""
+        whole = {"slots": slots, "subcarriers": subcarriers}
+        known = [max(1, round(size * getattr(self.known, axis))) for axis, size in whole.items()]
+        wanted = [
+            min(max(1, round(size * share)), size - before) if (share := getattr(self.wanted, axis)) else 0
+            for (axis, size), before in zip(whole.items(), known, strict=True)
+        ]
+        return (known[0], known[1]), (wanted[0], wanted[1])
+
+
+class Prediction(Section):
+    """Every predictor on every question and data set."""
+
+    snr_db: float = Field(description="SNR of the known block [dB]")
+    noise_seed: Annotated[int, Field(ge=0)]
+    batch_size: Count
+    questions: dict[str, QuestionOptions] = Field(min_length=1)
+
+
+class Efficiency(Section):
+    """What predictions and representations cost."""
+
+    batch_size: Count = Field(description="samples of one timed call")
+    repetitions: Count = Field(description="timed calls, of which the median counts")
+    prediction_repetitions: Count = Field(description="timed predictions, of which the median counts")
+    sizes: Annotated[list[Annotated[list[Count], Field(min_length=2, max_length=2)]], Field(min_length=2)] = Field(
+        description="(antennas, subcarriers) of synthetic channels that backbones read"
+    )
+    slots: Count = Field(description="that backbones of sequences read; those of snapshots read one of them")
+    patch_size: Count = Field(description="granularity of backbones that have the choice")
+    channel_seed: Annotated[int, Field(ge=0)]

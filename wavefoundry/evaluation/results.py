@@ -1,0 +1,65 @@
+"""The one form of results: a tidy table with a row for each model, seed, data set, question, split and metric.
+
+Columns that an evaluation has no use for are empty:
+
+- evaluation: "prediction", "downstream" or "efficiency".
+- model: the entry of params.yaml, or a reference of the evaluation ("raw").
+- seed: of the training; empty for what is not trained.
+- dataset: the data set that was scored.
+- question: a question of prediction, a downstream task, or what was costed.
+- part: of downstream tasks, which of their experiments.
+- representation, patch_size, label_fraction: of downstream tasks, what a head was given.
+- split: "validation" or "test"; empty where no samples were scored.
+- metric: what `value` is, with its unit at the end of the name where it has one.
+- value: the mean over samples, or the figure itself.
+- samples, deviation, median, quantile_90: number of samples, and their standard deviation, median and 90 % quantile.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas
+
+COLUMNS = {
+    "evaluation": "string",
+    "model": "string",
+    "seed": "Int64",
+    "dataset": "string",
+    "question": "string",
+    "part": "string",
+    "representation": "string",
+    "patch_size": "string",
+    "label_fraction": "Float64",
+    "split": "string",
+    "metric": "string",
+    "value": "float64",
+    "samples": "Int64",
+    "deviation": "float64",
+    "median": "float64",
+    "quantile_90": "float64",
+}
+
+
+def as_table(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
+    """Rows with some of the columns as a table with all of them.
+
+    Raises:
+        KeyError: a row has a column that the table does not know.
+    """
+    rows = list(rows)
+    unknown = {column for row in rows for column in row} - COLUMNS.keys()
+    if unknown:
+        raise KeyError(f"unknown columns: {', '.join(sorted(unknown))}")
+    return pandas.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def sample_statistics(values: np.ndarray) -> dict[str, float | int]:
+    """The columns value, samples, deviation, median and quantile_90 of one figure per sample (sample,)."""
+    return {
+        "value": float(np.mean(values)),
+        "samples": len(values),
+        "deviation": float(np.std(values)),
+        "median": float(np.median(values)),
+        "quantile_90": float(np.quantile(values, 0.9)),
+    }

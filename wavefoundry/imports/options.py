@@ -1,0 +1,163 @@
+"""Typed parameters of imported data: what a file does not say of itself is stated here, nothing is guessed.
+
+Units stand in the field descriptions; a value outside the stated range is refused with the name of its key.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from wavefoundry.csi.options import OFDM
+from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Vector, require_ordered
+from wavefoundry.twin.options import Array, RayTracedTwin, Shares, Split
+
+Files = Annotated[str, Field(min_length=1, description="file or folder of the data, a dependency of the stage")]
+# Axes of an array in a file. Several sample axes count as one, the last the fastest. Antennas are one axis in the order
+# of wavefoundry's arrays, or up to three. Real and imaginary part may be an axis, called complex.
+Axis = Literal["sample", "time", "antenna", "polarisation", "row", "column", "subcarrier", "complex"]
+ANTENNA_AXES = ("polarisation", "row", "column")
+
+
+class Block(Section):
+    """An array in a file that holds a part of the slots and subcarriers of all samples."""
+
+    file: str | None = Field(description="name in the folder `files`; null: `files` is the file")
+    variable: str = Field(min_length=1, description="of a MATLAB file, an npz file or a zarr group")
+    slot: Annotated[int, Field(ge=0)] = Field(description="slot of the sample at which the array begins")
+    subcarrier: Annotated[int, Field(ge=0)] = Field(description="subcarrier of the sample at which the array begins")
+
+
+class ImportedArrays(Section):
+    """CSI in MATLAB files (v5 and v7.3), npz files or zarr stores."""
+
+    kind: Literal["mat", "npz", "zarr"]
+    files: Files
+    blocks: dict[Literal["train", "validation", "test", "any"], Annotated[list[Block], Field(min_length=1)]] = Field(
+        description="arrays of the samples of each split; `any`: of samples that `split` divides"
+    )
+    split: Shares | None = Field(description="of the samples of `any`; null where there are none")
+    axes: list[Axis] = Field(description="of every array, in the order of MATLAB's or Python's indices")
+    trajectory: str | None = Field(
+        description="array beside the first block that numbers the trajectory of each sample; null: each is its own"
+    )
+    speed: NonNegativeRange | None = Field(
+        description="of the user, rising evenly from the first to the last index of the first sample axis [m/s]"
+    )
+    unknown_is_zero: bool = Field(description="whether slots and subcarriers that no block holds are 0, or refused")
+    carrier_frequency: Positive = Field(description="[Hz], of subcarrier number subcarriers // 2")
+    array: Array = Field(description="of the base station")
+    slots: Annotated[int, Field(ge=2)]
+    slot_duration: Positive = Field(description="[s]")
+    subcarriers: Annotated[int, Field(ge=2)]
+    subcarrier_spacing: Positive = Field(description="distance of neighbouring subcarriers in the data [Hz]")
+    samples_per_call: Count = Field(description="samples read together; bounds memory (MATLAB v5 and npz: no bound)")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.blocks:
+            raise ValueError("blocks is empty, allowed: train, validation, test, any")
+        if ("any" in self.blocks) != (self.split is not None):
+            raise ValueError("split divides the samples of blocks.any: both are there, or split is null")
+        self._check_axes()
+        if self.speed is not None:
+            require_ordered("speed", self.speed)
+        for name, blocks in self.blocks.items():
+            for block in blocks:
+                if block.slot >= self.slots or block.subcarrier >= self.subcarriers:
+                    raise ValueError(
+                        f"blocks.{name}: {block.variable!r} begins at slot {block.slot}, subcarrier "
+                        f"{block.subcarrier}, outside of the {self.slots} slots and {self.subcarriers} subcarriers"
+                    )
+        return self
+
+    def _check_axes(self) -> None:
+        for axis in set(self.axes) - {"sample"}:
+            if self.axes.count(axis) > 1:
+                raise ValueError(f"axes {self.axes}: {axis} is there {self.axes.count(axis)} times")
+        for axis in ("sample", "time", "subcarrier"):
+            if axis not in self.axes:
+                raise ValueError(f"axes {self.axes}: {axis} is missing")
+        parts = [axis for axis in ANTENNA_AXES if axis in self.axes]
+        if ("antenna" in self.axes) == bool(parts):
+            raise ValueError(f"axes {self.axes}: name either antenna or its parts, {', '.join(ANTENNA_AXES)}")
+        for axis, size in zip(ANTENNA_AXES, self.antenna_grid, strict=True):
+            if parts and axis not in parts and size > 1:
+                raise ValueError(f"axes {self.axes}: {axis} is missing, the array has {size} of them")
+
+    @property
+    def antenna_grid(self) -> tuple[int, int, int]:
+        """(polarisations, rows, columns) of the array."""
+        return self.array.polarisations, self.array.rows, self.array.columns
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(time, antenna, subcarrier) of one CSI sample."""
+        return self.slots, self.array.antennas, self.subcarriers
+
+
+class ImportedDeepMIMO(Section):
+    """Paths of a DeepMIMO v4 scenario folder; their Doppler shifts come from a motion that is stated here.
+
+    The receivers of a scenario stand still: each user drawn moves at a constant velocity for one window.
+    """
+
+    kind: Literal["deepmimo"]
+    files: Files
+    transmitters: Annotated[int, Field(ge=0)] = Field(description="id of the set whose points are base stations")
+    receivers: Annotated[int, Field(ge=0)] = Field(description="id of the set whose points are users")
+    carrier_frequency: Positive = Field(description="[Hz]")
+    carrier_phase: bool = Field(
+        description="whether the phases of the paths hold the phase of propagation, -2 pi carrier_frequency delay "
+        "(Wireless InSite: true; sionna-rt: false, it is added)"
+    )
+    array: Array = Field(description="of every base station; the data hold one polarisation of an isotropic element")
+    orientation: Vector = Field(description="of every base station, rotation around z, y, x [rad]")
+    users: Annotated[int, Field(ge=3)] = Field(description="drawn from the receivers that a path reaches")
+    speed: NonNegativeRange = Field(description="of the users, in horizontal directions drawn uniformly [m/s]")
+    slots: Annotated[int, Field(ge=2)]
+    slot_duration: Positive = Field(description="[s]")
+    max_paths: Count = Field(description="strongest paths kept per link")
+    split: Split
+    ofdm: OFDM
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_ordered("speed", self.speed)
+        if self.array.polarisation != "V" or self.array.pattern != "iso":
+            raise ValueError(
+                f"array has pattern {self.array.pattern} and polarisation {self.array.polarisation}, allowed: iso and V"
+            )
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(time, antenna, subcarrier) of one CSI sample."""
+        return self.slots, self.array.antennas, self.ofdm.subcarriers
+
+
+class ImportedScene(Section):
+    """A Mitsuba scene of one's own; all else is as in a generated scenario."""
+
+    kind: Literal["scene"]
+    files: Files
+    twin: RayTracedTwin
+    ofdm: OFDM
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        scene = self.twin.site.scene
+        if scene != self.files and not scene.startswith(f"{self.files.rstrip('/')}/"):
+            raise ValueError(f"twin.site.scene {scene!r} must lie in files, {self.files!r}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(time, antenna, subcarrier) of one CSI sample."""
+        return self.twin.site.sampling.slots, self.array.antennas, self.ofdm.subcarriers
+
+    @property
+    def array(self) -> Array:
+        return self.twin.array
+
+
+Imported = ImportedArrays | ImportedDeepMIMO | ImportedScene

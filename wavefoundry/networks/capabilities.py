@@ -1,0 +1,80 @@
+"""What a network or a method can do. Evaluations ask for these protocols, never for a class."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from wavefoundry.networks.representations import Representations
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Continues CSI in time, in frequency, or in both at once."""
+
+    def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
+        """Predict the CSI beyond a known block.
+
+        Args:
+            known: complex64 (batch, time, antenna, subcarrier), the known slots of the known subcarriers.
+            slots: how many slots after the known ones are asked for; 0: the known ones.
+            subcarriers: how many subcarriers above the known ones are asked for; 0: the known ones.
+
+        Returns:
+            complex64 (batch, slots or known slots, antenna, subcarriers or known subcarriers).
+
+        Raises:
+            InputError: nothing is asked for, or a size that the predictor cannot take.
+        """
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Gives representations of single slots, token by token."""
+
+    def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
+        """Representations of CSI at any scale, nothing hidden.
+
+        Args:
+            csi: complex (batch, antenna, subcarrier).
+            patch_size: one of the granularities of a network that has the choice; None for others.
+
+        Raises:
+            InputError: a size or a granularity that the network does not take.
+        """
+
+    def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:
+        """The part of the channel that each token stands for.
+
+        Args:
+            csi: complex (batch, antenna, subcarrier).
+            patch_size: as for `embed`.
+
+        Returns:
+            real (batch, token, value), as many tokens as `embed` has patches.
+        """
+
+    def join(self, tokens: torch.Tensor, shape: tuple[int, int], patch_size: int | None = None) -> torch.Tensor:
+        """Inverse of `cut`: complex (batch, antenna, subcarrier) of `shape` (antenna, subcarrier)."""
+
+
+@runtime_checkable
+class SequenceEmbedder(Embedder, Protocol):
+    """An embedder that reads sequences, too."""
+
+    def embed_sequence(self, csi: torch.Tensor) -> Representations:
+        """Representations of complex (batch, time, antenna, subcarrier)."""
+
+
+@runtime_checkable
+class Tunable(Embedder, Protocol):
+    """An embedder whose last layers can be trained together with a head."""
+
+    layers: Any
+
+
+@runtime_checkable
+class OwnOperations(Protocol):
+    """A network with operations that counting products of matrices does not see."""
+
+    def uncounted_flops(self, tokens: int) -> int:
+        """Floating-point operations of one sample of so many tokens besides products of matrices."""

@@ -1,0 +1,174 @@
+"""LWM-Temporal without torch: the network as an ONNX graph, all around it in numpy.
+
+This file travels with a registered model, so it imports numpy and onnxruntime alone. The graph depends on numbers of
+tokens only; patches, positions, windows and the angle-delay transform depend on the shape of the CSI and are computed
+here, by the definitions in wavefoundry/networks/lwm_temporal and wavefoundry/csi. Errors are ValueErrors of one line.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+# Scores of dense attention that one run of the graph may hold: 128 MiB of them.
+LARGEST_SCORES = 2**25
+
+
+def load(settings: dict, folder: Path) -> "LWMTemporal":
+    """The predictor of a folder that `export` of the family has written."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
+    return LWMTemporal(settings, lambda **inputs: session.run(None, inputs)[0])
+
+
+class LWMTemporal:
+    """Around the graph of wavefoundry/networks/lwm_temporal/model.py; a uniform linear array.
+
+    The graph attends densely under a mask of the same windows, which is the same as the sparse attention.
+    """
+
+    def __init__(self, settings: dict, run):
+        self._settings, self._run = settings, run
+
+    def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        settings, seen = self._settings, known.shape[1]
+        scale = rms_scale(known)
+        band = known.shape[3] + subcarriers
+        kept = max(1, round(band * settings["delay_fraction"]))
+        padded = np.pad(known / scale, [(0, 0), (0, slots), (0, 0), (0, subcarriers)])
+        angles = np.fft.fft(padded, axis=2, norm="ortho")
+        maps = np.fft.ifft(angles, axis=3, norm="ortho")[..., :kept].astype(np.complex64)
+
+        grid = self._grid(maps.shape[1:])
+        future = np.arange(grid[0]) >= seen
+        hidden = np.repeat(future, grid[1] * grid[2])
+        tokens = self._split(maps, grid)
+        change = self._reconstruct(np.where(hidden[:, None], np.float32(0), tokens), hidden, grid)
+        if settings["predicts_changes"]:
+            last = np.where(future[:, None, None], maps[:, seen - 1, None], maps)
+            predicted = self._split(last, grid) + change
+        else:
+            predicted = np.where(hidden[:, None], change, tokens)
+        frequencies = np.fft.fft(self._join(predicted, grid), n=band, axis=3, norm="ortho")
+        csi = (np.fft.ifft(frequencies, axis=2, norm="ortho") * scale).astype(np.complex64)
+        csi = csi[:, seen:] if slots else csi
+        return csi[..., known.shape[3] :] if subcarriers else csi
+
+    def _grid(self, shape) -> tuple[int, int, int]:
+        """Tokens along (time, angle, delay)."""
+        settings = self._settings
+        for axis, size, step in zip(("angle", "delay"), shape[1:], settings["patch_size"], strict=True):
+            if size % step:
+                raise ValueError(f"csi has {size} {axis} bins; the network needs a multiple of {step}")
+        grid = shape[0], shape[1] // settings["patch_size"][0], shape[2] // settings["patch_size"][1]
+        if math.prod(grid) > settings["max_seq_len"]:
+            raise ValueError(f"csi makes {math.prod(grid)} tokens, the network takes {settings['max_seq_len']} at most")
+        if settings["learned_positions"] and max(grid) > settings["learned_positions"]:
+            raise ValueError(
+                f"csi makes a grid of {grid} tokens, the network knows {settings['learned_positions']} along an axis"
+            )
+        return grid
+
+    def _split(self, maps: np.ndarray, grid) -> np.ndarray:
+        """complex (batch, time, angle, delay) -> real (batch, token, feature)."""
+        (t, h, w), (ph, pw) = grid, self._settings["patch_size"]
+        patches = maps.reshape(-1, t, h, ph, w, pw).transpose(0, 1, 2, 4, 3, 5)
+        return to_parts(patches.reshape(-1, t * h * w, ph * pw))
+
+    def _join(self, tokens: np.ndarray, grid) -> np.ndarray:
+        (t, h, w), (ph, pw) = grid, self._settings["patch_size"]
+        patches = from_parts(tokens).reshape(-1, t, h, w, ph, pw).transpose(0, 1, 2, 4, 3, 5)
+        return patches.reshape(-1, t, h * ph, w * pw)
+
+    def _reconstruct(self, tokens: np.ndarray, hidden: np.ndarray, grid) -> np.ndarray:
+        """What the network makes of tokens (batch, token, feature), the hidden ones zero."""
+        floor, front = np.float32(self._settings["energy_floor"]), int(self._settings["class_token"])
+        energy = np.square(tokens).mean(axis=-1)
+        mean = energy.sum(axis=1, keepdims=True) / max(1, int((~hidden).sum()))
+        log_energy = np.pad(np.log(energy / mean + floor), ((0, 0), (front, 0)))
+        amplitude = self._amplitude(energy, hidden, mean, grid)
+        read = self._to_phase_mode(tokens / amplitude)
+        features = np.concatenate([read, np.log(np.square(amplitude) / mean[..., None])], axis=-1)
+        shared = self._tables(grid)
+        rows = max(1, LARGEST_SCORES // (self._settings["num_heads"] * (front + tokens.shape[1]) ** 2))
+        parts = [
+            self._run(features=features[start : start + rows], log_energy=log_energy[start : start + rows], **shared)
+            for start in range(0, len(tokens), rows)
+        ]
+        return self._from_phase_mode(np.concatenate(parts)) * amplitude
+
+    def _amplitude(self, energy, hidden, mean, grid) -> np.ndarray:
+        """RMS (batch, token, 1) of each angle-delay position over its visible frames."""
+        visible = (~hidden).reshape(grid[0], -1)
+        total = energy.reshape(len(energy), grid[0], -1).sum(axis=1) + np.float32(self._settings["energy_floor"]) * mean
+        power = np.where(visible.any(axis=0), total / np.maximum(visible.sum(axis=0), 1).astype(np.float32), mean)
+        return np.tile(np.sqrt(power), grid[0])[..., None]
+
+    def _to_phase_mode(self, tokens: np.ndarray) -> np.ndarray:
+        if self._settings["phase_mode"] == "real_imaginary":
+            return tokens
+        real, imaginary = np.split(tokens, 2, axis=-1)
+        return np.concatenate([np.hypot(real, imaginary), np.arctan2(imaginary, real)], axis=-1)
+
+    def _from_phase_mode(self, features: np.ndarray) -> np.ndarray:
+        if self._settings["phase_mode"] == "real_imaginary":
+            return features
+        magnitude, phase = np.split(features, 2, axis=-1)
+        return np.concatenate([magnitude * np.cos(phase), magnitude * np.sin(phase)], axis=-1)
+
+    def _tables(self, grid) -> dict[str, np.ndarray]:
+        """What the graph needs to know of the grid: positions, windows, and how many keys each query attends to."""
+        settings, front = self._settings, int(self._settings["class_token"])
+        positions = np.stack(np.unravel_index(np.arange(math.prod(grid)), grid), axis=-1)
+        sees = self._sees(positions, grid)
+        candidates = np.pad(sees, (front, 0))
+        always = np.zeros_like(candidates)
+        always[:front] = always[:, :front] = True
+        if settings["learned_positions"]:
+            tables = {"positions": positions}
+        else:
+            tables = {"angles": np.pad(self._angles(positions, grid), ((front, 0), (0, 0)))}
+        if settings["routing"] is None:
+            return tables | {"visible": candidates | always}
+        wanted = np.ceil(candidates.sum(axis=1).astype(np.float32) * np.float32(settings["routing"]["fraction"]))
+        count = np.clip(wanted.astype(np.int64), 1, settings["routing"]["maximum"])
+        return tables | {"candidates": candidates, "always": always, "count": count}
+
+    def _sees(self, positions: np.ndarray, grid) -> np.ndarray:
+        """(token, token): whether a query may see a key."""
+        settings = self._settings
+        offset, turn, shift = (axis[None, :] - axis[:, None] for axis in positions.T)
+        turn = np.minimum(np.abs(turn), grid[1] - np.abs(turn))
+        shift = np.abs(shift)
+        seen = np.zeros(offset.shape, bool)
+        for step, (radius_h, radius_w) in zip((0, *settings["temporal_offsets"]), settings["radii"], strict=True):
+            seen |= (offset == step) & (turn <= radius_h) & (shift <= radius_w)
+        return seen
+
+    def _angles(self, positions: np.ndarray, grid) -> np.ndarray:
+        """Rotation (token, pair) of each token and feature pair."""
+        pairs = np.arange(self._settings["embed_dim"] // 2)
+        axes, order = pairs % 3, pairs // 3
+        geometric = 100.0 ** (-order / math.ceil(len(pairs) / 3))
+        frequency = np.where(axes == 1, 2 * math.pi * (order + 1) / grid[1], geometric)
+        return (positions[:, axes] * frequency).astype(np.float32)
+
+
+def rms_scale(csi: np.ndarray) -> np.ndarray:
+    """Root mean square of each sample (sample, 1, ..., 1), kept away from zero."""
+    power = np.square(np.abs(csi)).mean(axis=tuple(range(1, csi.ndim)), keepdims=True)
+    return np.maximum(np.sqrt(power), np.finfo(np.float32).tiny)
+
+
+def to_parts(values: np.ndarray) -> np.ndarray:
+    """complex (..., n) -> float32 (..., 2 n), real parts first."""
+    return np.concatenate([values.real, values.imag], axis=-1).astype(np.float32)
+
+
+def from_parts(values: np.ndarray) -> np.ndarray:
+    """Inverse of `to_parts`."""
+    real, imaginary = np.split(values, 2, axis=-1)
+    return real + 1j * imaginary

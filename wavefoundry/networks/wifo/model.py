@@ -1,0 +1,487 @@
+"""WiFo: a masked autoencoder over the space, time and frequency of CSI.
+
+Source: Liu et al., "WiFo: Wireless Foundation Model for Channel Prediction", arXiv:2412.08908. Nothing in the network
+depends on the size of its input: one set of weights serves every (time, antenna, subcarrier) that the patch divides.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from wavefoundry.csi.augmentation import random_symmetry
+from wavefoundry.csi.noise import add_noise
+from wavefoundry.csi.normalisation import rms_scale
+from wavefoundry.csi.prediction import require_extent
+from wavefoundry.errors import InputError
+from wavefoundry.networks.config import NetworkConfig
+from wavefoundry.networks.representations import Representations
+from wavefoundry.networks.wifo.options import Architecture, Options
+from wavefoundry.training.session import Trained, TrainingSession
+from wavefoundry.training.trainer import train as train_network
+
+AXES = ("time", "antenna", "subcarrier")
+STRATEGIES = ("random", "time", "frequency")
+# Published widths of the positions along (time, antenna, subcarrier) where they are not the largest even thirds.
+POSITION_WIDTHS = {256: (86, 86, 84), 64: (22, 22, 20)}
+# Start of training, see start_along_axes.
+SHARPNESS = 6.0
+MASK_PENALTY = 8.0
+ENCODER_START = 0.1
+HEAD_START = 0.4
+LAYER_NORM_EPS = 1e-6
+
+
+class WiFoConfig(NetworkConfig):
+    """config.json of a WiFo."""
+
+    model_type = "wifo"
+    options_class = Options
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """What the network sees and what it has to find. Patches are complex (batch, token, values of a patch)."""
+
+    strategy: str
+    grid: tuple[int, int, int]
+    visible: torch.Tensor  # noisy patches
+    visible_at: torch.Tensor  # (batch, token), position in the grid in the order time, antenna, subcarrier
+    hidden: torch.Tensor  # clean patches
+    hidden_at: torch.Tensor
+
+
+@dataclass
+class Trace:
+    """Inner values that distillation compares; filled by `WiFo.reconstruct` when handed to it.
+
+    embedding: (batch, visible token, hidden_size), before positions are added.
+    encoder_attention, decoder_attention: one (batch, head, token, token) per layer.
+    encoder_hidden, decoder_hidden: (batch, token, hidden_size) after the last attention sub-layer.
+    """
+
+    embedding: torch.Tensor | None = None
+    encoder_attention: list[torch.Tensor] | None = None
+    decoder_attention: list[torch.Tensor] | None = None
+    encoder_hidden: torch.Tensor | None = None
+    decoder_hidden: torch.Tensor | None = None
+
+
+class Attention(nn.Module):
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        self.heads = architecture.heads
+        self.qkv = nn.Linear(architecture.hidden_size, 3 * architecture.hidden_size)
+        self.out = nn.Linear(architecture.hidden_size, architecture.hidden_size)
+
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> torch.Tensor:
+        query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if weights is None:
+            mixed = F.scaled_dot_product_attention(query, key, value)
+        else:
+            # Fused attention does not give its weights away.
+            weights.append((query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])).softmax(-1))
+            mixed = weights[-1] @ value
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer layer."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        size = architecture.hidden_size
+        width = round(architecture.mlp_ratio * size)
+        self.attention_norm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
+        self.attention = Attention(architecture)
+        self.mlp_norm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
+        self.mlp = nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, size))
+
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Output of the layer, and the tokens after its attention sub-layer."""
+        attended = tokens + self.attention(self.attention_norm(tokens), weights)
+        return attended + self.mlp(self.mlp_norm(attended)), attended
+
+
+class Stack(nn.Module):
+    def __init__(self, architecture: Architecture, depth: int):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(architecture) for _ in range(depth))
+        self.norm = nn.LayerNorm(architecture.hidden_size, eps=LAYER_NORM_EPS)
+
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised output, and the tokens after the last attention sub-layer."""
+        attended = tokens
+        for block in self.blocks:
+            tokens, attended = block(tokens, weights)
+        return self.norm(tokens), attended
+
+
+class WiFo(PreTrainedModel):
+    config_class = WiFoConfig
+    main_input_name = "csi"
+
+    def __init__(self, config: WiFoConfig):
+        super().__init__(config)
+        self.options: Options = config.settings
+        self.architecture = architecture = self.options.architecture
+        size, patch = architecture.hidden_size, tuple(architecture.patch_size)
+        self.embedding = nn.Conv3d(2, size, patch, stride=patch)
+        self.encoder = Stack(architecture, architecture.encoder_depth)
+        self.bridge = nn.Linear(size, size)
+        self.mask_token = nn.Parameter(torch.zeros(size))
+        self.decoder = Stack(architecture, architecture.decoder_depth)
+        self.head = nn.Linear(size, 2 * math.prod(patch))
+        self.post_init()
+        # from_pretrained builds on the meta device and fills in what it loads.
+        if self.device.type != "meta":
+            start_along_axes(self)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Conv3d)):
+            init.xavier_uniform_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif module is self:
+            init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Loss of one training step.
+
+        Args:
+            csi: complex (batch, time, antenna, subcarrier), clean.
+            generator: of the masking strategy, the masked positions and the noise; on the CPU.
+
+        Returns:
+            "loss", the mean square error of the masked complex values relative to the visible power of their sample,
+            and the same under the name of the strategy that was drawn, "random_loss", "time_loss" or "frequency_loss".
+
+        Raises:
+            InputError: a size that the patch does not divide, or nothing that could be masked.
+        """
+        return self.solve(self.draw(csi, generator))
+
+    def solve(self, puzzle: Puzzle, trace: Trace | None = None) -> dict[str, torch.Tensor]:
+        """Loss on one puzzle, as `forward` returns it; inner values go into `trace`."""
+        scale = rms_scale(puzzle.visible)
+        found = self.reconstruct(puzzle.visible / scale, puzzle.visible_at, puzzle.hidden_at, puzzle.grid, trace)
+        # |.|^2 by parts: the modulus of a complex tensor costs a square root, and its gradient a division.
+        loss = torch.view_as_real(found - puzzle.hidden / scale).square().sum(-1).mean()
+        return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
+
+    def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Puzzle:
+        """Draw a masking strategy for the batch, masked positions, and noise on the visible part.
+
+        In training mode the CSI is varied first by its symmetries.
+        """
+        if self.training:
+            csi = random_symmetry(csi, generator)
+        grid = self._grid(csi.shape[1:])
+        possible = [name for name in STRATEGIES if _can_mask(name, grid)]
+        if not possible:
+            raise InputError(f"csi of shape {tuple(csi.shape)} is a single patch: nothing can be masked")
+        strategy = possible[torch.randint(len(possible), (), generator=generator)]
+        ratio = getattr(self.options.masking, strategy)
+        if strategy == "random":
+            visible_at, hidden_at = _random_positions(csi.shape[0], grid, ratio, generator)
+        else:
+            size = grid[0] if strategy == "time" else grid[2]
+            seen = size - _hidden_count(size, ratio)
+            known = (seen, grid[2]) if strategy == "time" else (grid[0], seen)
+            visible_at, hidden_at = (at.expand(csi.shape[0], -1) for at in _leading_positions(grid, known))
+        visible_at, hidden_at = visible_at.to(csi.device), hidden_at.to(csi.device)
+        patches = self._patches(csi)
+        low, high = self.options.snr_db
+        snr_db = low + (high - low) * torch.rand(csi.shape[0], generator=generator)
+        visible = add_noise(_take(patches, visible_at), snr_db, generator)
+        return Puzzle(strategy, grid, visible, visible_at, _take(patches, hidden_at), hidden_at)
+
+    def reconstruct(
+        self,
+        visible: torch.Tensor,
+        visible_at: torch.Tensor,
+        hidden_at: torch.Tensor,
+        grid: tuple[int, int, int],
+        trace: Trace | None = None,
+    ) -> torch.Tensor:
+        """Hidden patches from visible ones.
+
+        Args:
+            visible: complex (batch, visible token, values of a patch), of unit power.
+            visible_at, hidden_at: (batch, token), positions in the grid.
+            grid: patches along (time, antenna, subcarrier).
+            trace: if given, filled with inner values; attention is then not fused.
+
+        Returns:
+            complex (batch, hidden token, values of a patch).
+        """
+        positions = position_encoding(grid, self.architecture.hidden_size).to(visible.device)
+        embedded = self._embed(visible)
+        encoder_weights = None if trace is None else []
+        encoded, encoder_hidden = self.encoder(embedded + positions[visible_at], encoder_weights)
+
+        # The decoder sees tokens by their positions alone, so their order is free: visible ones first.
+        tokens = torch.cat([self.bridge(encoded), self.mask_token.expand(*hidden_at.shape, -1)], dim=1)
+        decoder_weights = None if trace is None else []
+        decoded, decoder_hidden = self.decoder(
+            tokens + positions[torch.cat([visible_at, hidden_at], dim=1)], decoder_weights
+        )
+        if trace is not None:
+            trace.embedding = embedded
+            trace.encoder_attention, trace.encoder_hidden = encoder_weights, encoder_hidden
+            trace.decoder_attention, trace.decoder_hidden = decoder_weights, decoder_hidden
+        found = self.head(decoded[:, visible_at.shape[1] :]).float()
+        return torch.complex(*found.chunk(2, dim=-1))
+
+    def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
+        """What the encoder makes of single slots; nothing is hidden.
+
+        The network knows sequences: a snapshot is a channel at rest over the slots of one patch.
+
+        Args:
+            csi: complex (batch, antenna, subcarrier), at any scale.
+            patch_size: None; the network has one patch.
+
+        Returns:
+            with tokens in the order antenna, subcarrier, and no class token, which the network does not have.
+
+        Raises:
+            InputError: a size that the patch does not divide.
+        """
+        return self.embed_sequence(csi[:, None].expand(-1, self.architecture.patch_size[0], -1, -1))
+
+    def embed_sequence(self, csi: torch.Tensor) -> Representations:
+        """What the encoder makes of complex CSI (batch, time, antenna, subcarrier) at any scale; nothing is hidden.
+
+        Returns:
+            with tokens in the order time, antenna, subcarrier.
+
+        Raises:
+            InputError: a size that the patch does not divide.
+        """
+        scale = rms_scale(csi)
+        csi = csi / scale
+        positions = position_encoding(self._grid(csi.shape[1:]), self.architecture.hidden_size).to(csi.device)
+        encoded, _ = self.encoder(self._embed(self._patches(csi)) + positions, None)
+        return Representations(None, encoded, encoded.mean(dim=1), scale.flatten())
+
+    def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:
+        """Patches of snapshots (batch, antenna, subcarrier): real (batch, token, value), real parts first."""
+        rows, columns = self.architecture.patch_size[1:]
+        patches = csi.unflatten(2, (-1, columns)).unflatten(1, (-1, rows)).permute(0, 1, 3, 2, 4)
+        patches = patches.flatten(3).flatten(1, 2)
+        return torch.cat([patches.real, patches.imag], dim=-1)
+
+    def join(self, tokens: torch.Tensor, shape: tuple[int, int], patch_size: int | None = None) -> torch.Tensor:
+        """Inverse of `cut`."""
+        rows, columns = self.architecture.patch_size[1:]
+        patches = torch.complex(*tokens.chunk(2, dim=-1))
+        grid = (shape[0] // rows, shape[1] // columns)
+        return patches.unflatten(1, grid).unflatten(-1, (rows, columns)).permute(0, 1, 3, 2, 4).reshape(-1, *shape)
+
+    @torch.inference_mode()
+    def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
+        """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
+
+        What is asked for is rounded up to whole patches inside.
+
+        Raises:
+            InputError: nothing is asked for, or a size of `known` that the patch does not divide.
+        """
+        require_extent(slots, subcarriers)
+        known = known.to(self.device, torch.complex64)
+        seen = self._grid(known.shape[1:])
+        patch = self.architecture.patch_size
+        grid = (seen[0] - (-slots // patch[0]), seen[1], seen[2] - (-subcarriers // patch[2]))
+        visible_at, hidden_at = (
+            at.to(self.device).expand(known.shape[0], -1) for at in _leading_positions(grid, (seen[0], seen[2]))
+        )
+        visible = self._patches(known)
+        scale = rms_scale(visible)
+        found = scale * self.reconstruct(visible / scale, visible_at, hidden_at, grid)
+        patches = torch.zeros(known.shape[0], math.prod(grid), found.shape[-1], dtype=found.dtype, device=found.device)
+        box = self._assemble(patches.scatter(1, hidden_at[:, :, None].expand_as(found), found), grid)
+        box = box[:, known.shape[1] :][:, :slots] if slots else box[:, : known.shape[1]]
+        return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box[..., : known.shape[3]]
+
+    def _embed(self, patches: torch.Tensor) -> torch.Tensor:
+        """complex (batch, token, values of a patch) -> (batch, token, hidden_size), without positions."""
+        # A convolution whose stride is its kernel is a product with each patch, here taken of visible ones only.
+        values = torch.cat([patches.real, patches.imag], dim=-1)
+        return F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
+
+    def _grid(self, shape: torch.Size) -> tuple[int, int, int]:
+        """Patches along (time, antenna, subcarrier)."""
+        for axis, size, patch in zip(AXES, shape, self.architecture.patch_size, strict=True):
+            if size < patch or size % patch:
+                raise InputError(f"csi has {size} entries along {axis}; the patch needs a multiple of {patch}")
+        return tuple(size // patch for size, patch in zip(shape, self.architecture.patch_size, strict=True))
+
+    def _patches(self, csi: torch.Tensor) -> torch.Tensor:
+        """(batch, time, antenna, subcarrier) -> (batch, token, values of a patch)."""
+        (t, n, k), (pt, pn, pk) = self._grid(csi.shape[1:]), self.architecture.patch_size
+        return csi.reshape(-1, t, pt, n, pn, k, pk).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, t * n * k, pt * pn * pk)
+
+    def _assemble(self, patches: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
+        """Inverse of `_patches`."""
+        (t, n, k), (pt, pn, pk) = grid, self.architecture.patch_size
+        boxes = patches.reshape(-1, t, n, k, pt, pn, pk).permute(0, 1, 4, 2, 5, 3, 6)
+        return boxes.reshape(-1, t * pt, n * pn, k * pk)
+
+
+@torch.no_grad()
+def start_along_axes(model: WiFo) -> None:
+    """Initial weights from which a small training gets somewhere.
+
+    Choice, where the paper is silent. From weights drawn without regard to positions the loss stays at 1 (the
+    prediction at 0) for thousands of steps: neighbouring positions of the sine-cosine encoding are nearly alike, a
+    query sees the mean of all tokens, and CSI has no mean. Here the network starts as a plain interpolator. Each head
+    compares the positions along all axes but one in turn (time, antenna, subcarrier, none) and passes on what the
+    visible tokens found there carry; feed-forward layers start silent. Contents and positions lie in separate
+    subspaces, so that neither disturbs the other. Cf. Trockman and Kolter, "Mimetic Initialization of Self-Attention
+    Layers", arXiv 2305.09828. Every weight is then free to learn.
+    """
+    size, heads = model.architecture.hidden_size, model.architecture.heads
+    width = size // heads
+    positions, contents = _subspaces(size)
+    # The mask token is known by a direction of its own.
+    mark, contents = contents[0] * math.sqrt(size) / 2, contents[1:]
+    model.mask_token.copy_(mark)
+    model.bridge.weight.copy_(torch.eye(size))
+    values = model.head.out_features
+    basis = nn.init.orthogonal_(torch.empty(len(contents), values))
+    # Contents get half of the power of a token, positions have the other half.
+    scale = math.sqrt(size / max(len(contents), 1) / min(1.0, values / max(len(contents), 1)))
+    model.embedding.weight.copy_((scale * contents.T @ basis).view_as(model.embedding.weight))
+    model.head.weight.copy_(HEAD_START / scale * basis.T @ contents)
+
+    for stack, share in ((model.encoder, ENCODER_START), (model.decoder, 1.0)):
+        for block in stack.blocks:
+            query, key, value = block.attention.qkv.weight.view(3, heads, width, size)
+            for head in range(heads):
+                compared = _compared_features(size, except_axis=head % (len(AXES) + 1))[: width - 1]
+                # Unit logits per unit of similarity are SHARPNESS; the rest of the rows stay random, at half strength.
+                for rows in (query[head], key[head]):
+                    rows.mul_(0.5)
+                    rows[: len(compared)] = math.sqrt(SHARPNESS * math.sqrt(width)) * positions[compared]
+            if stack is model.decoder:
+                # Masked tokens have nothing to tell yet.
+                query[:, -1] = 0
+                block.attention.qkv.bias.view(3, heads, width)[0, :, -1] = math.sqrt(width)
+                key[:, -1] = -MASK_PENALTY * mark / mark.square().sum()
+            mixing = nn.init.orthogonal_(torch.empty(size, size))
+            value.copy_(mixing.view_as(value))
+            block.attention.out.weight.copy_(share * contents.T @ contents @ mixing.T)
+            init.zeros_(block.mlp[-1].weight)
+
+
+def _subspaces(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Projector on the space that positions of small grids span, and a basis (row, size) of the space free of them."""
+    encoding = position_encoding((8, 8, 8), size)
+    # LayerNorm removes the mean: contents keep clear of that direction too.
+    mean = len(encoding) * torch.ones(1, size)
+    _, strength, directions = torch.linalg.svd(torch.cat([mean, encoding]))
+    energy = strength[1:].square().cumsum(0) / strength[1:].square().sum()
+    rank = 1 + int((energy < 0.999).sum()) + 1
+    return directions[1:rank].T @ directions[1:rank], directions[rank:]
+
+
+def _compared_features(size: int, except_axis: int) -> list[int]:
+    """Sine and cosine of the two highest frequencies along every axis but one."""
+    widths = position_widths(size)
+    features = []
+    for frequency in range(2):
+        for axis in range(len(AXES)):
+            if axis != except_axis:
+                start = sum(widths[:axis]) + frequency
+                features += [start, start + widths[axis] // 2]
+    return features
+
+
+def position_encoding(grid: tuple[int, int, int], width: int) -> torch.Tensor:
+    """Fixed sine-cosine encoding of every position of a grid.
+
+    Args:
+        grid: patches along (time, antenna, subcarrier).
+        width: features; shared out to the three axes as `position_widths` says.
+
+    Returns:
+        float32 (token, width), tokens in the order time, antenna, subcarrier.
+    """
+    axes = []
+    for dimension, part in enumerate(position_widths(width)):
+        frequencies = 10000 ** (-2 * torch.arange(part // 2, dtype=torch.float64) / max(part, 1))
+        angles = torch.arange(grid[dimension], dtype=torch.float64)[:, None] * frequencies
+        encoding = torch.cat([angles.sin(), angles.cos()], dim=1)
+        shape = [1, 1, 1, part]
+        shape[dimension] = grid[dimension]
+        axes.append(encoding.reshape(shape).expand(*grid, part))
+    return torch.cat(axes, dim=-1).flatten(0, 2).float()
+
+
+def position_widths(width: int) -> tuple[int, int, int]:
+    """Features of the position along time, antenna, subcarrier; their sum is `width`, which must be even."""
+    third = 2 * (width // 6)
+    return POSITION_WIDTHS.get(width, (third, third, width - 2 * third))
+
+
+def _can_mask(strategy: str, grid: tuple[int, int, int]) -> bool:
+    size = {"random": math.prod(grid), "time": grid[0], "frequency": grid[2]}[strategy]
+    return size > 1
+
+
+def _hidden_count(size: int, ratio: float) -> int:
+    return min(max(round(size * ratio), 1), size - 1)
+
+
+def _random_positions(
+    batch: int, grid: tuple[int, int, int], ratio: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Visible and hidden positions (batch, token), drawn for each sample."""
+    tokens = math.prod(grid)
+    order = torch.rand(batch, tokens, generator=generator).argsort(dim=1)
+    hidden = _hidden_count(tokens, ratio)
+    return order[:, hidden:], order[:, :hidden]
+
+
+def _leading_positions(grid: tuple[int, int, int], known: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions (1, token) of the first `known` patches (time, subcarrier), and of all others, both rising."""
+    leads = torch.zeros(grid, dtype=torch.bool)
+    leads[: known[0], :, : known[1]] = True
+    positions = torch.arange(math.prod(grid)).reshape(grid)
+    return positions[leads][None], positions[~leads][None]
+
+
+def _take(patches: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    return patches.take_along_dim(positions[:, :, None], dim=1)
+
+
+def build(options: Options, delay_fraction: float) -> WiFo:
+    """A fresh network."""
+    return WiFo(WiFoConfig.of(options))
+
+
+def train(options: Options, session: TrainingSession) -> Trained:
+    """Masked reconstruction, from fresh weights or from those of the registry's champion."""
+    model = build(options, session.delay_fraction)
+    if options.warm_start:
+        session.take_champion(model)
+    model, history = train_network(
+        model,
+        session.dataset,
+        config=options.training,
+        seed=session.seed,
+        checkpoints=session.checkpoints,
+        on_epoch=session.on_epoch,
+    )
+    return Trained(model, history)
+
+
+NETWORKS = (WiFo,)

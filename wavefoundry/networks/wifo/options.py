@@ -1,0 +1,73 @@
+"""Settings of WiFo, a masked autoencoder over the space, time and frequency of CSI, and of its students."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from wavefoundry.facts import Facts
+from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Share, require_whole_heads
+from wavefoundry.training.options import Training
+
+AXES = ("slots", "antennas", "subcarriers")
+
+
+class Architecture(Section):
+    patch_size: Annotated[list[Count], Field(min_length=3, max_length=3)] = Field(
+        description="tokens are boxes of (time, antenna, subcarrier)"
+    )
+    hidden_size: Count
+    encoder_depth: Count
+    decoder_depth: Count
+    heads: Count
+    mlp_ratio: Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_whole_heads("heads", self.heads, "hidden_size", self.hidden_size)
+        if self.hidden_size % 2:
+            raise ValueError(f"hidden_size {self.hidden_size} is odd; the sine-cosine positions need an even one")
+        return self
+
+
+class Masking(Section):
+    """The three strategies and the share of tokens (random) or of the last patches (time, frequency) each one hides."""
+
+    random: Share
+    time: Share
+    frequency: Share
+
+
+class Options(FamilyOptions):
+    """Settings of one WiFo.
+
+    Source: Liu et al., "WiFo: Wireless Foundation Model for Channel Prediction", arXiv:2412.08908.
+    """
+
+    reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
+
+    architecture: Architecture
+    masking: Masking
+    snr_db: NonNegativeRange = Field(description="SNR of the visible input, drawn uniformly per sample [dB]")
+    training: Training
+    warm_start: bool = Field(description="begin with the registry's champion, not anew; results then depend on it")
+
+    def why_not(self, facts: Facts) -> str | None:
+        if facts.is_snapshot:
+            return "it has one slot, in which there is nothing to predict"
+        return self._why_not_cut((facts.slots, facts.antennas, facts.subcarriers))
+
+    def why_not_predict(self, facts: Facts, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
+        return self.why_not(facts) or self._why_not_cut((known[0], facts.antennas, known[1]), "known ")
+
+    def why_not_embed(self, facts: Facts) -> str | None:
+        return self._why_not_cut((self.architecture.patch_size[0], facts.antennas, facts.subcarriers))
+
+    def _why_not_cut(self, sizes: tuple[int, int, int], which: str = "") -> str | None:
+        for axis, size, step in zip(AXES, sizes, self.architecture.patch_size, strict=True):
+            if size % step:
+                return (
+                    f"architecture.patch_size {self.architecture.patch_size}: {step} does not divide the {size} "
+                    f"{which}{axis}"
+                )
+        return None

@@ -1,0 +1,95 @@
+"""WiFo without torch: the network as an ONNX graph, all around it in numpy.
+
+This file travels with a registered model, so it imports numpy and onnxruntime alone. The graph depends on numbers of
+tokens only; patches and positions depend on the shape of the CSI and are computed here, by the definitions in
+wavefoundry/networks/wifo/model.py. Errors are ValueErrors of one line.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+
+def load(settings: dict, folder: Path) -> "WiFo":
+    """The predictor of a folder that `export` of the family has written."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
+    return WiFo(settings, lambda **inputs: session.run(None, inputs)[0])
+
+
+class WiFo:
+    """Around the graph of wavefoundry/networks/wifo/model.py."""
+
+    def __init__(self, settings: dict, run):
+        self._patch, self._width, self._run = settings["patch_size"], settings["hidden_size"], run
+        self._position_widths = settings["position_widths"]
+
+    def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        seen = self._grid(known.shape[1:])
+        grid = [seen[0] - (-slots // self._patch[0]), seen[1], seen[2] - (-subcarriers // self._patch[2])]
+        positions = self._positions(grid)
+        leads = np.zeros(grid, dtype=bool)
+        leads[: seen[0], :, : seen[2]] = True
+        visible, hidden = np.flatnonzero(leads), np.flatnonzero(~leads)
+        patches = self._patches(known)
+        scale = rms_scale(patches)
+        found = self._run(
+            values=to_parts(patches / scale),
+            visible_positions=positions[visible],
+            hidden_positions=positions[hidden],
+        )
+        everything = np.zeros((len(known), math.prod(grid), math.prod(self._patch)), dtype=np.complex64)
+        everything[:, hidden] = scale * from_parts(found)
+        box = self._assemble(everything, grid)
+        box = box[:, known.shape[1] :][:, :slots] if slots else box[:, : known.shape[1]]
+        return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box[..., : known.shape[3]]
+
+    def _grid(self, shape) -> list[int]:
+        """Patches along (time, antenna, subcarrier)."""
+        for axis, size, patch in zip(("time", "antenna", "subcarrier"), shape, self._patch, strict=True):
+            if size < patch or size % patch:
+                raise ValueError(f"csi has {size} entries along {axis}; the network needs a multiple of {patch}")
+        return [size // patch for size, patch in zip(shape, self._patch, strict=True)]
+
+    def _patches(self, csi: np.ndarray) -> np.ndarray:
+        (t, n, k), (pt, pn, pk) = self._grid(csi.shape[1:]), self._patch
+        boxes = csi.reshape(-1, t, pt, n, pn, k, pk).transpose(0, 1, 3, 5, 2, 4, 6)
+        return boxes.reshape(-1, t * n * k, pt * pn * pk)
+
+    def _assemble(self, patches: np.ndarray, grid: list[int]) -> np.ndarray:
+        (t, n, k), (pt, pn, pk) = grid, self._patch
+        boxes = patches.reshape(-1, t, n, k, pt, pn, pk).transpose(0, 1, 4, 2, 5, 3, 6)
+        return boxes.reshape(-1, t * pt, n * pn, k * pk)
+
+    def _positions(self, grid: list[int]) -> np.ndarray:
+        """Sine-cosine encoding (token, width)."""
+        axes = []
+        for dimension, part in enumerate(self._position_widths):
+            frequencies = 10000 ** (-2 * np.arange(part // 2) / max(part, 1))
+            angles = np.arange(grid[dimension])[:, None] * frequencies
+            shape = [1, 1, 1, part]
+            shape[dimension] = grid[dimension]
+            encoding = np.concatenate([np.sin(angles), np.cos(angles)], axis=1).reshape(shape)
+            axes.append(np.broadcast_to(encoding, (*grid, part)))
+        return np.concatenate(axes, axis=-1).reshape(-1, self._width).astype(np.float32)
+
+
+def rms_scale(csi: np.ndarray) -> np.ndarray:
+    """Root mean square of each sample (sample, 1, ..., 1), kept away from zero."""
+    power = np.square(np.abs(csi)).mean(axis=tuple(range(1, csi.ndim)), keepdims=True)
+    return np.maximum(np.sqrt(power), np.finfo(np.float32).tiny)
+
+
+def to_parts(values: np.ndarray) -> np.ndarray:
+    """complex (..., n) -> float32 (..., 2 n), real parts first."""
+    return np.concatenate([values.real, values.imag], axis=-1).astype(np.float32)
+
+
+def from_parts(values: np.ndarray) -> np.ndarray:
+    """Inverse of `to_parts`."""
+    real, imaginary = np.split(values, 2, axis=-1)
+    return real + 1j * imaginary

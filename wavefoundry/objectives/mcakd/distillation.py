@@ -1,0 +1,153 @@
+"""MCAKD: what a student takes from its teacher beside the training task ("Tiny-WiFo: A Lightweight
+Wireless Foundation Model for Channel Prediction via Multi-Component Adaptive Knowledge Distillation", arXiv:2511.04015,
+section III).
+
+Three terms of equal weight: attention weights of every layer and head, the embedding, and the hidden states after the
+last attention sub-layer of encoder and decoder. The last two pick the dimensions of the wider teacher by CA-KS.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from wavefoundry.networks.wifo.model import Trace, WiFo
+from wavefoundry.objectives.mcakd.options import Options
+
+
+class KnowledgeSelection(nn.Module):
+    """CA-KS: the dimensions of the teacher that are most relevant to the student's tokens.
+
+    Cross attention, student tokens as queries and teacher tokens as keys, weighs the teacher's tokens; the importance
+    of a teacher dimension is the mean magnitude of what it carries there, and the most important ones are kept, in
+    descending order. (The paper projects values too, but its importance is taken of the unprojected tokens.)
+
+    Taking the top dimensions passes no gradient to the projections. They are trained straight-through: the chosen
+    columns carry a factor that is 1, and whose gradient is that of the softmax over the importances. The student's
+    tokens steer the choice without being trained by it.
+    """
+
+    def __init__(
+        self,
+        student_size: int,
+        teacher_size: int,
+        heads: int,
+        selection: Literal["cross_attention", "random", "first"] = "cross_attention",
+    ):
+        super().__init__()
+        self.heads = heads
+        self.selection = selection
+        self.query = nn.Linear(student_size, student_size, bias=False)
+        self.key = nn.Linear(teacher_size, student_size, bias=False)
+        # The ablation "random": drawn once.
+        self.register_buffer("drawn", torch.randperm(teacher_size)[:student_size])
+
+    def forward(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """Select.
+
+        Args:
+            student: (batch, token, student_size).
+            teacher: (batch, token, teacher_size); as many tokens, any number.
+
+        Returns:
+            (batch, token, student_size): columns of `teacher`.
+        """
+        if self.selection == "random":
+            return teacher[..., self.drawn]
+        if self.selection == "first":
+            return teacher[..., : student.shape[-1]]
+        importance = self.importance(student, teacher)
+        chosen = importance.topk(student.shape[-1]).indices
+        share = importance.softmax(0)[chosen]
+        return teacher[..., chosen] * (1 + (share - share.detach()))
+
+    def importance(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """(teacher_size,); the mean over batch and tokens, because a sum would saturate the softmax."""
+        query = self.query(student.detach()).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key = self.key(teacher).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        weights = (query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])).softmax(-1).mean(1)
+        return (weights @ teacher).abs().mean((0, 1))
+
+
+class Distillation(nn.Module):
+    """A student in training with its teacher; only `student` is worth keeping afterwards.
+
+    While `passive` is false the teacher is not run. The teacher is frozen and no part of the module's parameters,
+    state or checkpoints.
+    """
+
+    def __init__(self, student: WiFo, teacher: WiFo, config: Options):
+        super().__init__()
+        self.student = student
+        # In a tuple, hidden from nn.Module.
+        self._teacher = (teacher.eval().requires_grad_(False),)
+        # Not named config: Trainer would take it for a transformers config and write into it.
+        self.settings = config
+        self.passive = True
+        sizes = student.architecture.hidden_size, teacher.architecture.hidden_size
+        parts = (["embedding"] if config.embedding else []) + (["encoder", "decoder"] if config.hidden else [])
+        self.selections = nn.ModuleDict(
+            {part: KnowledgeSelection(*sizes, config.selection_heads, config.selection) for part in parts}
+        )
+
+    def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Loss of one training step; teacher and student solve the same puzzle.
+
+        Args:
+            csi: complex (batch, time, antenna, subcarrier), clean.
+            generator: of the puzzle, on the CPU.
+
+        Returns:
+            "loss"; "self_loss", the student's own; that of the strategy drawn; and while passive "attention_loss",
+            "embedding_loss" and "hidden_loss" as far as they are switched on, unweighted.
+        """
+        puzzle = self.student.draw(csi, generator)
+        if not self.passive:
+            own = self.student.solve(puzzle)
+            return own | {"self_loss": own["loss"].detach()}
+        student, teacher = Trace(), Trace()
+        own = self.student.solve(puzzle, student)
+        with torch.no_grad():
+            self._teacher[0].to(csi.device).solve(puzzle, teacher)
+        terms = self.terms(student, teacher)
+        loss = own["loss"] + self.settings.weight * sum(terms.values())
+        report = {f"{name}_loss": term.detach() for name, term in terms.items()}
+        return own | {"loss": loss, "self_loss": own["loss"].detach()} | report
+
+    def terms(self, student: Trace, teacher: Trace) -> dict[str, torch.Tensor]:
+        """The terms of the distillation loss that are switched on."""
+        terms = {}
+        if self.settings.attention:
+            terms["attention"] = attention_distance(
+                student.encoder_attention, teacher.encoder_attention
+            ) + attention_distance(student.decoder_attention, teacher.decoder_attention)
+        if self.settings.embedding:
+            terms["embedding"] = self._distance("embedding", student.embedding, teacher.embedding)
+        if self.settings.hidden:
+            terms["hidden"] = self._distance(
+                "encoder", student.encoder_hidden, teacher.encoder_hidden
+            ) + self._distance("decoder", student.decoder_hidden, teacher.decoder_hidden)
+        return terms
+
+    def _distance(self, part: str, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """Mean square error relative to the power of what was selected.
+
+        Choice: hidden states grow with depth and width; without the division they would drown the other terms.
+        """
+        selected = self.selections[part](student, teacher)
+        return F.mse_loss(student, selected) / selected.detach().square().mean()
+
+
+def attention_distance(student: list[torch.Tensor], teacher: list[torch.Tensor]) -> torch.Tensor:
+    """1 - cosine of the attention maps, mean over layers, heads and batch.
+
+    Args:
+        student, teacher: one (batch, head, token, token) per layer.
+    """
+    distances = [
+        1 - F.cosine_similarity(own.flatten(2), shown.flatten(2), dim=-1)
+        for own, shown in zip(student, teacher, strict=True)
+    ]
+    return torch.stack(distances).mean()

@@ -1,0 +1,52 @@
+"""Settings of MCAKD, multi-component adaptive knowledge distillation."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.objectives.objective import ObjectiveOptions
+from wavefoundry.section import Count, Positive, Probability, Section
+
+
+class AutonomousPassive(Section):
+    """AL-PL: distil only where the student's own progress stalls (Tiny-WiFo, section III-C)."""
+
+    patience: Count = Field(description="autonomous epochs over which the gain is measured")
+    min_gain: Probability = Field(description="passive when the relative gain of the smoothed loss falls below")
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(description="weight of the past in the smoothed loss")
+    passive_epochs: Count
+
+
+class Options(ObjectiveOptions):
+    """Which terms are used, and when; a term that is false is left out (ablation).
+
+    Source: "Tiny-WiFo: A Lightweight Wireless Foundation Model for Channel Prediction via Multi-Component Adaptive
+    Knowledge Distillation", arXiv:2511.04015.
+    """
+
+    weight: Positive = Field(description="lambda, weight of the distillation loss")
+    attention: bool
+    embedding: bool
+    hidden: bool
+    selection: Literal["cross_attention", "random", "first"] = Field(description="how CA-KS picks teacher dimensions")
+    selection_heads: Count
+    autonomous_passive: AutonomousPassive | None = Field(description="null distils in every epoch")
+
+    def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
+        if family != "wifo" or teacher_family != "wifo":
+            return f"it compares inner values of two WiFo; the teacher is a {teacher_family}, the student a {family}"
+        own, shown = student.architecture, teacher.architecture
+        if own.hidden_size > shown.hidden_size:
+            return f"architecture.hidden_size {own.hidden_size} is more than the teacher's {shown.hidden_size}"
+        for name in ("encoder_depth", "decoder_depth", "heads", "patch_size"):
+            if self.attention and getattr(own, name) != getattr(shown, name):
+                return (
+                    f"architecture.{name} {getattr(own, name)} differs from the teacher's {getattr(shown, name)}; its "
+                    "attention maps are compared layer by layer and head by head (attention: false leaves them out)"
+                )
+        if own.patch_size != shown.patch_size:
+            return f"architecture.patch_size {own.patch_size} differs from the teacher's {shown.patch_size}"
+        if own.hidden_size % self.selection_heads:
+            return f"selection_heads {self.selection_heads} does not divide architecture.hidden_size {own.hidden_size}"
+        return None

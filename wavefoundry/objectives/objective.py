@@ -1,0 +1,43 @@
+"""What an objective of distillation says of itself without torch, and how objectives are found by name.
+
+An objective is a folder `wavefoundry/objectives/NAME` with two modules:
+
+- `options.py` defines `Options`, an `ObjectiveOptions`: the only declaration of its settings;
+- `training.py` defines `distil(student, teacher, options, session) -> wavefoundry.training.session.Trained`: `student`
+is
+  a fresh network that `build` of its family has made, `teacher` a trained one.
+"""
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+import wavefoundry.objectives
+from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.section import Section
+
+
+class ObjectiveOptions(Section):
+    """Settings of one objective."""
+
+    def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
+        """Why a student cannot learn from a teacher by this objective; None if it can."""
+        raise NotImplementedError
+
+
+@cache
+def objectives() -> dict[str, type[ObjectiveOptions]]:
+    """The options of every objective by its name."""
+    names = sorted(
+        module.name
+        for module in pkgutil.iter_modules(wavefoundry.objectives.__path__)
+        if module.ispkg and find_spec(f"wavefoundry.objectives.{module.name}.options")
+    )
+    return {name: import_module(f"wavefoundry.objectives.{name}.options").Options for name in names}
+
+
+def training_module(objective: str) -> ModuleType:
+    """Module `training` of an objective; imports torch."""
+    return import_module(f"wavefoundry.objectives.{objective}.training")

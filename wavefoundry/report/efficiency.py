@@ -1,0 +1,81 @@
+"""The report's section on what backbones cost."""
+
+import pandas
+
+from wavefoundry.evaluation.summary import operations, slope
+from wavefoundry.report.tables import markdown_table
+
+
+def efficiency_section(table: pandas.DataFrame, measured: pandas.DataFrame, batch_size: int, slots: int) -> str:
+    """Markdown: costs against the number of tokens; its pictures are those of `draw_efficiency`.
+
+    Args:
+        table, measured: of results.
+        batch_size: samples of one timed call.
+        slots: that backbones of sequences read.
+    """
+    counted = table[table["evaluation"] == "efficiency"]
+    costs = measured[measured["dataset"].isna()]
+    parts = [
+        f"One forward pass of {batch_size} synthetic channel(s), nothing hidden: backbones of snapshots read one slot, "
+        f"those of sequences {slots}. Columns are antennas x subcarriers; cells are tokens, operations, median latency "
+        "and peak memory. Growth is the slope of the logarithm of operations, latency and memory over that of the "
+        "tokens: 1 is linear, 2 quadratic."
+    ]
+    sizes = list(dict.fromkeys(counted.loc[counted["question"].notna(), "question"]))
+    for where, rows in costs.groupby("part", sort=False):
+        models = list(dict.fromkeys(rows["model"]))
+        table_rows = [_row(counted[counted["model"] == name], rows[rows["model"] == name], sizes) for name in models]
+        parts += [f"### {where}", markdown_table(["backbone", "parameters", "growth", *sizes], table_rows)]
+    left_out = counted[counted["metric"] == "left_out"]
+    if len(left_out):
+        reasons = dict.fromkeys(f"- {row.model}: {row.part}" for row in left_out.itertuples())
+        parts.append("Left out (-):\n\n" + "\n".join(reasons))
+    if costs["part"].nunique() < 2:
+        parts.append("There was no GPU to measure on.")
+    parts.append(
+        "Operations are those of matrix products, convolutions, attention and scans as they are run, two for each "
+        "multiplication and addition; transforms of the input, normalisations, activations, softmax and the choice of "
+        "keys in a routing are not counted."
+    )
+    parts += [f"![{name}](figures/efficiency/{name}.png)" for name in ("flops", "latency", "memory")]
+    return "\n\n".join(parts)
+
+
+def curves(table: pandas.DataFrame, measured: pandas.DataFrame) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """{metric: {model: (tokens, cost)}} on the CPU, for pictures."""
+    counted = table[table["evaluation"] == "efficiency"]
+    costs = measured[measured["dataset"].isna()]
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {"flops": {}, "latency_ms": {}, "peak_mebibytes": {}}
+    for model, rows in counted.groupby("model", sort=False):
+        sizes = operations(rows)
+        found["flops"][str(model)] = [
+            (int(tokens), float(flops)) for tokens, flops in zip(sizes["tokens"], sizes["flops"], strict=True)
+        ]
+        own = costs[costs["model"] == model]
+        own = own[own["part"] == own["part"].iloc[0]] if len(own) else own
+        for metric in ("latency_ms", "peak_mebibytes"):
+            values = own[own["metric"] == metric]
+            found[metric][str(model)] = [
+                (int(sizes.loc[size, "tokens"]), float(value))
+                for size, value in zip(values["question"], values["value"], strict=True)
+            ]
+    return found
+
+
+def _row(counted: pandas.DataFrame, measured: pandas.DataFrame, sizes: list[str]) -> list[str]:
+    parameters = int(counted.loc[counted["metric"] == "parameters", "value"].iloc[0])
+    found = operations(counted)
+    costs = measured.pivot(index="question", columns="metric", values="value")
+    growth = "-"
+    if len(costs) > 1:
+        figures = [found["flops"], *(costs.loc[found.index, metric] for metric in ("latency_ms", "peak_mebibytes"))]
+        growth = " / ".join(f"{slope(found['tokens'], figure):.2f}" for figure in figures)
+    cells = [
+        f"{int(found.loc[size, 'tokens']):,}: {found.loc[size, 'flops'] / 1e9:.3g} GFLOP, "
+        f"{costs.loc[size, 'latency_ms']:.3g} ms, {costs.loc[size, 'peak_mebibytes']:.3g} MiB"
+        if size in costs.index
+        else "-"
+        for size in sizes
+    ]
+    return [str(counted["model"].iloc[0]), f"{parameters:,}", growth, *cells]

@@ -1,0 +1,48 @@
+"""The report as one page, in markdown and as self-contained HTML."""
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733; }
+h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d5dce3; padding-bottom: .3rem; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .92rem; display: block; overflow-x: auto; }
+th, td { padding: .35rem .8rem; border-bottom: 1px solid #e3e8ed; text-align: left; }
+th { background: #f3f6f9; } img { max-width: 100%; }
+"""
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """The page in markdown."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template("report.md.jinja").render(**content)
+
+
+def to_html(markdown: str, title: str, folder: Path) -> str:
+    """Markdown to one HTML page with its pictures inside.
+
+    Args:
+        markdown: links pictures as figures/NAME.
+        title: of the page.
+        folder: in which the pictures lie.
+    """
+    from markdown import markdown as to_body
+
+    body = to_body(markdown, extensions=["tables"])
+    body = re.sub(r'src="(figures/[^"]+)"', lambda match: f'src="{_data_uri(folder / match[1])}"', body)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+        f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _data_uri(path: Path) -> str:
+    kind = {"png": "image/png", "gif": "image/gif"}[path.suffix[1:]]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,86 @@
+"""The report's tables of prediction."""
+
+from collections.abc import Callable, Sequence
+
+import pandas
+
+from wavefoundry.evaluation.claims import Claim
+from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
+from wavefoundry.report.tables import markdown_table, mean_and_spread
+
+
+def overview_table(table: pandas.DataFrame, measured: pandas.DataFrame, datasets: Sequence[str]) -> str:
+    """Every predictor: NMSE of every question over the data sets that are compared, seeds, parameters, latency.
+
+    Args:
+        table, measured: of results.
+        datasets: the means are taken over these.
+    """
+    header, rows = overview(table, measured, datasets)
+    return markdown_table(header, rows)
+
+
+def overview(
+    table: pandas.DataFrame, measured: pandas.DataFrame, datasets: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of `overview_table`."""
+    means = mean_nmse_db(table, datasets, "test")
+    questions = list(dict.fromkeys(means["question"]))
+    rows = []
+    for model, figures in means.groupby("model", sort=False):
+        values = {question: list(some["nmse_db"]) for question, some in figures.groupby("question", sort=False)}
+        parameters = parameter_count(table, str(model))
+        rows.append(
+            [
+                str(model),
+                *(mean_and_spread(values[question]) if question in values else "-" for question in questions),
+                str(max(map(len, values.values()))) if parameters else "-",
+                f"{parameters:,}",
+                _latency(measured, str(model)),
+            ]
+        )
+    return ["model", *(f"{question} [dB]" for question in questions), "seeds", "parameters", "latency [ms]"], rows
+
+
+def parameter_count(table: pandas.DataFrame, model: str) -> int:
+    """Number of trained values of a model, 0 of what is not trained."""
+    rows = table[(table["model"] == model) & (table["metric"] == "parameters")]
+    return int(rows["value"].iloc[0]) if len(rows) else 0
+
+
+def _latency(measured: pandas.DataFrame, model: str) -> str:
+    rows = measured[(measured["model"] == model) & (measured["metric"] == "latency_ms") & measured["dataset"].notna()]
+    return f"{rows['value'].iloc[0]:.1f}" if len(rows) else "-"
+
+
+def dataset_table(
+    table: pandas.DataFrame, question: str, datasets: Sequence[str], is_new: Callable[[str, str], bool]
+) -> str:
+    """NMSE of every predictor on every data set, "-" where it does not answer the question.
+
+    Args:
+        table: of results.
+        question: the question.
+        datasets: the columns.
+        is_new: whether a model (first) has not learnt from a data set (second): zero-shot.
+    """
+    rows = by_dataset_nmse_db(table, "test")
+    rows = rows[rows["question"] == question]
+    values = {key: list(some["nmse_db"]) for key, some in rows.groupby(["model", "dataset"], sort=False)}
+
+    def cell(model: str, dataset: str) -> str:
+        if (model, dataset) not in values:
+            return "-"
+        text = mean_and_spread(values[model, dataset])
+        return f"{text} (zero-shot)" if is_new(model, dataset) else text
+
+    models = list(dict.fromkeys(rows["model"]))
+    return markdown_table(
+        ["model", *datasets], [[model, *(cell(model, dataset) for dataset in datasets)] for model in models]
+    )
+
+
+def claims_table(claims: Sequence[Claim]) -> str:
+    """One row a claim: what is claimed, what was measured, whether it holds."""
+    rows = [[claim.claim, claim.measured, "yes" if claim.holds else "**no**"] for claim in claims]
+    return markdown_table(["claim", "measured here", "holds"], rows)

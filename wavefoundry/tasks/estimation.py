@@ -1,0 +1,36 @@
+"""Channel estimation: the clean channel from a noisy one.
+
+Source: the downstream tasks of "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from wavefoundry.evaluation.downstream.task import ChannelTask, TaskOptions
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(TaskOptions):
+    snr_db: float = Field(description="SNR of the known channel [dB]")
+    noise_seed: Annotated[int, Field(ge=0)]
+
+
+class Task(ChannelTask):
+    """Known is the whole channel, with noise."""
+
+    title = "channel estimation"
+    without_learning = "the noisy channel itself"
+
+    def known(self, csi: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        from wavefoundry.csi.noise import add_noise
+
+        generator = torch.Generator().manual_seed(self.options.noise_seed)
+        return add_noise(csi, self.options.snr_db, generator)
+
+    def estimate(self, known: "torch.Tensor") -> "torch.Tensor":
+        return known
