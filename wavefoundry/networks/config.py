@@ -1,9 +1,12 @@
 """config.json of a network, and the registration of networks with transformers' Auto classes."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from pydantic import ValidationError
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from wavefoundry.errors import InputError
 from wavefoundry.networks.family import FamilyOptions, model_module
 
 
@@ -18,21 +21,35 @@ class NetworkConfig(PreTrainedConfig):
     options_class: ClassVar[type[FamilyOptions]]
 
     options: dict[str, Any] | None = None
-    delay_fraction: float = 1.0
+    delay_fraction: float = 0.0  # not given, and refused
 
     @property
     def settings(self) -> Any:
         """The options as the family's own class.
 
         Raises:
-            pydantic.ValidationError: an option is missing, unknown or out of range.
+            InputError: an option is missing, unknown or out of range, or `delay_fraction` is; in one line.
         """
-        return self.options_class.model_validate(self.options)
+        fraction = self.delay_fraction
+        if not isinstance(fraction, int | float) or not 0 < fraction <= 1:
+            raise InputError(f"delay_fraction: found {fraction!r}, it must be above 0 and at most 1")
+        try:
+            return self.options_class.model_validate(self.options)
+        except ValidationError as error:
+            raise InputError("; ".join(map(_told, error.errors()))) from error
 
     @classmethod
     def of(cls, options: FamilyOptions, delay_fraction: float = 1.0) -> "NetworkConfig":
         """The configuration of a network with these options."""
         return cls(options=options.model_dump(mode="json"), delay_fraction=delay_fraction)
+
+
+def _told(fault: Mapping[str, Any]) -> str:
+    """One fault that pydantic has found in the options: its key, what was found and what is allowed."""
+    key = ".".join(map(str, ("options", *fault["loc"])))
+    # Of a part of the options the message names the key itself; all of it would be a long line.
+    found = "" if isinstance(fault["input"], Mapping) else f"found {fault['input']!r}, "
+    return f"{key}: {found}{fault['msg'].removeprefix('Value error, ')}"
 
 
 def register(family: str) -> None:
