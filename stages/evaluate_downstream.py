@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages import params
+from stages.json_files import write_json
 from stages.paths import TASKS, csi_store, embedder_folder, inputs_file, measured_file, scores_file
 from stages.stage import clear_errors, stage
 from wavefoundry.errors import InputError
+from wavefoundry.evaluation.downstream.classification import ClassificationTask
 from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
 from wavefoundry.evaluation.downstream.parts import CURVE, TUNED
 from wavefoundry.evaluation.downstream.task import tasks_of
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from wavefoundry.evaluation.downstream.inputs import Input
     from wavefoundry.evaluation.downstream.snapshots import Snapshots
     from wavefoundry.evaluation.downstream.suite import Row, Suite
+
+GROUPS = (RAW, "pretrain", "teach", "distill")
+Seconds = dict[str, float]  # by what took them
 
 
 def load_snapshots(section: Downstream) -> "Snapshots":
@@ -78,12 +83,12 @@ class NetworkEvaluation:
         section = parameters.evaluate.downstream
         assert section is not None
         self._name = name
+        self._parameters = parameters
         self._section = section
         self._model = parameters.models[name]
         self._facts = parameters.facts(section.channels)
-        self.folder = embedder_folder(name, self._model.seeds[0])
-        granularities = self._model.options.granularities
-        self._sizes = None if granularities is None else [s for s in section.patch_sizes if s in granularities]
+        self._folder = embedder_folder(name, self._model.seeds[0])
+        self._sizes = None if self._model.options.granularities is None else section.patch_sizes
 
     def why_not(self) -> str | None:
         """Why there is nothing to evaluate; None if there is."""
@@ -92,12 +97,9 @@ class NetworkEvaluation:
         reason = self._model.options.why_not_embed(self._facts)
         if reason:
             return f"it gives no representations of {self._section.channels}: {reason}"
-        if self._sizes == []:
-            granularities = self._model.options.granularities
-            return f"none of evaluate.downstream.patch_sizes {self._section.patch_sizes} is among its {granularities}"
         return None if isinstance(self._load(), Embedder) else "its network gives no representations of single slots"
 
-    def frozen(self, suite: "Suite") -> "tuple[list[Row], list[Row]]":
+    def frozen(self, suite: "Suite") -> "tuple[list[Row], Seconds]":
         """Scores of the frozen network and of its control, and the seconds that each took.
 
         The control is the same network before any training, on the features that were chosen for the trained one.
@@ -107,10 +109,10 @@ class NetworkEvaluation:
         trained = time.perf_counter()
         control = self._name + UNTRAINED
         rows += suite.evaluate_choices(control, self._inputs(self._before_training()), choices)
-        seconds = {self._name: trained - start, control: time.perf_counter() - trained}
-        return rows, [_seconds(model, self._section, value) for model, value in seconds.items()]
+        seconds = {self._name: _rounded(trained - start), control: _rounded(time.perf_counter() - trained)}
+        return rows, seconds
 
-    def tuned(self, suite: "Suite", snapshots: "Snapshots") -> "tuple[list[Row], list[Row]]":
+    def tuned(self, suite: "Suite", snapshots: "Snapshots") -> "tuple[list[Row], Seconds]":
         """Scores of heads trained together with the last layers, and the seconds that they took; nothing where the
         study or the network leaves them out."""
         from wavefoundry.evaluation.downstream.inputs import NATIVE
@@ -120,30 +122,27 @@ class NetworkEvaluation:
 
         section = self._section.tuning
         if section is None or not self._model.options.tunable_layers or not isinstance(self._load(), Tunable):
-            return [], []
-        if self._sizes is not None and section.patch_size not in self._sizes:
-            return [], []
+            return [], {}
         patch_size = None if self._sizes is None else section.patch_size
         choice = Choice("mean", NATIVE if patch_size is None else str(patch_size))
         samples = {split: len(rows) for split, rows in snapshots.rows.items()}
-        start, rows, tasks = time.perf_counter(), [], tasks_of(self._section)
-        for task in section.tasks:
+        start, tasks = time.perf_counter(), tasks_of(self._section)
+        rows: list[Row] = []
+        for name in section.tasks:
+            task = tasks[name]
+            assert isinstance(task, ClassificationTask)
             scores = {}
             for seed in self._section.seeds:
                 # The losses of a dozen short trainings would bury what the stage has to say.
                 with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
-                    scores[seed] = tune(
-                        tasks[task], self._load(), patch_size, snapshots, section, seed, Path(checkpoints)
-                    )
-            rows += suite.rows(self._name, task, TUNED, choice, section.fraction, scores, samples)
-        return rows, [_seconds(self._name, self._section, time.perf_counter() - start) | {"part": TUNED}]
+                    scores[seed] = tune(task, self._load(), patch_size, snapshots, section, seed, Path(checkpoints))
+            rows += suite.rows(self._name, name, TUNED, choice, section.fraction, scores, samples)
+        return rows, {f"{self._name}, last layers tuned": _rounded(time.perf_counter() - start)}
 
     def _load(self) -> Any:
-        from storage.models.model_folder import load_model
-        from wavefoundry.networks.config import register
+        from stages.loading import load_network
 
-        register(self._model.family)
-        return load_model(self.folder)
+        return load_network(self._parameters, self._name, self._folder)
 
     def _before_training(self) -> Any:
         import torch
@@ -158,24 +157,18 @@ class NetworkEvaluation:
         return network_inputs(network, self._sizes)
 
 
-def evaluate_raw(suite: "Suite", section: Downstream) -> "tuple[list[Row], list[Row]]":
+def evaluate_raw(suite: "Suite", section: Downstream) -> "tuple[list[Row], Seconds]":
     """Scores of the raw channel and what is reached without learning, and the seconds that they took."""
     from wavefoundry.evaluation.downstream.inputs import raw_inputs
 
     start = time.perf_counter()
     rows, _ = suite.evaluate(RAW, raw_inputs(section.patch_sizes))
     rows += suite.references()
-    return rows, [_seconds(RAW, section, time.perf_counter() - start)]
+    return rows, {RAW: _rounded(time.perf_counter() - start)}
 
 
-def _seconds(model: str, section: Downstream, value: float) -> "Row":
-    return {
-        "evaluation": "downstream",
-        "model": model,
-        "dataset": section.channels,
-        "metric": "seconds",
-        "value": round(value, 1),
-    }
+def _rounded(seconds: float) -> float:
+    return round(seconds, 1)
 
 
 def on_one_thread(function: Callable[[], Any]) -> Any:
@@ -200,51 +193,55 @@ def summarise(rows: "Iterable[Row]", section: Downstream) -> dict[str, float]:
     return {key: sum(values) / len(values) for key, values in found.items()}
 
 
-def evaluate(name: str, parameters: "Params") -> "tuple[list[Row], list[Row]]":
-    """Scores and seconds of one entry, or of the raw channel, as rows of the tidy table."""
+def evaluate(name: str, parameters: "Params") -> "tuple[list[Row], Seconds]":
+    """Scores of one entry, or of the raw channel, as rows of the tidy table, and seconds by what took them; nothing,
+    and the reason printed, where there is nothing to evaluate."""
     from wavefoundry.evaluation.downstream.suite import Suite
 
     section = parameters.evaluate.downstream
-    assert section is not None
+    if section is None:
+        print(f"{name}: no downstream tasks, for evaluate.downstream is null")
+        return [], {}
     network = None if name == RAW else NetworkEvaluation(name, parameters)
     if network is not None and (reason := network.why_not()):
         print(f"{name}: no downstream tasks, for {reason}")
-        return [], []
+        return [], {}
     snapshots = load_snapshots(section)
     suite = Suite(tasks_of(section), snapshots, section)
     if network is None:
         return evaluate_raw(suite, section)
     rows, seconds = network.frozen(suite)
     more_rows, more_seconds = network.tuned(suite, snapshots)
-    return rows + more_rows, seconds + more_seconds
+    return rows + more_rows, seconds | more_seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate_downstream", description=__doc__)
-    parser.add_argument("name", help=f"an entry of pretrain, teach or distill in params.yaml, or {RAW}")
-    name = parser.parse_args().name
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("name", help=f"entry of the group in params.yaml; {RAW} of {RAW}")
+    arguments = parser.parse_args()
+    group, name = arguments.group, arguments.name
     with clear_errors():
         parameters = params.read()
-        section = parameters.evaluate.downstream
-        if section is None:
-            raise InputError(f"{params.PATH}: evaluate.downstream is null, and with it the downstream tasks")
-        if name != RAW and name not in parameters.models:
-            raise InputError(f"there is no entry {name!r} to evaluate, found: {', '.join([RAW, *parameters.models])}")
-    inputs = [csi_store(section.channels), csi_store(section.beams), TASKS]
+        if group == RAW and name != RAW:
+            raise InputError(f"{RAW} is {name!r}, allowed: {RAW}")
+        model = None if group == RAW else parameters.model(name, [group])
+    section = parameters.evaluate.downstream
+    inputs = [TASKS] if section is None else [TASKS, csi_store(section.channels), csi_store(section.beams)]
     stage_name = "evaluate_downstream_raw"
-    if name != RAW:
-        model = parameters.models[name]
+    if model is not None:
         inputs += [embedder_folder(name, model.seeds[0]), inputs_file(name, "code")]
-        stage_name = f"evaluate_downstream_{model.group}@{name}"
-    scores, measured = scores_file("downstream", name), measured_file("downstream", name)
-    with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, measured]) as run:
+        stage_name = f"evaluate_downstream_{group}@{name}"
+    scores, costs = scores_file("downstream", name), measured_file("downstream", name).with_suffix(".json")
+    with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, costs]) as run:
         from storage.tables import write_table
         from wavefoundry.evaluation.results import as_table
 
         rows, seconds = on_one_thread(lambda: evaluate(name, parameters))
         write_table(scores, as_table(rows))
-        write_table(measured, as_table(seconds))
-        run.log_metrics(summarise(rows, section))
+        write_json(costs, {"seconds": seconds})
+        if section is not None:
+            run.log_metrics(summarise(rows, section))
 
 
 if __name__ == "__main__":

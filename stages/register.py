@@ -104,18 +104,20 @@ def is_better(candidate_db: float, champion_db: float | None, margin_db: float) 
 
 
 class HeldOut:
-    """The test data and questions that models are compared on."""
+    """The test data and questions that versions of one predictor are compared on."""
 
-    def __init__(self, parameters: params.Params):
+    def __init__(self, parameters: params.Params, name: str):
         self._section = parameters.evaluate.prediction
         self._repetitions = parameters.evaluate.efficiency.prediction_repetitions
-        self._questions = questions(parameters)
+        answered = parameters.answered_by(name)
+        self._questions = {asked: question for asked, question in questions(parameters).items() if asked in answered}
         self.stores = {name: digest(csi_store(name)) for name in parameters.compared}
 
     @property
     def md5(self) -> str:
         """Equal for two comparisons that give the same model the same score."""
-        asked = self._section.model_dump(include={"snr_db", "noise_seed", "questions"})
+        asked = self._section.model_dump(include={"snr_db", "noise_seed"})
+        asked |= {name: question.options.model_dump() for name, question in self._questions.items()}
         code = {str(file): digest(file) for file in closure(SCORING)}
         return hashlib.md5(json.dumps([asked, self.stores, code], sort_keys=True).encode()).hexdigest()
 
@@ -405,7 +407,7 @@ def register(parameters: params.Params) -> None:
 
         table = read_table(RESULTS, COLUMNS)
         test, validation = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
-        held_out, decisions = HeldOut(parameters), {}
+        decisions = {}
         reference = next(iter(parameters.predictors), None)
         with clear_failures():
             registry = Registry()
@@ -414,6 +416,7 @@ def register(parameters: params.Params) -> None:
                 form = served(parameters, candidate)
                 if form is None:
                     continue
+                held_out = HeldOut(parameters, name)
                 version, decision = offer(registry, candidate, form, held_out, parameters.register_, run.id)
                 beside = scores_beside_reference(candidate, table, parameters.compared, reference)
                 text = description(candidate, decision, beside, parameters.evaluate.prediction.snr_db)

@@ -160,33 +160,31 @@ class Params(Section):
         wanted = self.evaluate.prediction.questions[question].wanted
         return wanted.slots, wanted.subcarriers
 
-    @property
-    def answering(self) -> list[str]:
-        """Predictors, trained or not, that answer at least one question, in the order of the DAG, methods first."""
+    def answered_by(self, name: str) -> list[str]:
+        """Questions that a predictor, trained or not, answers about at least one data set."""
         return [
-            name
-            for name in [*self.predictors, *self.models]
-            if any(
-                self.why_not_predict(name, question, dataset) is None
-                for question in self.evaluate.prediction.questions
-                for dataset in self.datasets
-            )
+            question
+            for question in self.evaluate.prediction.questions
+            if any(self.why_not_predict(name, question, dataset) is None for dataset in self.datasets)
         ]
 
     @property
+    def answering(self) -> list[str]:
+        """Predictors, trained or not, that answer at least one question, in the order of the DAG, methods first."""
+        return [name for name in [*self.predictors, *self.models] if self.answered_by(name)]
+
+    @property
     def compared(self) -> list[str]:
-        """Data sets that every predictor has learnt from and answers all questions about: means over data sets are
+        """Data sets that every predictor has learnt from and answers its questions about: means over data sets are
         taken over these."""
+        questions = {name: self.answered_by(name) for name in self.answering}
         return [
             dataset
             for dataset in self.datasets
             if all(
-                (name in self.predictors or dataset in self.learnt_by(name))
-                and all(
-                    self.why_not_predict(name, question, dataset) is None
-                    for question in self.evaluate.prediction.questions
-                )
-                for name in self.answering
+                (name in self.predictors or self.why_not_learn(name, dataset) is None)
+                and all(self.why_not_predict(name, question, dataset) is None for question in asked)
+                for name, asked in questions.items()
             )
         ]
 
@@ -251,8 +249,8 @@ class Params(Section):
                     raise ValueError(f"{key}.objective {self.objective_name(name)} cannot be used: {reason}")
         if self.answering and not self.compared:
             raise ValueError(
-                "no data set is learnt from, and every question about it answered, by every predictor: there is "
-                "nothing to compare them on"
+                "no data set is learnt from by every predictor, and all its questions answered: there is nothing to "
+                "compare them on"
             )
 
     def _check_use_of_datasets(self) -> None:

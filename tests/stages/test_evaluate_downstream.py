@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from stages.report_downstream import downstream_section
+from wavefoundry.evaluation.downstream.tasks import TASKS
 
 from stages import evaluate_downstream, params
-from stages.report_downstream import downstream_section
 from storage.stores.csi_store import write_store
 from wavefoundry.errors import InputError
-from wavefoundry.evaluation.downstream.tasks import TASKS
 
 SECTION = params.read().evaluate.downstream
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from stages.import_data import bring_in
-from storage.stores.csi_store import open_store
 from storage.errors import StorageError
+from storage.stores.csi_store import open_store
 from wavefoundry.errors import InputError
 from wavefoundry.imports.options import ImportedArrays, ImportedDeepMIMO, ImportedScene
 

@@ -1,109 +1,189 @@
-"""params.yaml: the default is valid; every fault is one message with key, value and what is allowed."""
+"""params.yaml: every fault is one message with key, value and what is allowed; what follows from the entries."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from stages import params
+from tests.parameters import FILE, PROJECT, tiny_parameters
 from wavefoundry.errors import InputError
 
-DEFAULT = yaml.safe_load(Path("params.yaml").read_text())
-SITE = "scenarios.munich.twin.site"
-# A scene of somebody's own with the traffic of munich.
-TOWN = DEFAULT["scenarios"]["munich"]["twin"]
+TINY = tiny_parameters()
+SITE = "scenarios.street_canyon.twin.site"
+# A scene of somebody's own with the traffic of the street canyon.
+TOWN = TINY["scenarios"]["street_canyon"]["twin"]
 TOWN = TOWN | {"site": TOWN["site"] | {"scene": "town/town.xml"}}
-SCENE = {"kind": "scene", "files": "town", "twin": TOWN, "ofdm": DEFAULT["scenarios"]["munich"]["ofdm"]}
+SCENE = {"kind": "scene", "files": "town", "twin": TOWN, "ofdm": TINY["scenarios"]["street_canyon"]["ofdm"]}
+PLANAR = TINY["scenarios"]["uma_nlos"]["twin"]["array"] | {"rows": 4, "columns": 8}
+PLANAR = {
+    "twin": TINY["scenarios"]["uma_nlos"]["twin"] | {"array": PLANAR},
+    "ofdm": TINY["scenarios"]["uma_nlos"]["ofdm"],
+}
 LWM = "pretrain.lwm_temporal.architecture"
 DOWNSTREAM = "evaluate.downstream"
 
 
-def changed(tmp_path, key, value):
-    content = yaml.safe_load(Path("params.yaml").read_text())
+def with_value(content, key, value):
     *parents, last = key.split(".")
     section = content
     for parent in parents:
         section = section[parent]
     section[last] = value
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return path
+    return content
 
 
-def test_the_default_study_is_valid():
-    assert set(params.read().scenarios) == set(DEFAULT["scenarios"])
+def changed(*changes):
+    content = tiny_parameters()
+    for key, value in changes:
+        with_value(content, key, value)
+    return params.parse(yaml.safe_dump(content, sort_keys=False), "params.yaml")
+
+
+def test_the_default_study_and_that_of_the_tests_are_valid():
+    assert set(params.read(PROJECT / "params.yaml").scenarios) == set(
+        yaml.safe_load((PROJECT / "params.yaml").read_text())["scenarios"]
+    )
+    assert set(params.read(FILE).scenarios) == set(TINY["scenarios"])
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("sede", 1, "sede: unknown key"),
-        ("scenarios.munich.twin.scenery", 1, r"scenarios\.munich\.twin\.scenery: unknown key"),
-        (f"{SITE}.scene", "paris", r"munich\.twin\.site: scene 'paris', allowed: munich, etoile"),
+        ("scenarios.street_canyon.twin.scenery", 1, r"scenarios\.street_canyon\.twin\.scenery: unknown key"),
+        (f"{SITE}.scene", "paris", r"canyon\.twin\.site: scene 'paris', allowed: munich, etoile"),
         (f"{SITE}.scene", "my/town.xml", "scene of your own goes under imported"),
         (f"{SITE}.traffic.vehicle_speed", [-1.0, 3.0], "found -1.0.*greater than or equal to 0"),
         (f"{SITE}.traffic.vehicle_speed", [9.0, 3.0], "must be .smallest, largest."),
-        (f"{SITE}.traffic", DEFAULT["scenarios"]["munich"]["twin"]["site"]["traffic"]
+        (f"{SITE}.traffic", TINY["scenarios"]["street_canyon"]["twin"]["site"]["traffic"]
          | {"vehicles": 0, "pedestrians": 0}, "at least 3 users"),
-        ("scenarios.munich.twin.base_stations", [], r"munich\.twin\.base_stations: found \[\].*at least 1 item"),
-        ("scenarios.munich.twin.tracing.keys.interval", 0, r"twin\.tracing\.keys\.interval: found 0"),
-        ("scenarios.munich.twin.array.polarisation", "left", "found 'left'.*'V', 'H', 'VH' or 'cross'"),
+        ("scenarios.street_canyon.twin.base_stations", [], r"canyon\.twin\.base_stations: found \[\].*at least 1 item"),
+        ("scenarios.street_canyon.twin.tracing.keys.interval", 0, r"twin\.tracing\.keys\.interval: found 0"),
+        ("scenarios.street_canyon.twin.array.polarisation", "left", "found 'left'.*'V', 'H', 'VH' or 'cross'"),
+        ("scenarios.street_canyon.twin.kind", "drawn", r"canyon\.twin\.kind: found drawn, allowed: ray_traced, tr38901"),
         ("workers.processes", 0, r"workers\.processes: found 0"),
-        ("teach.wifo.held_out", ["paris"], r"teach\.wifo\.held_out: there is no data set 'paris', found: .*munich"),
-        ("teach.wifo.held_out", list(DEFAULT["scenarios"]), "leaves no data set to learn from"),
-        ("imported", {"munich": SCENE}, r"imported\.munich: the name is taken by scenarios\.munich"),
+        ("teach.wifo.family", "wifi", r"teach\.wifo\.family: found wifi, allowed: .*lwm_temporal, wifo, wimamba"),
+        ("teach.wifo.held_out", ["paris"], r"teach\.wifo\.held_out: there is no data set 'paris', found: .*canyon"),
+        ("teach.wifo.held_out", [*TINY["scenarios"], "measured"], "wifo: there is no data set that it can learn from"),
+        ("imported", {"street_canyon": SCENE}, r"imported\.street_canyon: the name is taken by scenarios\.street_can"),
         ("imported", {"town": SCENE | {"files": "elsewhere"}}, "'town/town.xml' must lie in files, 'elsewhere'"),
-        ("imported", {"town": SCENE | {"kind": "obj"}}, r"imported\.town: .*'obj'.*'deepmimo'"),
+        ("imported", {"town": SCENE | {"kind": "obj"}}, r"imported\.town\.kind: found obj, allowed: .*deepmimo"),
         ("scenarios.uma_nlos.twin.users", 0, "found 0.*greater than or equal to 3"),
         ("scenarios.uma_nlos.ofdm.subcarriers", "32", "found '32'.*valid integer"),
-        ("angle_delay.keep_percentage", 0.0, "found 0.0.*greater than 0"),
-        ("teach.wifo.architecture.patch_size", [32, 4, 4], "32 does not divide the 16 slots of munich"),
+        ("angle_delay.delay_fraction", 0.0, "found 0.0.*greater than 0"),
+        ("teach.wifo.architecture.patch_size", [32, 4, 4], r"uma_nlos: .*32 does not divide the 16 slots"),
         ("teach.wifo.architecture.patch_size", [4, 4, 5], "5 does not divide the 32 subcarriers"),
+        ("teach.wifo.architecture.heads", 3, "heads 3 does not divide hidden_size 32"),
         (f"{LWM}.patch_size", [3, 1], "3 does not divide the 16 angle bins"),
-        (f"{LWM}.max_seq_len", 10, "max_seq_len 10 is less than"),
-        (f"{LWM}.temporal_offsets", [0, 1], "distinct and not 0"),
-        (f"{LWM}.same_frame_window", 9, "same_frame_window 9 is larger than the grid of 8 x 2 tokens of munich"),
-        ("evaluate.efficiency.patch_size", 3, r"efficiency\.patch_size is 3, allowed are the .*\[2, 4, 6, 8\]"),
+        (f"{LWM}.max_seq_len", 10, "max_seq_len 10 is less than its 128 tokens"),
+        (f"{LWM}.temporal_offsets", [0, 1], r"temporal_offsets: found \[0, 1\], .*distinct and not 0"),
+        (f"{LWM}.same_frame_window", 9, "same_frame_window 9 is larger than the grid of 4 x 2 tokens"),
         (f"{LWM}.num_heads", 7, "num_heads 7 does not divide"),
+        ("evaluate.efficiency.patch_size", 3, r"efficiency\.patch_size is 3, allowed are the .*\[2, 4, 6, 8\]"),
         ("pretrain.lwm.architecture.heads", 5, "heads 5 does not divide hidden_size"),
-        ("pretrain.lwm.architecture.max_seq_len", 50, "max_seq_len 50 is less than the 129 tokens of munich"),
+        ("pretrain.lwm.architecture.max_seq_len", 30, "max_seq_len 30 is less than the 129 tokens"),
         ("pretrain.wimamba.architecture.patch_sizes", [4, 4], r"patch_sizes: found \[4, 4\], values must be distinct"),
         ("pretrain.wimamba.architecture.hidden_size", 63, "found 63.*multiple of 2"),
-        ("distill.tiny_wifo.teacher", "llama", "'llama', allowed: wifo"),
-        ("distill.tiny_wifo.hidden_size", 4096, "at most its hidden_size"),
-        ("evaluate.prediction.history_fraction", 0.3, "must be a multiple of the patch of"),
-        (f"{DOWNSTREAM}.channels", "paris", r"downstream\.channels: there is no data set 'paris', found: munich"),
-        (f"{DOWNSTREAM}.beams", "d4", "munich_snapshots and .*beams d4 must be ray-traced with equal site"),
+        ("pretrain.wifo", TINY["teach"]["wifo"], r"teach\.wifo: the name is taken by pretrain\.wifo"),
+        ("pretrain.raw", TINY["pretrain"]["lwm"], r"pretrain\.raw: the name stands for something else"),
+        ("teach.wifo_untrained", TINY["teach"]["wifo"], r"teach\.wifo_untrained: the name stands for something else"),
+        ("teach.Wifo", TINY["teach"]["wifo"], r"teach\.Wifo.*should match pattern"),
+        (f"teach.{'w' * 300}", TINY["teach"]["wifo"], r"teach\.w{30}.*at most 60 characters"),
+        ("distill.tiny_wifo.teacher", "llama", r"distill\.tiny_wifo\.teacher: there is no entry 'llama', found: .*wifo"),
+        ("distill.tiny_wifo.teacher", "tiny_wifo", r"distill\.tiny_wifo\.teacher: 'tiny_wifo' is taught by its own"),
+        ("distill.tiny_wifo.teacher", "lwm_temporal", r"distill\.tiny_wifo\.options\.masking: missing"),
+        ("distill.tiny_wifo.options", {"architecture": {"hidden_size": 64}}, "hidden_size 64 is more than the teacher's"),
+        ("distill.tiny_wifo.options", {"architecture": {"hiden_size": 16}}, r"options\.architecture\.hiden_size: unknown"),
+        ("distill.tiny_wifo.options", {"architecture": {"hidden_size": 17}}, "does not divide hidden_size 17"),
+        ("distill.tiny_wifo.options", {"architecture": {"encoder_depth": 2}},
+         r"objective mcakd cannot be used: architecture\.encoder_depth 2 differs"),
+        ("distill.tiny_wifo.objective.kind", "copying", r"distill\.tiny_wifo\.objective\.kind: found 'copying'.*'mcakd'"),
+        ("distill.tiny_wifo.objective.weigt", 1.0, r"distill\.tiny_wifo\.objective\.weigt: unknown key"),
+        ("distill.tiny_wifo.objective.selection_heads", 3, "selection_heads 3 does not divide"),
+        ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
+        ("predictors.guess", {}, r"predictors\.guess\.method: found guess, allowed: autoregression, sample_and_hold"),
+        ("predictors.autoregression", {"order": 0}, r"predictors\.autoregression\.order: found 0"),
+        ("predictors.autoregression", {}, r"predictors\.autoregression\.order: missing"),
+        ("predictors.autoregression", {"order": 3, "damping": 1}, r"predictors\.autoregression\.damping: unknown key"),
+        ("predictors.wifo", {"method": "autoregression", "order": 1}, r"predictors\.wifo: the name is taken by teach"),
+        ("evaluate.prediction.questions", {}, r"questions: found \{\}|at least 1"),
+        ("evaluate.prediction.questions.time.wanted.slots", 0.0, "both 0: nothing is asked for"),
+        ("evaluate.prediction.questions.time.wanted.slots", 0.6, "known.slots 0.5 and wanted.slots 0.6 are more than"),
+        (f"{DOWNSTREAM}.channels", "paris", r"downstream\.channels: there is no data set 'paris', found: street"),
+        (f"{DOWNSTREAM}.beams", "uma_nlos", "canyon and .*beams uma_nlos must be ray-traced with equal site"),
         (f"{DOWNSTREAM}.beams", "street_canyon", "street_canyon must be ray-traced with equal site"),
-        (f"{DOWNSTREAM}.channels", "d18", "channels: d18 has no uniform linear array"),
-        (f"{DOWNSTREAM}.codebook", 32, "codebook is 32, it must be at least the 64 antennas of munich_28ghz"),
+        (f"{DOWNSTREAM}.codebook", 8, "codebook is 8, it must be at least the 16 antennas of canyon_28ghz"),
         (f"{DOWNSTREAM}.patch_sizes", [4, 5, 8], r"pretrain\.wimamba has no embedding for 5, allowed: 2, 4, 6, 8"),
         (f"{DOWNSTREAM}.choice_fraction", 0.2, "choice_fraction 0.2 is none of label_fractions"),
-        (f"{DOWNSTREAM}.label_fractions", [0.1, 0.1, 1.0], "label_fractions .* must rise"),
+        (f"{DOWNSTREAM}.label_fractions", [0.5, 0.5, 1.0], "label_fractions .* must rise"),
         (f"{DOWNSTREAM}.tuning.layers", 9, "tuning.layers is 9, allowed: at most the depth"),
         (f"{DOWNSTREAM}.tuning.patch_size", 3, "tuning.patch_size is 3, allowed"),
-        (f"{DOWNSTREAM}.interpolation.pilot_spacing", [32, 4], "leaves fewer than two pilots along an axis"),
-        ("scenarios", {}, "scenarios and imported are both empty"),
-        ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
+        (f"{DOWNSTREAM}.tuning.tasks", ["localisation"], "tuning.tasks names 'localisation'"),
+        (f"{DOWNSTREAM}.tasks.weather", {}, r"downstream\.tasks\.weather\.task: found weather, allowed: .*beam_predict"),
+        (f"{DOWNSTREAM}.tasks.los", {}, r"downstream\.tasks\.los\.hidden: missing"),
+        (f"{DOWNSTREAM}.tasks.interpolation.pilot_spacing", [16, 4], "leaves fewer than two pilots along an axis"),
+        ("scenarios", {}, r"channels: there is no data set|scenarios and imported are both empty"),
     ],
 )  # fmt: skip
-def test_faults_are_named(tmp_path, key, value, message):
-    with pytest.raises(InputError, match=message):
-        params.read(changed(tmp_path, key, value))
+def test_faults_are_named(key, value, message):
+    with pytest.raises(InputError, match=message) as caught:
+        changed((key, value))
+    assert max(map(len, str(caught.value).splitlines())) < 1000
 
 
-def test_models_learn_from_what_they_can_read_and_is_not_held_out(tmp_path):
-    read = params.read(changed(tmp_path, "imported", {"town": SCENE}))
-    assert read.learnt_by("lwm_temporal") == ["munich", "street_canyon", "uma_nlos", "d4", "town"]
-    assert read.learnt_by("wifo") == read.learnt_by("tiny_wifo") == read.learnt_by("lwm_temporal")
-    assert "d18" in read.read_by("wifo") and "d18" not in read.read_by("lwm_temporal")
-    assert read.learnt_by("wimamba") == ["munich", "street_canyon", "uma_nlos", "munich_snapshots", "d4", "town"]
-    assert "munich_snapshots" not in read.sequences and "wimamba" not in read.predictors
-    assert read.compared == ["munich", "street_canyon", "uma_nlos", "d4", "town"]
+def test_a_data_set_that_no_entry_can_read_is_refused():
+    odd = json.loads(json.dumps(TINY["scenarios"]["canyon"]))
+    odd["ofdm"]["subcarriers"] = 4096
+    odd["twin"]["array"]["columns"] = 64
+    with pytest.raises(InputError, match=r"odd: no entry can read this data set \(.*wimamba: architecture.max_seq_len"):
+        changed(("scenarios.odd", odd))
+
+
+def test_networks_learn_from_what_they_can_read_and_is_not_held_out():
+    read = changed(("scenarios.planar", PLANAR), ("imported", {"town": SCENE}))
+    assert read.learnt_by("lwm_temporal") == ["street_canyon", "uma_nlos", "town"]
+    assert read.learnt_by("wifo") == read.learnt_by("tiny_wifo") == ["street_canyon", "uma_nlos", "planar", "town"]
+    assert read.learnt_by("wimamba") == list(read.datasets)
+    assert "canyon" not in read.sequences and "wimamba" not in read.answering
+    assert read.answering[:2] == ["sample_and_hold", "autoregression"]
+    assert read.compared == ["street_canyon", "uma_nlos", "town"]
+    assert any(line.startswith("lwm_temporal does not learn from planar: its array") for line in read.left_out)
+    held = changed(("teach.wifo.held_out", ["uma_nlos"]))
+    assert "uma_nlos" not in held.learnt_by("tiny_wifo") and "uma_nlos" not in held.compared
+    assert held.why_not_predict("wifo", "time", "uma_nlos") is None
+
+
+def test_questions_are_answered_where_patches_divide_the_known_block():
+    questions = changed(("evaluate.prediction.questions.late", {
+        "known": {"slots": 0.625, "subcarriers": 1.0}, "wanted": {"slots": 0.25, "subcarriers": 0.0}
+    }))  # fmt: skip
+    assert questions.why_not_predict("wifo", "late", "uma_nlos") == (
+        "architecture.patch_size [4, 4, 4]: 4 does not divide the 10 known slots"
+    )
+    assert questions.why_not_predict("lwm_temporal", "late", "uma_nlos") is None
+    assert questions.why_not_predict("autoregression", "late", "uma_nlos") is None
+
+
+def test_entries_of_one_family_stand_side_by_side():
+    wide = TINY["teach"]["wifo"] | {"architecture": TINY["teach"]["wifo"]["architecture"] | {"hidden_size": 64}}
+    student = TINY["distill"]["tiny_wifo"] | {"teacher": "wide_wifo", "options": {"architecture": {"hidden_size": 32}}}
+    read = changed(("teach.wide_wifo", wide), ("distill.tiny_wide", student))
+    assert read.models["tiny_wide"].options.architecture.hidden_size == 32
+    assert read.models["tiny_wide"].options.training == read.models["wide_wifo"].options.training
+    assert list(read.models)[-1] == "tiny_wide" and read.models["wide_wifo"].family == "wifo"
+
+
+def test_a_student_can_teach():
+    grand = TINY["distill"]["tiny_wifo"] | {"teacher": "tiny_wifo", "options": {"architecture": {"hidden_size": 8}}}
+    read = changed(("distill.grand", grand))
+    assert read.models["grand"].options.architecture.hidden_size == 8
+    assert read.learnt_by("grand") == read.learnt_by("wifo")
 
 
 def test_missing_keys_files_and_broken_yaml_are_named(tmp_path):
-    content = dict(DEFAULT)
+    content = dict(TINY)
     del content["seed"]
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -116,11 +196,26 @@ def test_missing_keys_files_and_broken_yaml_are_named(tmp_path):
         params.read(tmp_path / "nowhere.yaml")
 
 
-def test_all_faults_of_a_file_come_in_one_message(tmp_path):
-    path = changed(tmp_path, "angle_delay.keep_percentage", 2.0)
-    content = yaml.safe_load(path.read_text())
-    content["seed"] = -1
-    path.write_text(yaml.safe_dump(content))
+def test_all_faults_of_a_file_come_in_one_message():
     with pytest.raises(InputError) as caught:
-        params.read(path)
-    assert "seed: found -1" in str(caught.value) and "keep_percentage: found 2.0" in str(caught.value)
+        changed(("angle_delay.delay_fraction", 2.0), ("seed", -1))
+    assert "seed: found -1" in str(caught.value) and "delay_fraction: found 2.0" in str(caught.value)
+
+
+def test_a_long_value_is_not_echoed_whole():
+    with pytest.raises(InputError) as caught:
+        changed(("seed", "9" * 100_000))
+    assert len(str(caught.value)) < 500
+
+
+def test_reading_params_needs_no_heavy_library():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from stages import params; params.read()\n"
+        "print([name for name in ('torch', 'sklearn', 'transformers', 'mlflow', 'xarray') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert Path(PROJECT, "params.yaml").exists()

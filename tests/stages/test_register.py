@@ -1,17 +1,28 @@
 """What becomes champion, and that test data never choose the seed."""
 
-import json
 from pathlib import Path
 
+import pandas
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import params, register
-from stages.register import Candidate, HeldOut, choose, description, is_better, offer, scores_beside_reference
+from stages.register import (
+    MEAN,
+    Candidate,
+    HeldOut,
+    Served,
+    choose,
+    description,
+    is_better,
+    offer,
+    scores_beside_reference,
+)
 from storage.tracking.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG, Version
-from wavefoundry.config import Register
+from tests.parameters import tiny_parameters
+from wavefoundry.deployment.options import Register
+from wavefoundry.evaluation.results import as_table
 
 GATE = Register(margin_db=0.05, latency_limit_ms=10.0)
 DECIBEL = st.floats(-40, 10).map(lambda value: round(value, 3))
@@ -61,19 +72,19 @@ class FakeHeldOut:
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(register, "_log", lambda candidate, held_out, run_id: "m-1")
+    monkeypatch.setattr(register, "_log", lambda candidate, form, held_out, run_id: "m-1")
 
 
-def candidate(weights, nmse_db, seed="seed_0"):
-    folder = Path("models/tiny_wifo") / seed
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.safetensors").write_text(weights)
-    return Candidate("tiny_wifo", seed, {"time": nmse_db, "frequency": nmse_db}, {"time": -1.0, "frequency": -1.0})
+def offered(registry, weights, nmse_db, held_out, seed=0):
+    """The decision about a candidate of these weights."""
+    validation = {"time": -1.0, "frequency": -1.0}
+    candidate = Candidate("tiny_wifo", seed, {"time": nmse_db, "frequency": nmse_db}, validation)
+    return offer(registry, candidate, Served(weights, lambda folder: None, None), held_out, GATE, "run")[1]
 
 
 def test_first_version_is_champion():
     registry = FakeRegistry()
-    decision = offer(registry, candidate("a", -3.0), FakeHeldOut("x"), GATE, "run")
+    decision = offered(registry, "a", -3.0, FakeHeldOut("x"))
     assert (decision["alias"], decision["version"]) == (CHAMPION, 1)
     tags = registry.champion("tiny_wifo").tags
     assert tags["seed"] == "seed_0"
@@ -89,8 +100,8 @@ def test_first_version_is_champion():
 )
 def test_only_a_clear_gain_takes_the_alias(nmse_db, alias):
     registry, held_out = FakeRegistry(), FakeHeldOut("x")
-    offer(registry, candidate("a", -3.0), held_out, GATE, "run")
-    decision = offer(registry, candidate("b", nmse_db), held_out, GATE, "run")
+    offered(registry, "a", -3.0, held_out)
+    decision = offered(registry, "b", nmse_db, held_out)
     assert decision["alias"] == alias
     assert registry.aliases[alias].number == 2
     assert registry.champion("tiny_wifo").number == (2 if alias == CHAMPION else 1)
@@ -99,7 +110,7 @@ def test_only_a_clear_gain_takes_the_alias(nmse_db, alias):
 
 def test_a_slow_version_is_never_champion():
     registry = FakeRegistry()
-    decision = offer(registry, candidate("a", -9.0), FakeHeldOut("x", latency=10.5), GATE, "run")
+    decision = offered(registry, "a", -9.0, FakeHeldOut("x", latency=10.5))
     assert (decision["alias"], decision["latency_ms"]) == (CHALLENGER, 10.5)
     assert decision["reason"] == "no champion stood, but slower than 10.0 ms"
     assert registry.champion("tiny_wifo") is None
@@ -107,30 +118,55 @@ def test_a_slow_version_is_never_champion():
 
 def test_a_demoted_version_stays_out():
     registry, held_out = FakeRegistry(), FakeHeldOut("x")
-    offer(registry, candidate("a", -3.0), held_out, GATE, "run")
-    offer(registry, candidate("b", -4.0), held_out, GATE, "run")
+    offered(registry, "a", -3.0, held_out)
+    offered(registry, "b", -4.0, held_out)
     registry.tag(registry.versions[1], {DEMOTED_TAG: "rolled back to version 1"})
     registry.promote(registry.versions[0])
-    decision = offer(registry, candidate("b", -4.0), held_out, GATE, "run")
+    decision = offered(registry, "b", -4.0, held_out)
     assert (decision["alias"], decision["reason"]) == (None, "was demoted")
     assert registry.champion("tiny_wifo").number == 1
 
 
+def results(values):
+    """A table of results of {(model, seed, data set, split): NMSE in dB}, all of one question."""
+    return as_table(
+        {
+            "evaluation": "prediction",
+            "model": model,
+            "seed": seed,
+            "dataset": dataset,
+            "question": "time",
+            "split": split,
+            "metric": "nmse",
+            "value": 10 ** (value / 10),
+        }
+        for (model, seed, dataset, split), value in values.items()
+    )
+
+
 def test_description_is_a_table_of_the_version_that_is_registered():
-    numbers = {"munich": {"nmse_db": {"seed_0": -3.5, "seed_1": -9.0}}, "all": {"nmse_db": {"seed_0": -3.0}}}
-    reference = {name: {"nmse_db": {"no_seed": 1.25}} for name in numbers}
-    scores = {"tiny_wifo": {"time": numbers}, "sample_and_hold": {"time": reference}}
+    table = results(
+        {
+            ("tiny_wifo", 0, "munich", "test"): -3.5,
+            ("tiny_wifo", 1, "munich", "test"): -9.0,
+            ("sample_and_hold", None, "munich", "test"): 1.25,
+            ("sample_and_hold", None, "d18", "test"): 2.0,
+        }
+    )
     decision = {"alias": CHAMPION, "reason": "no champion stood", "latency_ms": 2.5}
-    offered = Candidate("tiny_wifo", "seed_0", {}, {})
-    text = description(offered, decision, scores_beside_reference(offered, scores))
-    assert "| munich | -3.50 | 1.25 |" in text.splitlines()
+    candidate = Candidate("tiny_wifo", 0, {}, {})
+    beside = scores_beside_reference(candidate, table, ["munich"], "sample_and_hold")
+    assert list(beside) == ["time"] and set(beside["time"]["tiny_wifo"]) == {"munich", MEAN}
+    text = description(candidate, decision, beside, 20.0)
+    assert "| munich | 1.25 | -3.50 |" in text or "| munich | -3.50 | 1.25 |" in text
+    assert f"| {MEAN} |" in text and "d18" not in text and "20 dB SNR" in text
     assert "registered as champion: no champion stood. One prediction takes 2.5 ms." in text
 
 
 def test_same_model_makes_no_new_version():
     registry, held_out = FakeRegistry(), FakeHeldOut("x")
-    offer(registry, candidate("a", -3.0), held_out, GATE, "run")
-    decision = offer(registry, candidate("a", -3.0), held_out, GATE, "run")
+    offered(registry, "a", -3.0, held_out)
+    decision = offered(registry, "a", -3.0, held_out)
     assert (decision["version"], decision["alias"]) == (1, CHAMPION)
     assert len(registry.versions) == 1
 
@@ -139,14 +175,14 @@ def test_same_model_makes_no_new_version():
 def test_champion_is_scored_anew_when_the_data_changed(champion_now, alias):
     """On the new, harder data -5 dB can be worse or better than the champion's old -8 dB."""
     registry = FakeRegistry()
-    offer(registry, candidate("a", -8.0), FakeHeldOut("x"), GATE, "run")
+    offered(registry, "a", -8.0, FakeHeldOut("x"))
     changed = FakeHeldOut("y", {1: champion_now})
-    decision = offer(registry, candidate("b", -5.0), changed, GATE, "run")
+    decision = offered(registry, "b", -5.0, changed)
     assert decision["alias"] == alias
     assert decision["champion_before_nmse_db"] == champion_now
     assert changed.asked == [1]
     # The new score is kept with the champion: it is computed once.
-    offer(registry, candidate("b", -5.0), changed, GATE, "run")
+    offered(registry, "b", -5.0, changed)
     assert changed.asked == [1]
 
 
@@ -159,31 +195,42 @@ def test_two_models_never_both_beat_each_other(first, second, margin):
 
 @given(st.lists(st.tuples(DECIBEL, DECIBEL, DECIBEL), min_size=1, max_size=5))
 def test_seed_is_the_median_of_validation_whatever_the_test_says(values):
-    def scores(test_sign):
-        return {
-            axis: {
-                "all": {
-                    "nmse_db": {f"seed_{i}": test_sign * value[2] for i, value in enumerate(values)},
-                    "validation_nmse_db": {f"seed_{i}": value[column] for i, value in enumerate(values)},
-                }
-            }
-            for column, axis in enumerate(("time", "frequency"))
-        }
+    def means(column, sign=1):
+        return pandas.DataFrame(
+            [
+                {"model": "tiny_wifo", "question": question, "seed": seed, "nmse_db": sign * value[place]}
+                for place, question in zip(column, ("time", "frequency"), strict=True)
+                for seed, value in enumerate(values)
+            ]
+        )
 
-    chosen = choose("tiny_wifo", scores(1))
-    assert choose("tiny_wifo", scores(-1)).seed == chosen.seed
+    validation = means((0, 1))
+    chosen = choose("tiny_wifo", means((2, 2)), validation)
+    assert choose("tiny_wifo", means((2, 2), -1), validation).seed == chosen.seed
     ranked = sorted((first + second) / 2 for first, second, _ in values)
     assert sum(chosen.validation_nmse_db.values()) / 2 == ranked[(len(ranked) - 1) // 2]
 
 
-def test_comparison_depends_on_data_and_task_only(monkeypatch):
-    monkeypatch.setattr(register, "digest", lambda path: f"md5 of {path}")
-    content = yaml.safe_load((Path(register.__file__).parents[1] / "params.yaml").read_text())
+def test_a_predictor_without_training_has_no_seed():
+    table = pandas.DataFrame([{"model": "held", "question": "time", "seed": pandas.NA, "nmse_db": -1.0}])
+    assert choose("held", table, table) == Candidate("held", None, {"time": -1.0}, {"time": -1.0})
 
-    def md5(**changes):
+
+def test_comparison_depends_on_data_questions_and_the_code_that_scores(monkeypatch):
+    digests = {}
+    monkeypatch.setattr(register, "digest", lambda path: digests.get(str(path), f"md5 of {path}"))
+    content = tiny_parameters()
+
+    def md5(name="wifo", **changes):
         content["evaluate"]["prediction"] |= changes
-        return HeldOut(params.Params.model_validate(json.loads(json.dumps(content)))).md5
+        return HeldOut(params.Params.model_validate(content), name).md5
 
     first = md5()
-    assert md5(batch_size=7, latency_repetitions=3) == first
+    assert md5(batch_size=7) == md5("autoregression") == first
     assert md5(snr_db=11.0) != first
+    assert md5(snr_db=20.0) == first
+    digests["wavefoundry/evaluation/metrics.py"] = "another"
+    monkeypatch.chdir(Path(register.__file__).parents[1])
+    with_code = md5()
+    digests["wavefoundry/evaluation/metrics.py"] = "a third"
+    assert md5() != with_code

@@ -9,22 +9,23 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-import yaml
 
-import wavefoundry.models  # noqa: F401
 from stages import evaluate_prediction, params, register
-from stages.csi import store_path
-from stages.training import warm_start
-from storage.models.model_folder import load_model, save_model
-from storage.stores.csi_store import assign_splits, split_attributes, write_store
+from stages.loading import load_network
+from stages.paths import csi_store
+from stages.training import take_champion
 from storage.digests import digest
 from storage.errors import StorageError
+from storage.models.model_folder import save_model
+from storage.stores.csi_store import assign_splits, split_attributes, write_store
+from storage.tracking.connection import tracking_uri
 from storage.tracking.registry import Registry, fetch_model
 from storage.tracking.runs import Run
-from storage.tracking.connection import tracking_uri
-from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
+from tests.parameters import tiny_parameters
+from wavefoundry.evaluation.results import as_table
+from wavefoundry.evaluation.summary import mean_nmse_db
+from wavefoundry.networks.wifo.model import build
 
-TOP = Path(register.__file__).parents[1]
 FOLDER = Path("models/tiny_wifo/seed_0")
 UNITS = {"units": "1", "long_name": "test"}
 
@@ -43,21 +44,20 @@ def write_csi(name: str, dataset, seed: int) -> None:
         "antenna": ("antenna", np.arange(antennas), UNITS),
         "subcarrier": ("subcarrier", np.arange(subcarriers) * 180e3, UNITS),
     }
-    write_store(store_path(name), xr.Dataset(variables, coordinates), "csi")
+    write_store(csi_store(name), xr.Dataset(variables, coordinates), "csi")
 
 
 @pytest.fixture
 def parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    content = yaml.safe_load((TOP / "params.yaml").read_text())
+    content = tiny_parameters()
     content["scenarios"] = {"street_canyon": content["scenarios"]["street_canyon"]}
-    for section in (*content["pretrain"].values(), *content["teach"].values()):
-        section["held_out"] = []
-    content["evaluate"].pop("downstream")
+    content["imported"] = {}
+    content["evaluate"]["downstream"] = None
     parameters = params.Params.model_validate(content)
-    for index, (name, dataset) in enumerate(parameters.sequences.items()):
-        write_csi(name, dataset, index)
+    for index, name in enumerate(parameters.sequences):
+        write_csi(name, parameters.datasets[name], index)
     return parameters
 
 
@@ -75,10 +75,11 @@ import mlflow, numpy as np
 
 model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
 known = np.load("known.npy")
-np.save("future.npy", model.predict(known, params={"axis": "time", "horizon": 6}))
+np.save("future.npy", model.predict(known, params={"slots": 6, "subcarriers": 0}))
 channels = np.stack([known.real, known.imag], axis=1)
-np.save("band.npy", model.predict(channels, params={"axis": "frequency", "horizon": 8}))
-for bad, params in ((known[0], {}), (known[:, :3], {}), (known, {"axis": "space"}), (known, {"horizon": 0})):
+np.save("band.npy", model.predict(channels, params={"slots": 0, "subcarriers": 8}))
+nothing = {"slots": 0, "subcarriers": 0}
+for bad, params in ((known[0], {}), (known[:, :3], {}), (known, nothing), (known, {"slots": -1})):
     try:
         model.predict(bad, params=params)
     except mlflow.exceptions.MlflowException as error:
@@ -89,21 +90,23 @@ for bad, params in ((known[0], {}), (known[:, :3], {}), (known, {"axis": "space"
 @pytest.fixture
 def candidate(parameters):
     torch.manual_seed(0)
-    save_model(WiFo(WiFoConfig(hidden_size=16, encoder_depth=1, decoder_depth=1, heads=2)), FOLDER)
-    scores = evaluate_prediction.score_all({"tiny_wifo": {"seed_0": load_model(FOLDER)}}, parameters)["tiny_wifo"]
-    return register.choose("tiny_wifo", scores)
+    save_model(build(parameters.models["tiny_wifo"].options, 1.0), FOLDER)
+    network = load_network(parameters, "tiny_wifo", FOLDER)
+    table = as_table(evaluate_prediction.score_all(parameters, "tiny_wifo", {0: network}))
+    means = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
+    return register.choose("tiny_wifo", *means)
 
 
 def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxruntime_only(
     parameters, candidate, tmp_path_factory
 ):
-    held_out = register.HeldOut(parameters)
+    held_out = register.HeldOut(parameters, "tiny_wifo")
     registry, run = Registry(), Run("register", {}, {})
     gate = parameters.register_.model_copy(update={"latency_limit_ms": 1e6})
-    decision = register.offer(registry, candidate, held_out, gate, run.id)
+    form = register.served(parameters, candidate)
+    _, decision = register.offer(registry, candidate, form, held_out, gate, run.id)
     assert (decision["version"], decision["alias"]) == (1, "champion")
     champion = registry.champion("tiny_wifo")
-    # The metrics are rounded to 1e-6 dB.
     assert held_out.score_db(champion) == pytest.approx(candidate.score_db, abs=1e-5)
     assert float(champion.tags["nmse_db"]) == candidate.score_db
     fetched = fetch_model(champion, tmp_path_factory.mktemp("fetched"))
@@ -119,36 +122,51 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
         env=environment | {"MLFLOW_TRACKING_URI": tracking_uri()},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    model = load_model(FOLDER)
-    for name, axis, horizon in (("future", "time", 6), ("band", "frequency", 8)):
-        expected = model.predict(torch.from_numpy(known), axis, horizon).numpy()
+    model = load_network(parameters, "tiny_wifo", FOLDER)
+    for name, wanted in (("future", (6, 0)), ("band", (0, 8))):
+        expected = model.predict(torch.from_numpy(known), *wanted).numpy()
         found = np.load(elsewhere / f"{name}.npy")
-        found = found if axis == "time" else found[:, 0] + 1j * found[:, 1]
+        found = found if name == "future" else found[:, 0] + 1j * found[:, 1]
         assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)
     faults = result.stdout.splitlines()
     assert [fault.partition(" ")[0] for fault in faults] == 4 * ["INVALID_PARAMETER_VALUE"]
     for fault, message in zip(
-        faults, ("csi is complex of shape (12, 8, 16); allowed", "csi has 3 entries along time", "axis is 'space'",
-                 "horizon is 0"), strict=True,
+        faults, ("csi is complex of shape (12, 8, 16); allowed", "csi has 3 entries along time",
+                 "slots and subcarriers are both 0", "slots is -1"), strict=True,
     ):  # fmt: skip
         assert message in fault
 
-    check_warm_start()
+    check_warm_start(parameters)
 
 
-def check_warm_start():
+def check_warm_start(parameters):
     """A training goes on from the champion that the test above has registered."""
 
     class Tagged:
         def set_tags(self, tags):
             self.tags = tags
 
-    run, other = Tagged(), WiFo(WiFoConfig(hidden_size=16, encoder_depth=1, decoder_depth=1, heads=2))
-    warm_start(run, other, "tiny_wifo")
-    expected = load_model(FOLDER).state_dict()
+    run, other = Tagged(), build(parameters.models["tiny_wifo"].options, 1.0)
+    take_champion(run, other, "tiny_wifo")
+    expected = load_network(parameters, "tiny_wifo", FOLDER).state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in other.state_dict().items())
     assert run.tags == {"warm_start": "models:/tiny_wifo/1"}
     with pytest.raises(StorageError, match="the champion models:/tiny_wifo/1 has another architecture"):
-        warm_start(run, WiFo(WiFoConfig(hidden_size=24, encoder_depth=1, decoder_depth=1, heads=2)), "tiny_wifo")
+        take_champion(run, build(parameters.models["wifo"].options, 1.0), "tiny_wifo")
     with pytest.raises(StorageError, match="wifo has no champion to go on from; train and register it once"):
-        warm_start(run, other, "wifo")
+        take_champion(run, other, "wifo")
+
+
+def test_a_method_is_registered_by_what_it_is(parameters):
+    """Its file and its options identify it; it needs neither weights nor onnxruntime."""
+    candidate = register.Candidate("autoregression", None, {"time": -1.0}, {"time": -1.0})
+    form = register.served(parameters, candidate)
+    again = register.served(parameters, candidate)
+    assert form.folder is None and form.md5 == again.md5
+    content = tiny_parameters()
+    content["predictors"]["autoregression"]["order"] = 2
+    assert register.served(params.Params.model_validate(content), candidate).md5 != form.md5
+
+
+def test_a_family_that_cannot_be_served_is_left_out(parameters):
+    assert register.served(parameters, register.Candidate("lwm", 0, {}, {})) is None

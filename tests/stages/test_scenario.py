@@ -13,8 +13,8 @@ from stages import params
 from stages.csi import write_csi
 from stages.scale_out import Workers, workers
 from stages.scenario import derived_seed, motion_seed, simulate
-from storage.stores.csi_store import open_store
 from storage.digests import digest
+from storage.stores.csi_store import open_store
 from wavefoundry.errors import InputError
 
 

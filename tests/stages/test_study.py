@@ -60,11 +60,18 @@ def test_one_key_changes_one_line_and_comments_stay(params, tmp_path):
     assert [new for old, new in zip(before, after, strict=True) if old != new] == ["      epochs: 7"]
 
 
-def test_mapping_shared_by_an_alias_changes_in_one_place_only(params, tmp_path):
+def test_no_key_of_params_or_a_study_hangs_on_another_one():
+    """Below an anchor or alias of YAML `dvc exp run -S` would change nothing, or two keys at once."""
+    for path in (TOP / "params.yaml", *(TOP / "studies").glob("*.yaml")):
+        tokens = list(yaml.scan(path.read_text()))
+        assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken)], path
+
+
+def test_a_study_that_shares_by_an_alias_changes_one_place_only(params, tmp_path):
     before = yaml.safe_load(params.read_text())
-    apply(write(tmp_path, "distill: {tiny_wifo: {training: {epochs: 99}}}"), params)
+    apply(write(tmp_path, "distill: {tiny_wifo: {options: {training: {epochs: 99}}}}"), params)
     after = yaml.safe_load(params.read_text())
-    assert after["distill"]["tiny_wifo"]["training"]["epochs"] == 99
+    assert after["distill"]["tiny_wifo"]["options"]["training"]["epochs"] == 99
     assert after["distill"]["tiny_wifo_no_kd"] == before["distill"]["tiny_wifo_no_kd"]
 
 
