@@ -2,18 +2,18 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoModel
 
-import wavefoundry.models  # noqa: F401 - registers the architectures
+import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.networks.lwm.example import PUBLISHED, lwm, options
+from tests.networks.wimamba import example as wimamba_example
 from wavefoundry.errors import InputError
-from wavefoundry.networks.lwm.model import LWM, Attention, LWMConfig
-from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
+from wavefoundry.networks.lwm.model import LWM, Attention
 
 
-def small(**options) -> LWM:
-    torch.manual_seed(0)
-    settings = {"hidden_size": 32, "depth": 2, "heads": 4, "patch_sizes": [2, 3, 4], "max_seq_len": 65}
-    return LWM(LWMConfig(**settings | options)).eval()
+def small(**changes) -> LWM:
+    return lwm(**changes).eval()
 
 
 def noise(*shape, seed=1) -> torch.Tensor:
@@ -25,7 +25,7 @@ def seeded(seed=0) -> torch.Generator:
 
 
 def test_attention_is_the_softmax_of_scaled_products():
-    attention = Attention(LWMConfig(hidden_size=32, heads=4))
+    attention = Attention(options().architecture)
     tokens = torch.randn(2, 9, 32, generator=seeded())
     heads = []
     for query, key, value in zip(*(part.split(8, -1) for part in attention.qkv(tokens).chunk(3, -1)), strict=True):
@@ -34,16 +34,17 @@ def test_attention_is_the_softmax_of_scaled_products():
 
 
 def test_is_as_large_as_wimamba():
-    lwm, wimamba = (sum(p.numel() for p in m.parameters()) for m in (LWM(LWMConfig()), WiMamba(WiMambaConfig())))
-    assert lwm == 2_507_504
-    assert lwm == pytest.approx(wimamba, rel=0.02)
+    models = lwm(**PUBLISHED), wimamba_example.wimamba(**wimamba_example.PUBLISHED)
+    ours, other = (sum(parameter.numel() for parameter in model.parameters()) for model in models)
+    assert ours == 2_507_504
+    assert ours == pytest.approx(other, rel=0.02)
 
 
 def test_sees_the_same_tokens_and_masks_as_wimamba():
-    lwm, wimamba = small(), WiMamba(WiMambaConfig(hidden_size=32, depth=1, patch_sizes=[2, 3, 4]))
-    wimamba.tokens.load_state_dict(lwm.tokens.state_dict())
+    ours, other = small(), wimamba_example.wimamba(depth=1)
+    other.tokens.load_state_dict(ours.tokens.state_dict())
     seen = []
-    for model in (lwm, wimamba.eval()):
+    for model in (ours, other.eval()):
         model.encode = lambda hidden: seen.append(hidden) or hidden
         model(noise(3, 4, 8, 8), seeded(7))
     assert torch.equal(*seen)
@@ -95,8 +96,8 @@ def test_faults_of_the_input_are_named():
         model.embed(noise(1, 8, 8), 5)
     with pytest.raises(InputError, match=r"21 tokens .* max_seq_len is 17"):
         model.embed(noise(1, 8, 10), 2)
-    with pytest.raises(InputError, match="heads is 5, it must divide hidden_size 32"):
-        small(heads=5)
+    with pytest.raises(ValidationError, match="heads 5 does not divide hidden_size 32"):
+        options(heads=5)
 
 
 def test_a_saved_model_is_loaded_by_auto_class_and_embeds_the_same(tmp_path):

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from wavefoundry.config import MaskedChannelModelling
 from wavefoundry.networks.lwm_temporal.curriculum import MaskingCurriculum
+from wavefoundry.networks.lwm_temporal.options import Masking
 
 
 def masking(**changes):
@@ -16,7 +16,7 @@ def masking(**changes):
         "warmup_epochs": 4,
         "curriculum": "ratio",
     }
-    return MaskedChannelModelling(**values | changes)
+    return Masking(**values | changes)
 
 
 def test_ratio_rises_linearly_and_stays():

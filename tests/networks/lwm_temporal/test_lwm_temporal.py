@@ -6,16 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from transformers import AutoModel
 
+import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.networks.lwm_temporal.example import backbone, options, predictor
 from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.errors import InputError
 from wavefoundry.networks.lwm_temporal import model as lwm_temporal
 from wavefoundry.networks.lwm_temporal.model import (
     LWMTemporal,
-    LWMTemporalConfig,
-    LWMTemporalPredictor,
-    LWMTemporalPredictorConfig,
     Patches,
     from_phase_mode,
     masked_nmse,
@@ -24,18 +24,15 @@ from wavefoundry.networks.lwm_temporal.model import (
     to_phase_mode,
 )
 
-SMALL = {"patch_size": [2, 2], "embed_dim": 16, "depth": 2, "num_heads": 2, "temporal_offsets": [-2, -1, 1]}
-
 
 def maps(*shape, seed=0):
     return torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
 
 
-def predictor(seed=0, trained=True):
-    torch.manual_seed(seed)
-    model = LWMTemporalPredictor(LWMTemporalPredictorConfig(**SMALL, keep_percentage=0.25)).eval()
-    if trained:
-        torch.nn.init.normal_(model.reconstruct.weight, std=0.3)
+def trained(**changes):
+    """A predictor that goes beyond holding the channel, as a fine-tuned one does."""
+    model = predictor(**changes).eval()
+    torch.nn.init.normal_(model.reconstruct.weight, std=0.3)
     return model
 
 
@@ -67,7 +64,7 @@ def test_rotation_keeps_length_and_depends_on_relative_positions_only():
 
 
 def test_hidden_tokens_have_no_influence():
-    model = LWMTemporal(LWMTemporalConfig(**SMALL)).eval()
+    model = backbone().eval()
     grid = (4, 3, 2)
     tokens = torch.randn(1, 24, 8)
     mask = torch.rand(1, 24, generator=torch.Generator().manual_seed(0)) < 0.5
@@ -78,8 +75,7 @@ def test_hidden_tokens_have_no_influence():
 @settings(max_examples=20)
 @given(st.floats(1e-6, 1e3))
 def test_reconstruction_scales_with_the_channel(factor):
-    torch.manual_seed(0)
-    model = LWMTemporal(LWMTemporalConfig(**SMALL)).eval().double()
+    model = backbone().eval().double()
     tokens = torch.randn(1, 24, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     mask = torch.rand(1, 24, generator=torch.Generator().manual_seed(0)) < 0.5
     straight = model.reconstruction(tokens, mask, (4, 3, 2))
@@ -90,24 +86,55 @@ def test_reconstruction_scales_with_the_channel(factor):
 
 def test_untrained_predictor_holds_the_last_slot():
     known = torch.fft.fft(maps(2, 4, 8, 4), n=16, dim=-1)  # nothing beyond the delays that are kept
-    future = predictor(trained=False).predict(known, "time", 3)
+    future = predictor().eval().predict(known, 3, 0)
     assert torch.allclose(future, known[:, -1:].expand(-1, 3, -1, -1), atol=1e-5)
 
 
+def test_untrained_predictor_holds_the_last_slot_of_a_band_that_it_completes():
+    known = maps(2, 4, 8, 16)
+    completed = predictor().eval().predict(known, 0, 8)
+    both = predictor().eval().predict(known, 3, 8)
+    assert torch.allclose(both, completed[:, -1:].expand(-1, 3, -1, -1), atol=1e-5)
+
+
+def test_both_at_once_is_the_corner_of_one_map_of_which_the_future_is_hidden_and_the_band_padded():
+    model = trained()
+    known = maps(2, 4, 8, 16)
+    scale = known.abs().square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    padded = torch.zeros(2, 7, 8, 24, dtype=torch.complex64)
+    padded[:, :4, :, :16] = known / scale
+    seen = to_angle_delay(padded, (1, 1, 8), 6)
+    grid = model.patches.grid(seen.shape)
+    mask = (torch.arange(7) >= 4).repeat_interleave(grid[1] * grid[2]).expand(2, -1)
+    change = model.reconstruction(model.patches.split(seen), mask, grid)
+    # The head gives the change from the last known frame.
+    held = torch.cat([seen[:, :4], seen[:, 3:4].expand(-1, 3, -1, -1)], dim=1)
+    whole = to_csi(model.patches.join(model.patches.split(held) + change, grid), (1, 1, 8), 24) * scale
+    assert torch.allclose(model.predict(known, 3, 8), whole[:, 4:, :, 16:], atol=1e-5)
+
+
+def test_nothing_and_less_than_nothing_is_no_question():
+    for slots, subcarriers in ((0, 0), (-1, 4), (4, -1)):
+        with pytest.raises(InputError, match=f"slots is {slots} and subcarriers is {subcarriers}; allowed: whole num"):
+            predictor().predict(maps(1, 4, 8, 16), slots, subcarriers)
+
+
 def test_predicts_sizes_it_was_not_built_for():
-    model = predictor()
+    model = trained()
     for antennas, subcarriers, slots, horizon in [(8, 16, 4, 1), (4, 32, 6, 10), (12, 24, 3, 2)]:
         known = maps(2, slots, antennas, subcarriers)
-        assert model.predict(known, "time", horizon).shape == (2, horizon, antennas, subcarriers)
+        assert model.predict(known, horizon, 0).shape == (2, horizon, antennas, subcarriers)
         half = subcarriers // 2
-        assert model.predict(known[..., :half], "frequency", half).shape == (2, slots, antennas, half)
+        assert model.predict(known[..., :half], 0, half).shape == (2, slots, antennas, half)
+        both = model.predict(known[..., :half], horizon, half)
+        assert both.shape == (2, horizon, antennas, half) and both.isfinite().all()
 
 
 def test_samples_of_a_batch_do_not_see_each_other():
-    model = predictor()
+    model = trained()
     known = maps(3, 4, 8, 16)
-    together = model.predict(known, "time", 4)
-    alone = torch.cat([model.predict(known[index : index + 1], "time", 4) for index in range(3)])
+    together = model.predict(known, 4, 0)
+    alone = torch.cat([model.predict(known[index : index + 1], 4, 0) for index in range(3)])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
@@ -120,10 +147,7 @@ def test_masked_nmse_by_hand():
 def test_learns_a_rotating_path(monkeypatch):
     # All paths shall turn the same way; reversed in time they would not.
     monkeypatch.setattr("wavefoundry.networks.lwm_temporal.model.random_symmetry", lambda csi, generator: csi)
-    torch.manual_seed(0)
-    model = LWMTemporalPredictor(
-        LWMTemporalPredictorConfig(**SMALL | {"temporal_offsets": [-1, -2, -3]}, snr_db=[40.0, 40.0])
-    )
+    model = predictor(prediction={"temporal_offsets": [-1, -2, -3], "snr_db": [40.0, 40.0]})
     turn = torch.exp(0.5j * torch.arange(8))
     csi = (maps(32, 1, 4, 4) * turn[None, :, None, None]).to(torch.complex64)
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
@@ -140,20 +164,20 @@ def test_learns_a_rotating_path(monkeypatch):
 
 
 def test_too_many_tokens_and_patches_that_do_not_divide_are_refused():
-    model = LWMTemporalPredictor(LWMTemporalPredictorConfig(**SMALL, max_seq_len=10)).eval()
+    model = predictor(architecture={"max_seq_len": 10}).eval()
     with pytest.raises(InputError, match="max_seq_len 10"):
-        model.predict(maps(1, 4, 8, 16), "time", 2)
+        model.predict(maps(1, 4, 8, 16), 2, 0)
     with pytest.raises(InputError, match="does not divide the 7 angle bins"):
-        predictor().predict(maps(1, 4, 7, 16), "time", 2)
+        predictor().predict(maps(1, 4, 7, 16), 2, 0)
 
 
 def test_windows_larger_than_the_grid_are_refused():
     csi = maps(1, 3, 8, 16)  # 4 x 2 tokens
     for name in ("same_frame_window", "temporal_spatial_window"):
-        seen = [embedder(**{name: window}).embed(csi).patches for window in (2, 4)]
+        seen = [embedder(**{name: window}).embed_sequence(csi).patches for window in (2, 4)]
         assert all(part.isfinite().all() for part in seen)
         with pytest.raises(InputError, match=rf"{name} is 5, larger than a grid of 4 x 2 .* allowed: 0 \.\.\. 4"):
-            embedder(**{name: 5}).embed(csi)
+            embedder(**{name: 5}).embed_sequence(csi)
 
 
 OPTIONS = [
@@ -164,51 +188,51 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-def test_every_option_trains_every_weight_and_survives_save_and_load(options, tmp_path):
-    torch.manual_seed(0)
-    model = LWMTemporal(LWMTemporalConfig(**SMALL | options))
+@pytest.mark.parametrize("architecture", OPTIONS)
+def test_every_option_trains_every_weight_and_survives_save_and_load(architecture, tmp_path):
+    model = backbone(architecture=architecture)
     model(maps(4, 3, 8, 4), torch.Generator().manual_seed(0))["loss"].backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None and weight.grad.abs().sum() > 0, name
     model.eval().save_pretrained(tmp_path)
     again = LWMTemporal.from_pretrained(tmp_path).eval()
     csi = maps(2, 3, 8, 16)
-    for ours, loaded in zip(vars(model.embed(csi)).values(), vars(again.embed(csi)).values(), strict=True):
+    for ours, loaded in zip(*(vars(each.embed_sequence(csi)).values() for each in (model, again)), strict=True):
         assert (ours is None and loaded is None) or torch.equal(ours, loaded)
-    assert (model.embed(csi).class_token is not None) == options["class_token"]
+    assert (model.embed_sequence(csi).class_token is not None) == architecture["class_token"]
 
 
-def embedder(**options):
-    torch.manual_seed(0)
-    return LWMTemporal(LWMTemporalConfig(**SMALL, **options)).eval()
+def embedder(**architecture):
+    return backbone(architecture=architecture).eval()
 
 
 @pytest.mark.parametrize("slots", [1, 5])
 def test_embeds_snapshots_and_sequences_whatever_their_scale(slots):
     model = embedder(class_token=True)
     csi = maps(3, slots, 8, 16)
-    seen = model.embed(csi)
+    seen = model.embed_sequence(csi)
     assert seen.patches.shape == (3, slots * 4 * 2, 16) and seen.class_token.shape == seen.mean.shape == (3, 16)
     assert torch.allclose(seen.mean, seen.patches.mean(dim=1), atol=1e-6)
     assert torch.allclose(seen.scale, csi.abs().square().mean(dim=(1, 2, 3)).sqrt())
-    louder = model.embed(1e-6 * csi)
+    louder = model.embed_sequence(1e-6 * csi)
     assert torch.allclose(louder.class_token, seen.class_token, atol=1e-4)
     assert torch.allclose(louder.patches, seen.patches, atol=1e-4)
+    if slots == 1:
+        assert torch.equal(model.embed(csi[:, 0]).patches, seen.patches)
 
 
 def test_one_checkpoint_serves_grids_it_never_saw(tmp_path, monkeypatch):
     """A channel at rest: frames that see the same of it are alike, however long the sequence is."""
     # The floor is spread over all frames, and so the one thing that depends on their number.
     monkeypatch.setattr(lwm_temporal, "ENERGY_FLOOR", 0.0)
-    torch.manual_seed(0)
     # Two layers that look one frame back: from the third frame on all is seen.
-    LWMTemporal(LWMTemporalConfig(**SMALL | {"temporal_offsets": [-1]})).save_pretrained(tmp_path)
+    embedder(temporal_offsets=[-1]).save_pretrained(tmp_path)
     model = AutoModel.from_pretrained(tmp_path)
     for antennas, subcarriers in ((4, 16), (8, 32), (12, 24), (6, 64)):
         snapshot = maps(2, 1, antennas, subcarriers)
         frames = [
-            model.embed(snapshot.expand(-1, slots, -1, -1)).patches.unflatten(1, (slots, -1)) for slots in (3, 4, 9)
+            model.embed_sequence(snapshot.expand(-1, slots, -1, -1)).patches.unflatten(1, (slots, -1))
+            for slots in (3, 4, 9)
         ]
         expected = frames[0][:, 2:]
         assert expected.isfinite().all() and not torch.allclose(frames[0][:, :1], expected, atol=1e-3)
@@ -219,8 +243,7 @@ def test_one_checkpoint_serves_grids_it_never_saw(tmp_path, monkeypatch):
 def test_class_token_sees_tokens_that_no_window_of_the_first_frames_reaches():
     # One layer, and windows of a single token: only through the class token can anything travel.
     windows = {"same_frame_window": 0, "temporal_offsets": [], "routing_topk_enable": False, "depth": 1}
-    torch.manual_seed(0)
-    model = LWMTemporal(LWMTemporalConfig(**SMALL | windows, class_token=True)).eval()
+    model = embedder(**windows, class_token=True)
     grid = (3, 4, 2)
     tokens = torch.randn(1, 24, 8)
     visible = torch.zeros(1, 24, dtype=torch.bool)
@@ -238,8 +261,8 @@ def test_rotary_positions_do_not_know_where_the_ring_of_angles_begins_and_learne
         model = embedder(positions=positions)
         if not same:
             torch.nn.init.normal_(model.positions.axes)
-        shifted = model.embed(csi).patches.unflatten(1, (2, 4, 2)).roll(1, dims=2).flatten(1, 3)
-        assert torch.allclose(shifted, model.embed(turned).patches, atol=1e-4) == same
+        shifted = model.embed_sequence(csi).patches.unflatten(1, (2, 4, 2)).roll(1, dims=2).flatten(1, 3)
+        assert torch.allclose(shifted, model.embed_sequence(turned).patches, atol=1e-4) == same
 
 
 @given(st.integers(0, 99), st.sampled_from(["real_imaginary", "magnitude_phase"]))
@@ -261,7 +284,7 @@ def test_augmentation_noises_the_input_and_turns_both():
         "noise_probability": 1.0,
         "snr_db": [10.0, 10.0],
     }
-    model = LWMTemporal(LWMTemporalConfig(**SMALL, augmentation=augmentation))
+    model = backbone(augmentation=augmentation)
     csi = maps(40, 3, 8, 4)
     clean, noisy = model._augment(csi, torch.Generator().manual_seed(0))
     assert torch.allclose(clean.abs(), csi.abs() * 10**0.3, rtol=1e-4)
@@ -272,53 +295,57 @@ def test_augmentation_noises_the_input_and_turns_both():
 
 def test_horizon_is_drawn_in_its_range_and_no_further_than_the_sequence(monkeypatch):
     horizons = []
-    model = LWMTemporalPredictor(LWMTemporalPredictorConfig(**SMALL, known_fraction=0.5, horizon=[2, 9]))
+    model = predictor(prediction={"known_fraction": 0.5, "horizon": [2, 9]})
     predict = model._predict_tokens
     monkeypatch.setattr(
         model,
         "_predict_tokens",
-        lambda known, axis, horizon, kept: horizons.append((axis, horizon)) or predict(known, axis, horizon, kept),
+        lambda known, slots, band, kept: horizons.append((slots, band)) or predict(known, slots, band, kept),
     )
     for seed in range(60):
         model(maps(1, 8, 4, 4), torch.Generator().manual_seed(seed))
-    assert {horizon for axis, horizon in horizons if axis == "time"} == {2, 3, 4}
+    # One axis at a time.
+    assert {slots for slots, band in horizons if not band} == {2, 3, 4}
+    assert {slots for slots, band in horizons if band} == {0}
 
 
 def test_without_fine_tuning_the_hidden_frames_are_what_pretraining_reconstructs():
-    torch.manual_seed(0)
-    backbone = LWMTemporal(LWMTemporalConfig(**SMALL)).eval()
-    model = LWMTemporalPredictor(LWMTemporalPredictorConfig(**SMALL, residual=False)).eval()
-    model.load_backbone(backbone)
+    pretrained = backbone().eval()
+    model = predictor(seed=1, prediction={"inference_only": True}).eval()
+    model.load_backbone(pretrained)
     known = torch.fft.fft(maps(2, 4, 8, 4), n=16, dim=-1)
-    predicted = model.predict(known, "time", 3)
+    predicted = model.predict(known, 3, 0)
     scale = known.abs().square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
     seen = to_angle_delay(torch.cat([known / scale, torch.zeros(2, 3, 8, 16)], dim=1), (1, 1, 8), 4)
     mask = torch.zeros(2, 7, 8, dtype=torch.bool)
     mask[:, 4:] = True
-    grid = backbone.patches.grid(seen.shape)
-    tokens = backbone.reconstruction(backbone.patches.split(seen), mask.flatten(1), grid)
-    expected = to_csi(backbone.patches.join(tokens, grid), (1, 1, 8), 16)[:, 4:] * scale
+    grid = pretrained.patches.grid(seen.shape)
+    tokens = pretrained.reconstruction(pretrained.patches.split(seen), mask.flatten(1), grid)
+    expected = to_csi(pretrained.patches.join(tokens, grid), (1, 1, 8), 16)[:, 4:] * scale
     assert torch.allclose(predicted, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("changes", "message"),
     [
-        ({"num_heads": 3}, "num_heads is 3, it must divide embed_dim 16"),
-        ({"positions": "sine"}, "positions is 'sine', allowed: rotary, learned"),
-        ({"phase_mode": "polar"}, "phase_mode is 'polar', allowed: real_imaginary, magnitude_phase"),
-        ({"positions": "rotary", "embed_dim": 15, "num_heads": 5}, "embed_dim is 15; rotary positions need an even"),
+        ({"num_heads": 3}, "num_heads 3 does not divide embed_dim 16"),
+        ({"positions": "sine"}, r"architecture\.positions\n.*'rotary' or 'learned'"),
+        ({"phase_mode": "polar"}, r"architecture\.phase_mode\n.*'real_imaginary' or 'magnitude_phase'"),
+        (
+            {"positions": "rotary", "embed_dim": 15, "num_heads": 5},
+            "embed_dim / num_heads is 3; rotary positions need an even number",
+        ),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        LWMTemporal(LWMTemporalConfig(**SMALL | options))
+def test_options_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        options(architecture=changes)
 
 
 def test_learned_positions_refuse_longer_axes():
     model = embedder(positions="learned", max_seq_len=10**6)
     with pytest.raises(InputError, match="512 per axis"):
-        model.embed(maps(1, 600, 4, 16))
+        model.embed_sequence(maps(1, 600, 4, 16))
 
 
 def test_one_seed_one_loss_with_every_option():
@@ -331,7 +358,6 @@ def test_one_seed_one_loss_with_every_option():
     }
     losses = []
     for _ in range(2):
-        torch.manual_seed(0)
-        model = LWMTemporal(LWMTemporalConfig(**SMALL, class_token=True, augmentation=augmentation))
+        model = backbone(architecture={"class_token": True}, augmentation=augmentation)
         losses.append(model(maps(4, 3, 8, 4), torch.Generator().manual_seed(1))["loss"].item())
     assert losses[0] == losses[1]

@@ -4,18 +4,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch.nn import functional as F
 from transformers import AutoModel
 
-import wavefoundry.models  # noqa: F401 - registers the architectures
+import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.networks.wimamba.example import PUBLISHED, options, wimamba
 from wavefoundry.errors import InputError
 from wavefoundry.networks.snapshots.channel_tokens import mask_tokens, patchify, unpatchify
-from wavefoundry.networks.wimamba.model import Mamba, WiMamba, WiMambaConfig
+from wavefoundry.networks.wimamba.model import Mamba, WiMamba
 
 
-def small(**options) -> WiMamba:
-    torch.manual_seed(0)
-    return WiMamba(WiMambaConfig(**{"hidden_size": 32, "depth": 2, "patch_sizes": [2, 3, 4]} | options)).eval()
+def small(**changes) -> WiMamba:
+    return wimamba(**changes).eval()
 
 
 def noise(*shape, seed=1) -> torch.Tensor:
@@ -126,7 +127,7 @@ def test_a_layer_runs_mamba_forwards_on_one_half_and_backwards_on_the_other():
 
 
 def test_weights_have_the_names_and_shapes_of_mamba_ssm():
-    shapes = {name: tuple(value.shape) for name, value in Mamba(WiMambaConfig()).state_dict().items()}
+    shapes = {name: tuple(value.shape) for name, value in Mamba(options(**PUBLISHED).architecture).state_dict().items()}
     assert shapes == {
         "A_log": (76, 8),
         "D": (76,),
@@ -180,7 +181,7 @@ def test_reversed_input_and_swapped_directions_give_reversed_output(tokens, batc
 
 
 def test_published_size():
-    assert sum(parameter.numel() for parameter in WiMamba(WiMambaConfig()).parameters()) == 2_469_712
+    assert sum(parameter.numel() for parameter in wimamba(**PUBLISHED).parameters()) == 2_469_712
 
 
 @pytest.mark.parametrize("patch_size, tokens", [(2, 20), (3, 12), (4, 6)])
@@ -306,8 +307,8 @@ def test_faults_of_the_input_are_named():
         model.embed(noise(1, 8, 10), 2)
     with pytest.raises(InputError, match="max_seq_len is 17"):
         model(noise(1, 2, 8, 10), seeded(), 2)
-    with pytest.raises(InputError, match=r"hidden_size is 33; .* must be even"):
-        small(hidden_size=33)
+    with pytest.raises(ValidationError, match=r"hidden_size\n.* multiple of 2"):
+        options(hidden_size=33)
 
 
 def test_a_saved_model_is_loaded_by_auto_class_and_embeds_the_same(tmp_path):
@@ -315,8 +316,8 @@ def test_a_saved_model_is_loaded_by_auto_class_and_embeds_the_same(tmp_path):
     model.save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     again = AutoModel.from_pretrained(tmp_path)
-    assert isinstance(again, WiMamba) and list(again.config.patch_sizes) == [2, 3, 4]
-    assert (again.config.mask_ratio, again.tokens.max_seq_len) == (0.3, 99)
+    assert isinstance(again, WiMamba) and again.config.settings.architecture.patch_sizes == [2, 3, 4]
+    assert (again.config.settings.architecture.mask_ratio, again.tokens.max_seq_len) == (0.3, 99)
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
     csi = noise(1, 8, 8)
