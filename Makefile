@@ -24,7 +24,7 @@ COMPLETE := .venv/complete-$(shell { pwd; cat requirements.lock; } | cksum | cut
 
 .PHONY: run test ui environment lock clean-environment
 
-# Independent stages at the same time; `dvc repro` comes to the same, one after the other.
+# Independent stages at the same time; `dvc repro` is equivalent, one after the other.
 run: environment
 	python -m flows.pipeline
 	python -m stages.summary

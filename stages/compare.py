@@ -12,12 +12,13 @@ from stages.json_files import write_json
 from stages.paths import MEASURED, RESULTS, SUMMARY, measured_file, scores_file
 from stages.stage import clear_errors, stage
 from storage.tables import read_table, write_table
+from wavefoundry.evaluation.downstream.options import RAW
 
 
 def score_files(parameters: params.Params) -> list[Path]:
     """The tables of the study's entries that do not differ from run to run."""
     entries = [*parameters.predictors, *parameters.models]
-    embedders = ["raw", *parameters.models]
+    embedders = [RAW, *parameters.models]
     return [
         *(scores_file("prediction", name) for name in entries),
         *(scores_file("downstream", name) for name in embedders),

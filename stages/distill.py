@@ -53,7 +53,7 @@ def main() -> None:
     stores = [store(model.options.reads, dataset) for dataset in parameters.learnt_by(name)]
     # All students have the same teacher, its first seed.
     folder = model_folder(teacher.name, teacher.seeds[0])
-    inputs = [*stores, folder, inputs_file(name, "stores"), inputs_file(name, "code")]
+    inputs = [*stores, folder, *(inputs_file(name, what) for what in ("options", "stores", "code"))]
     outputs = [models_folder(name), history_file(name)]
     with stage(f"distill@{name}", section=entry, dependencies=inputs, outputs=outputs) as run:
         train_seeds(

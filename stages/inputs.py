@@ -2,7 +2,8 @@
 
 For every entry NAME, in data/inputs/NAME:
 
-- stores.json: the stores that it learns from (networks only);
+- options.json: of a network all options by which it is built and trained, those of a student with its teacher's;
+- stores.json: of a network the stores that it learns from;
 - scored.json: the CSI stores on which it answers a question;
 - code.json: the code of its family, objective or method;
 - serving.json: the code by which it is registered and served.
@@ -29,6 +30,20 @@ from storage.digests import digest
 def code_digests(modules: Iterable[str]) -> dict[str, str]:
     """The md5 of the files of some modules and of all that they import."""
     return {file.as_posix(): digest(file) for file in closure(module for module in modules if find_spec(module))}
+
+
+def training_options(parameters: params.Params, name: str) -> dict:
+    """All that params.yaml says of a training; which data sets it holds out is told by the stores that it has."""
+    model = parameters.models[name]
+    return {
+        "family": model.family,
+        "options": model.options.model_dump(mode="json"),
+        "seeds": list(model.seeds),
+        "teacher": model.teacher,
+        "objective": parameters.objective_name(name),
+        "objective_options": None if model.objective is None else model.objective.model_dump(mode="json"),
+        "delay_fraction": parameters.angle_delay.delay_fraction if model.options.reads == "angle_delay" else None,
+    }
 
 
 def model_modules(parameters: params.Params, name: str) -> list[str]:
@@ -67,6 +82,7 @@ def main() -> None:
         write_json(inputs_file(name, "scored"), digests("csi", scored))
         if name in parameters.models:
             model = parameters.models[name]
+            write_json(inputs_file(name, "options"), training_options(parameters, name))
             write_json(inputs_file(name, "stores"), digests(model.options.reads, parameters.learnt_by(name)))
             write_json(inputs_file(name, "code"), code_digests(model_modules(parameters, name)))
             write_json(inputs_file(name, "serving"), code_digests([f"wavefoundry.networks.{model.family}.serving"]))

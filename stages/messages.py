@@ -47,6 +47,8 @@ def keys_of(location: Sequence[str | int], content: Any) -> list[str | int]:
     """
     keys: list[str | int] = []
     for part in location:
+        if part == "[key]":
+            continue
         if isinstance(content, Mapping) and part not in content and _is_kind(part, content, keys):
             continue
         keys.append(part)
@@ -54,6 +56,8 @@ def keys_of(location: Sequence[str | int], content: Any) -> list[str | int]:
             content = content[part]
         except (KeyError, IndexError, TypeError):
             content = None
+        # An entry that says nothing is one of the kind of its own name.
+        content = {} if content is None else content
     return keys
 
 

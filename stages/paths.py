@@ -33,7 +33,7 @@ def store(kind: str, name: str) -> Path:
 
 
 def inputs_file(name: str, what: str) -> Path:
-    """Digests of what an entry depends on: "stores", "scored", "code" or "serving"."""
+    """What an entry depends on: "options", "stores", "scored", "code" or "serving"."""
     return INPUTS / name / f"{what}.json"
 
 

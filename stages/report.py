@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas
 
 TITLE = "wavefoundry: channel prediction, side by side"
+SHADING = "Shaded: epochs in which the first seed asked its teacher (passive phases of AL-PL)."
 
 
 def draw(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> None:
@@ -155,6 +156,7 @@ def write_report(parameters: params.Params) -> None:
         "efficiency": efficiency_section(table, measured, section.efficiency.batch_size, section.efficiency.slots),
         "scenario_summary": summary_table(summaries),
         "left_out": "\n".join(f"- {sentence}" for sentence in parameters.left_out),
+        "shading": SHADING if any(parameters.objective_name(name) for name in parameters.models) else "",
         "registry": summary_table(json.loads(DECISIONS.read_text()), by_row=True),
     }
     markdown = render(content)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
+from wavefoundry.map_units import MapUnits
 from wavefoundry.section import Count, Section
 
 # Units that are under way or done and not yet fetched, for every worker: bounds the memory of a stage.
@@ -16,10 +17,6 @@ WORTHWHILE = 20.0
 # Units that are done before that is known: the first one also loads libraries and compiles.
 TRIALS = 2
 PATIENCE = 30  # with a cluster that does not answer [s]
-
-# map_units(function, arguments) -> results in the order of the arguments; the number of these follows them where they
-# are made one by one.
-MapUnits = Callable[..., Iterator]
 
 
 class Workers(Section):

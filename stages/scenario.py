@@ -57,8 +57,8 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
 
         # The user that was reached most often, of these the fastest one.
         reached = np.bincount(built.paths["trajectory"].values, minlength=twin.user_count)
-        user = int(np.lexsort((built.tracks.speed, reached))[-1])
-        caption = f"{name}, user {user}: {built.tracks.speed[user]:.1f} m/s"
+        user = int(np.lexsort((built.trajectories.speed, reached))[-1])
+        caption = f"{name}, user {user}: {built.trajectories.speed[user]:.1f} m/s"
         animate_paths(built.paths, user, caption, figures / "paths.gif")
     return built.summary
 

@@ -13,7 +13,7 @@ from wavefoundry.csi.options import AngleDelay
 from wavefoundry.deployment.options import Register
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation import options as evaluation
-from wavefoundry.evaluation.downstream.options import Downstream
+from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
 from wavefoundry.facts import Facts
 from wavefoundry.imports.facts import facts_of
 from wavefoundry.imports.options import Imported
@@ -21,29 +21,34 @@ from wavefoundry.networks.family import families
 from wavefoundry.section import Section
 from wavefoundry.twin.options import BUILT_IN_SCENES, RayTracedTwin, Scenario
 
-# What stands beside the names of models in the tables of results.
-RESERVED_MODELS = ("raw",)
-UNTRAINED = "_untrained"
 # Groups of networks that a study trains.
 GROUPS = ("pretrain", "teach", "distill")
 
 
 class Prediction(evaluation.Prediction):
+    """Questions have names like entries."""
+
     questions: Annotated[dict[Name, evaluation.QuestionOptions], Field(min_length=1)]
 
 
 class DownstreamTasks(Downstream):
+    """Tasks are told apart by the names of their files."""
+
     tasks: Annotated[Tasks, Field(min_length=1)]  # type: ignore[valid-type]  # the types are found, not written
 
 
 class Evaluate(Section):
+    """What is evaluated of every entry that can do it."""
+
     prediction: Prediction
     downstream: DownstreamTasks | None = Field(description="null leaves the downstream tasks out")
     efficiency: evaluation.Efficiency
 
 
 class Params(Section):
-    seed: Annotated[int, Field(ge=0)]
+    """The content of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the data sets; trainings have seeds of their own")
     workers: Workers
     scenarios: dict[Name, Scenario]
     imported: dict[Name, Annotated[Imported, Field(discriminator="kind")]]
@@ -88,7 +93,7 @@ class Params(Section):
                 name, student = next(iter(waiting.items()))
                 if student.teacher in waiting:
                     raise ValueError(f"distill.{name}.teacher: {student.teacher!r} is taught by its own student")
-                known = ", ".join([*found, *self.distill])
+                known = ", ".join([*self.pretrain, *self.teach, *self.distill])
                 raise ValueError(f"distill.{name}.teacher: there is no entry {student.teacher!r}, found: {known}")
             for name in ready:
                 found[name] = _student(name, waiting.pop(name), found)
@@ -219,10 +224,10 @@ class Params(Section):
                 for name in getattr(self, group):
                     if name in taken:
                         raise ValueError(f"{group}.{name}: the name is taken by {taken[name]}.{name}")
-                    if kinds[0] == "pretrain" and (name in RESERVED_MODELS or name.endswith(UNTRAINED)):
+                    if kinds[0] == "pretrain" and (name == RAW or name.endswith(UNTRAINED)):
                         raise ValueError(
                             f"{group}.{name}: the name stands for something else in the results; allowed are names "
-                            f"other than {', '.join(RESERVED_MODELS)} that do not end in {UNTRAINED}"
+                            f"other than {RAW} that do not end in {UNTRAINED}"
                         )
                     taken[name] = group
         for name, scenario in self.scenarios.items():

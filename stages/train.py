@@ -21,7 +21,7 @@ def main() -> None:
         parameters = params.read()
         model = parameters.model(name, [group])
     stores = [store(model.options.reads, dataset) for dataset in parameters.learnt_by(name)]
-    inputs = [*stores, inputs_file(name, "stores"), inputs_file(name, "code")]
+    inputs = [*stores, *(inputs_file(name, what) for what in ("options", "stores", "code"))]
     outputs = [models_folder(name), history_file(name)]
     with stage(f"{group}@{name}", section=model.options, dependencies=inputs, outputs=outputs) as run:
         train_seeds(

@@ -1,17 +1,32 @@
 """The whole DAG on tiny parameters: what runs when, the same bytes again, the registry's model elsewhere."""
 
+import copy
 import json
 import shutil
 
+import pandas
 import pytest
 import yaml
 
 from tests.pipeline.conftest import tiny_parameters, write_measurement
 
 SCENARIOS = ("street_canyon", "uma_nlos", "canyon", "canyon_28ghz")
+# Stages that look at everything and take a second.
+CHEAP = {"params", "inputs"}
+PREDICTORS = [
+    ("predictors", "sample_and_hold"),
+    ("predictors", "autoregression"),
+    ("pretrain", "lwm_temporal"),
+    ("teach", "wifo"),
+    ("distill", "tiny_wifo"),
+    ("distill", "tiny_wifo_no_kd"),
+]
 DATA_STAGES = {f"{stage}@{name}" for stage in ("scenario", "csi", "angle_delay") for name in SCENARIOS}
-# What differs from run to run by nature: latencies, version numbers of the registry, and the page that quotes them.
-MEASURED = {"report", *(f"measurements/{name}.json" for name in ("prediction", "downstream", "efficiency", "registry"))}
+
+
+def is_measured(path):
+    """What differs from run to run by nature: latencies, numbers of versions, and the page that quotes them."""
+    return path == "report" or path.startswith("measurements/")
 
 
 def test_every_stage_runs_once_and_then_nothing(study):
@@ -32,8 +47,8 @@ def test_everything_deleted_and_run_again_gives_the_same_bytes(study):
     (study.folder / "dvc.lock").unlink()
     study.repro()
     after = study.digests()
-    assert {path: md5 for path, md5 in after.items() if path not in MEASURED} == {
-        path: md5 for path, md5 in before.items() if path not in MEASURED
+    assert {path: md5 for path, md5 in after.items() if not is_measured(path)} == {
+        path: md5 for path, md5 in before.items() if not is_measured(path)
     }
 
 
@@ -46,9 +61,81 @@ def test_a_changed_number_runs_its_branch_and_no_other(study):
     content["scenarios"]["uma_nlos"]["ofdm"]["timing_advance"] = 3.0e-7
     study.write_parameters(content)
     assert set(study.repro("angle_delay@uma_nlos")) == {"params", "csi@uma_nlos", "angle_delay@uma_nlos"}
+    study.repro("inputs")
     assert {"teach@wifo", "pretrain@lwm_temporal"} <= set(_changed(study))
     study.write_parameters(tiny_parameters())
     # Back to what was run before: everything comes from the cache.
+    study.repro()
+
+
+def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(study):
+    content = tiny_parameters()
+    content["distill"]["tiny_wifo"]["objective"]["weight"] = 0.2
+    study.write_parameters(content)
+    ran = set(study.repro()) - CHEAP
+    assert ran == {
+        "distill@tiny_wifo",
+        "evaluate_prediction_distill@tiny_wifo",
+        "evaluate_downstream_distill@tiny_wifo",
+        "evaluate_efficiency_distill@tiny_wifo",
+        "compare",
+        "register",
+        "report",
+    }
+    study.write_parameters(tiny_parameters())
+    study.repro()
+
+
+def test_a_data_set_that_every_entry_holds_out_is_one_more_column_and_no_training(study):
+    before = study.digests()
+    content = tiny_parameters()
+    content["scenarios"]["later"] = copy.deepcopy(content["scenarios"]["uma_nlos"])
+    content["scenarios"]["later"]["twin"]["line_of_sight"] = True
+    for entry in (*content["pretrain"].values(), *content["teach"].values()):
+        entry["held_out"] = ["later"]
+    study.write_parameters(content)
+    ran = set(study.repro())
+    trainings = {name for name in ran if name.partition("@")[0] in ("pretrain", "teach", "distill")}
+    after = study.digests()
+    assert not trainings
+    assert {path: md5 for path, md5 in after.items() if path in before and path.startswith("models/")} == {
+        path: md5 for path, md5 in before.items() if path.startswith("models/")
+    }
+    assert {f"evaluate_prediction_{group}@{name}" for group, name in PREDICTORS} <= ran
+    results = pandas.read_csv(study.folder / "metrics/results.csv")
+    seen = results[(results["evaluation"] == "prediction") & (results["dataset"] == "later")]
+    assert set(seen["model"]) == {name for _, name in PREDICTORS}
+    study.write_parameters(tiny_parameters())
+    study.repro()
+    for path in ("data/scenario/later", "data/csi/later.zarr", "data/angle_delay/later.zarr", "figures/scenario/later"):
+        shutil.rmtree(study.folder / path, ignore_errors=True)
+
+
+def test_two_networks_of_one_family_and_two_students_of_them_stand_in_one_study(study):
+    content = tiny_parameters()
+    wide = copy.deepcopy(content["teach"]["wifo"])
+    wide["architecture"]["hidden_size"] = 64
+    content["teach"]["wide_wifo"] = wide
+    student = copy.deepcopy(content["distill"]["tiny_wifo"])
+    content["distill"]["tiny_wide"] = student | {
+        "teacher": "wide_wifo",
+        "options": {"architecture": {"hidden_size": 32}},
+    }
+    study.write_parameters(content)
+    ran = {name for name in study.repro() if "@" in name}
+    assert ran == {
+        f"{stage}@{name}"
+        for group, name in (("teach", "wide_wifo"), ("distill", "tiny_wide"))
+        for stage in (group, *(f"evaluate_{what}_{group}" for what in ("prediction", "downstream", "efficiency")))
+    }
+    results = pandas.read_csv(study.folder / "metrics/results.csv")
+    sizes = results[results["metric"] == "parameters"].set_index("model")["value"]
+    assert sizes["tiny_wifo"] < sizes["wifo"] == sizes["tiny_wide"] < sizes["wide_wifo"]
+    page = (study.folder / "report/report.html").read_text()
+    assert all(f"<td>{name}</td>" in page for name in ("wifo", "wide_wifo", "tiny_wifo", "tiny_wide"))
+    decisions = json.loads((study.folder / "measurements/registry.json").read_text())
+    assert {"wifo", "wide_wifo", "tiny_wifo", "tiny_wide"} <= set(decisions)
+    study.write_parameters(tiny_parameters())
     study.repro()
 
 
@@ -78,6 +165,7 @@ def test_a_replaced_file_runs_its_branch_and_no_other(study):
     write_measurement(study.folder / "measured.npz", seed=1)
     ran = study.repro("angle_delay", "imported_angle_delay")
     assert set(ran) == {"import@measured", "imported_angle_delay@measured"}
+    study.repro("inputs")
     assert "teach@wifo" in _changed(study)
     write_measurement(study.folder / "measured.npz", seed=0)
     study.repro()
@@ -86,7 +174,7 @@ def test_a_replaced_file_runs_its_branch_and_no_other(study):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"angle_delay": {"keep_percentage": 0.0}}, "angle_delay.keep_percentage: found 0.0"),
+        ({"angle_delay": {"delay_fraction": 0.0}}, "angle_delay.delay_fraction: found 0.0"),
         ({"sede": 1}, "sede: unknown key"),
     ],
 )
@@ -138,17 +226,17 @@ def test_a_store_cut_short_is_one_error_and_no_output(study):
 def test_champion_predicts_in_a_fresh_process_as_it_was_evaluated(study):
     code = """
 import json, mlflow, numpy as np, torch
-from pathlib import Path
 from stages import params
-from stages.evaluate_prediction import load_split, tasks
+from stages.evaluate_prediction import questions
+from stages.loading import load_split
 from wavefoundry.evaluation.metrics import nmse, to_db
 parameters = params.read()
 model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
 errors = []
-for csi in load_split(parameters.compared, "test").values():
-    known, target = tasks(parameters.evaluate.prediction)[0].split(csi)
+for dataset in parameters.compared:
+    known, target, (slots, subcarriers) = questions(parameters)["time"].split(load_split(dataset, "test"))
     two = torch.stack([known.real, known.imag], dim=1).numpy()
-    real, imaginary = model.predict(two, params={"axis": "time", "horizon": target.shape[1]}).swapaxes(0, 1)
+    real, imaginary = model.predict(two, params={"slots": slots, "subcarriers": subcarriers}).swapaxes(0, 1)
     errors.append(nmse(torch.from_numpy(real + 1j * imaginary), target).mean().item())
 print(json.dumps(to_db(float(np.mean(errors)))))
 """
@@ -157,9 +245,8 @@ print(json.dumps(to_db(float(np.mean(errors)))))
     )
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    evaluated = json.loads((study.folder / "metrics/prediction.json").read_text())
-    expected = evaluated["tiny_wifo"]["time"]["all"]["nmse_db"]["seed_0"]
-    assert json.loads(output.splitlines()[-1]) == pytest.approx(expected, abs=1e-3)
+    expected = json.loads((study.folder / "metrics/summary.json").read_text())["prediction"]["tiny_wifo"]
+    assert json.loads(output.splitlines()[-1]) == pytest.approx(expected["time_nmse_db"], abs=1e-3)
 
 
 def test_report_is_complete_and_self_contained(study):

@@ -7,7 +7,7 @@ import xarray as xr
 from wavefoundry.plots.scene import best_gain, draw_scene
 from wavefoundry.twin.build import Built
 from wavefoundry.twin.street_map import StreetMap, measure_room
-from wavefoundry.twin.traffic import Tracks
+from wavefoundry.twin.traffic import Trajectories
 
 # (station, user, window) of the samples, and two paths each with two polarisations.
 LINKS = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 0], [1, 0, 1]])
@@ -54,10 +54,10 @@ def test_same_twin_gives_the_same_bytes(paths, tmp_path):
     )
     velocity = np.tile([[[8.0, 0.0, 0.0]]], (2, 2, 1))
     start = np.array([[[8.0, 18.0, 1.5], [16.0, 18.0, 1.5]], [[10.0, 22.0, 1.5], [18.0, 22.0, 1.5]]])
-    tracks = Tracks(np.repeat(start[:, :, None], 3, axis=2), velocity, np.full(2, 8.0))
+    trajectories = Trajectories(np.repeat(start[:, :, None], 3, axis=2), velocity, np.full(2, 8.0))
     reached = np.zeros((2, 2, 2), bool)
     reached[tuple(LINKS.T)] = True
-    built = Built(paths, {}, tracks, reached, reached & (np.arange(2) == 0), street_map)
+    built = Built(paths, {}, trajectories, reached, reached & (np.arange(2) == 0), street_map)
     for name in ("one.png", "two.png"):
         draw_scene(built, "town", tmp_path / "figures" / name)
     one, two = ((tmp_path / "figures" / name).read_bytes() for name in ("one.png", "two.png"))

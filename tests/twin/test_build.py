@@ -9,7 +9,7 @@ from wavefoundry.twin.build import build
 from wavefoundry.twin.key_positions import trace
 from wavefoundry.twin.street_map import survey
 from wavefoundry.twin.summary import why_not_reached
-from wavefoundry.twin.traffic import Tracks
+from wavefoundry.twin.traffic import Trajectories
 
 STATIONS = [
     {"position": [-33.0, 0.0, 20.0], "orientation": [0.4, 0.1, -0.2]},
@@ -40,7 +40,7 @@ def test_links_of_several_base_stations(canyon):
     assert (np.diff(rank) > 0).all() and set(index[0]) == {0, 1}
     np.testing.assert_array_equal(np.flatnonzero(found.reached), rank)
     np.testing.assert_array_equal(paths["los"].values, found.line_of_sight[index])
-    np.testing.assert_array_equal(paths["position"].values, found.tracks.position[index[1:]])
+    np.testing.assert_array_equal(paths["position"].values, found.trajectories.position[index[1:]])
     assert paths.attrs["windows_total"] == 2 * len(USERS) * windows
     assert paths.attrs["base_station_positions"] == STATIONS[0]["position"] + STATIONS[1]["position"]
     np.testing.assert_array_equal(paths["key_time"].values, paths["time"].values)
@@ -60,7 +60,7 @@ def test_snapshots_are_the_first_slots_of_longer_windows(canyon):
     """One slot is traced once; delay and direct path are those with which the window of several slots begins."""
     snapshots, windows = (built(canyon(site__sampling__slots=slots, tracing__diffraction=False)) for slots in (1, 6))
     assert snapshots.paths.sizes["key"] == snapshots.paths.sizes["time"] == 1
-    np.testing.assert_array_equal(snapshots.tracks.position[:, :, 0], windows.tracks.position[:, :, 0])
+    np.testing.assert_array_equal(snapshots.trajectories.position[:, :, 0], windows.trajectories.position[:, :, 0])
     keys = ("base_station", "trajectory", "window")
     shortest = [
         dict(zip(zip(*(one.paths[key].values for key in keys), strict=True), _shortest(one.paths), strict=True))
@@ -88,8 +88,8 @@ def test_equal_sites_have_equal_users(canyon):
     quick = {"tracing__max_depth": 0, "tracing__diffraction": False}
     other = canyon(carrier_frequency=28e9, array__columns=5, base_stations=STATIONS[1:], **quick)
     first, second = built(canyon(**quick)), built(other, channel_seed=77)
-    np.testing.assert_array_equal(first.tracks.position, second.tracks.position)
-    assert (first.tracks.position != built(canyon(**quick), motion_seed=5).tracks.position).any()
+    np.testing.assert_array_equal(first.trajectories.position, second.trajectories.position)
+    assert (first.trajectories.position != built(canyon(**quick), motion_seed=5).trajectories.position).any()
 
 
 def test_windows_traced_among_vehicles_are_in_their_place(canyon):
@@ -106,9 +106,9 @@ def test_windows_traced_among_vehicles_are_in_their_place(canyon):
     start[:5, :, 0] += 20 * np.arange(5)[:, None]
     velocity = np.broadcast_to([10.0, 0.0, 0.0], (8, 2, 3))
     times = np.arange(6) * 1e-3
-    tracks = Tracks(start[:, :, None] + velocity[:, :, None] * times[:, None], velocity, np.full(8, 10.0))
-    expected = trace(plain, tracks, street_map, 2, one_by_one).paths
-    found = trace(among, tracks, street_map, 2, one_by_one).paths
+    trajectories = Trajectories(start[:, :, None] + velocity[:, :, None] * times[:, None], velocity, np.full(8, 10.0))
+    expected = trace(plain, trajectories, street_map, 2, one_by_one).paths
+    found = trace(among, trajectories, street_map, 2, one_by_one).paths
     # The first ten links are the vehicles themselves; the others also see the far vehicles' reflections.
     for link in range(10, 16):
         for key in (0, 5):
@@ -129,7 +129,7 @@ def test_slots_take_the_paths_of_their_grid_point(canyon):
     found = built(twin, map_units=counting)
     points = np.concatenate([position for _, _, position, _ in calls])
     # Half a diagonal of the grid away at most, and as high over the ground.
-    apart = np.abs(found.tracks.position.reshape(-1, 1, 3) - points).min(1)
+    apart = np.abs(found.trajectories.position.reshape(-1, 1, 3) - points).min(1)
     assert apart[:, :2].max() <= spacing / 2 + 1e-9 and apart[:, 2].max() < 0.02
     paths = found.paths
     assert paths.sizes["key"] == paths.sizes["time"] and (paths["doppler"] == 0).all()
@@ -138,7 +138,7 @@ def test_slots_take_the_paths_of_their_grid_point(canyon):
     distance = np.linalg.norm(paths["position"].values[seen] - STATIONS[0]["position"], axis=-1)
     shortest = np.where(paths["valid"].values[seen], paths["delay"].values[seen], np.inf).min(-1) * 299792458.0
     assert np.abs(shortest - distance)[np.isfinite(shortest)].max() < spacing
-    assert len(np.unique(points, axis=0)) < found.tracks.position[..., 0].size
+    assert len(np.unique(points, axis=0)) < found.trajectories.position[..., 0].size
 
 
 def test_unreachable_users_are_refused(canyon):
@@ -154,18 +154,18 @@ def test_summary_says_why_users_are_not_reached(canyon):
     start = np.zeros((10, 1, 1, 3))
     start[:, 0, 0, 0] = STATIONS[0]["position"][0] + np.array([30.0] * 8 + [90.0] * 2)
     start[..., 2] = 20.0
-    tracks = Tracks(start, np.zeros((10, 1, 3)), np.zeros(10))
+    trajectories = Trajectories(start, np.zeros((10, 1, 3)), np.zeros(10))
     reached = np.zeros((2, 10, 1), bool)
     reached[0, :8] = True
     twin = twin.model_copy(update={"base_stations": twin.base_stations[:1]})
-    sentence = why_not_reached(twin, tracks, reached[:1])["why_not_reached"]
+    sentence = why_not_reached(twin, trajectories, reached[:1])["why_not_reached"]
     assert (
         sentence.startswith("20 % of the users")
         and "90 m from the nearest" in sentence
         and "others at 30 m" in sentence
     )
     reached[0, 8:] = True
-    assert why_not_reached(twin, tracks, reached[:1]) == {}
+    assert why_not_reached(twin, trajectories, reached[:1]) == {}
 
 
 def test_moving_scatterers_on_a_grid_are_refused(canyon):

@@ -14,7 +14,7 @@ from wavefoundry.twin.array import element_positions, from_sionna_order, rotatio
 from wavefoundry.twin.dataset import ray_traced_dataset
 from wavefoundry.twin.key_positions import trace
 from wavefoundry.twin.ray_tracing import Vehicles, trace_links, trace_points
-from wavefoundry.twin.traffic import Tracks as Motion
+from wavefoundry.twin.traffic import Trajectories as Motion
 
 SPEED_OF_LIGHT = 299792458.0
 WAVELENGTH = SPEED_OF_LIGHT / 3.5e9

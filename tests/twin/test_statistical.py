@@ -48,8 +48,8 @@ def place(twin, seed=0):
 
 
 def channels(twin, seed=0):
-    tracks = place(twin, seed)
-    return tracks, collect((generate(*unit) for unit in units(twin, tracks, seed)), twin.users)
+    trajectories = place(twin, seed)
+    return trajectories, collect((generate(*unit) for unit in units(twin, trajectories, seed)), twin.users)
 
 
 def power(clusters):
@@ -61,15 +61,15 @@ def decibel(ratio):
     return 10 * np.log10(ratio)
 
 
-def direct(twin, tracks):
+def direct(twin, trajectories):
     """Unit vectors (link, 3) from the users to the base station."""
-    vector = [0.0, 0.0, twin.base_station_height] - tracks.position[:, 0, 0]
+    vector = [0.0, 0.0, twin.base_station_height] - trajectories.position[:, 0, 0]
     return vector / np.linalg.norm(vector, axis=1, keepdims=True)
 
 
-def direct_amplitude(twin, tracks, clusters):
+def direct_amplitude(twin, trajectories, clusters):
     """(link, antenna): what rotates with the Doppler shift of the direct path, averaged over the window."""
-    doppler = (tracks.velocity[:, 0] * direct(twin, tracks)).sum(1) * CARRIER / speed_of_light
+    doppler = (trajectories.velocity[:, 0] * direct(twin, trajectories)).sum(1) * CARRIER / speed_of_light
     time = np.arange(twin.slots) * twin.slot_duration
     taper = np.hanning(twin.slots) / np.hanning(twin.slots).sum()
     return np.einsum("lat,lt->la", clusters.coefficient[:, 0], taper * np.exp(-2j * np.pi * doppler[:, None] * time))
@@ -77,16 +77,16 @@ def direct_amplitude(twin, tracks, clusters):
 
 def test_users_are_in_the_sector_at_constant_velocity():
     sector = twin(users=500, slots=4)
-    tracks = place(sector)
-    start = tracks.position[:, 0, 0]
+    trajectories = place(sector)
+    start = trajectories.position[:, 0, 0]
     distance = np.hypot(start[:, 0], start[:, 1])
     assert distance.min() >= 50 and distance.max() <= 250
     assert np.abs(np.arctan2(start[:, 1], start[:, 0])).max() <= HALF_SECTOR
     # Uniform over the area: the squared distance is uniform.
     np.testing.assert_allclose((distance**2).mean(), (50**2 + 250**2) / 2, rtol=0.06)
-    np.testing.assert_allclose(np.linalg.norm(tracks.velocity[:, 0], axis=1), tracks.speed)
-    steps = np.diff(tracks.position[:, 0], axis=1) / sector.slot_duration
-    np.testing.assert_allclose(steps, np.broadcast_to(tracks.velocity, steps.shape), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(trajectories.velocity[:, 0], axis=1), trajectories.speed)
+    steps = np.diff(trajectories.position[:, 0], axis=1) / sector.slot_duration
+    np.testing.assert_allclose(steps, np.broadcast_to(trajectories.velocity, steps.shape), atol=1e-6)
 
 
 def test_users_are_on_a_ring_around_the_spot():
@@ -102,11 +102,11 @@ def test_test_users_take_their_speeds_in_turn():
     speeds = [3.0, 30.0, 300.0]
     test_users = np.arange(40) % 4 == 1
     some, none = twin(users=40, test_speeds=speeds), twin(users=40)
-    tracks, free = (drop(one, test_users, np.random.default_rng(3)) for one in (some, none))
-    np.testing.assert_array_equal(tracks.speed[test_users], np.resize(speeds, 10))
-    np.testing.assert_array_equal(tracks.speed[~test_users], free.speed[~test_users])
-    np.testing.assert_array_equal(tracks.position[:, 0, 0], free.position[:, 0, 0])
-    np.testing.assert_allclose(np.linalg.norm(tracks.velocity[:, 0], axis=1), tracks.speed)
+    trajectories, free = (drop(one, test_users, np.random.default_rng(3)) for one in (some, none))
+    np.testing.assert_array_equal(trajectories.speed[test_users], np.resize(speeds, 10))
+    np.testing.assert_array_equal(trajectories.speed[~test_users], free.speed[~test_users])
+    np.testing.assert_array_equal(trajectories.position[:, 0, 0], free.position[:, 0, 0])
+    np.testing.assert_allclose(np.linalg.norm(trajectories.velocity[:, 0], axis=1), trajectories.speed)
 
 
 def test_impossible_drops_are_refused():
@@ -122,14 +122,14 @@ def test_impossible_drops_are_refused():
 
 def test_a_unit_does_not_depend_on_the_others():
     drops = twin(users=25, users_per_call=10, array=SINGLE | {"columns": 3})
-    tracks = place(drops)
-    calls = units(drops, tracks, seed=5)
+    trajectories = place(drops)
+    calls = units(drops, trajectories, seed=5)
     assert [len(call[1]) for call in calls] == [10, 10, 5]
     forward, backward = [generate(*call) for call in calls], [generate(*call) for call in calls[::-1]][::-1]
     for one, other in zip(forward, backward, strict=True):
         for name in vars(one):
             np.testing.assert_array_equal(vars(one)[name], vars(other)[name])
-    again = units(drops, tracks, seed=6)[0]
+    again = units(drops, trajectories, seed=6)[0]
     assert (generate(*again).coefficient != forward[0].coefficient).any()
     assert (forward[0].coefficient != forward[1].coefficient).any()
 
@@ -192,8 +192,8 @@ def test_dual_polarised_ports_share_the_power():
 def test_ricean_k_factor(model, k_factor):
     area = {"kind": "sector", "distance": [20.0, 100.0]}
     drops = twin(model=model, line_of_sight=True, slots=200, users=100, speed=[30.0, 30.0], area=area)
-    tracks, clusters = channels(drops)
-    seen = np.abs(direct_amplitude(drops, tracks, clusters)[:, 0]) ** 2
+    trajectories, clusters = channels(drops)
+    seen = np.abs(direct_amplitude(drops, trajectories, clusters)[:, 0]) ** 2
     rest = np.maximum(power(clusters)[:, 0] - seen, 1e-3 * seen)
     # The table's deviation of 3.5 to 5 dB is 0.5 dB for 100 users; rays beside the direct path count as part of it.
     assert abs(np.median(decibel(seen / rest)) - k_factor) < 2
@@ -261,12 +261,12 @@ def test_time_correlation_is_that_of_clarke():
 @pytest.mark.parametrize("line_of_sight", [False, True])
 def test_no_doppler_beyond_the_speed(line_of_sight):
     drops = twin(line_of_sight=line_of_sight, users=60, users_per_call=30, slots=256, speed=[5.0, 40.0])
-    tracks, clusters = channels(drops)
+    trajectories, clusters = channels(drops)
     response = clusters.coefficient[:, :, 0].sum(1) * np.blackman(256)
     spectrum = np.abs(np.fft.fft(response, axis=1)) ** 2
     frequency = np.fft.fftfreq(256, drops.slot_duration)
     # The main lobe of the window is three bins wide on each side.
-    bound = tracks.speed[:, None] * CARRIER / speed_of_light + 3 * frequency[1]
+    bound = trajectories.speed[:, None] * CARRIER / speed_of_light + 3 * frequency[1]
     beyond = (spectrum * (np.abs(frequency) > bound)).sum(1) / spectrum.sum(1)
     assert beyond.max() < 1e-4
 
@@ -277,9 +277,9 @@ def test_direct_path_crosses_the_array_as_a_plane_wave():
     area = {"kind": "sector", "distance": [20.0, 60.0]}
     motion = {"slots": 120, "speed": [40.0, 40.0], "area": area}
     drops = twin(model="uma", line_of_sight=True, users=40, users_per_call=40, array=array, **motion)
-    tracks, clusters = channels(drops)
-    found = direct_amplitude(drops, tracks, clusters)[:, :6]
-    steering = np.exp(-2j * np.pi * direct(drops, tracks) @ element_positions(drops.array)[:6].T)
+    trajectories, clusters = channels(drops)
+    found = direct_amplitude(drops, trajectories, clusters)[:, :6]
+    steering = np.exp(-2j * np.pi * direct(drops, trajectories) @ element_positions(drops.array)[:6].T)
     match = np.abs((found * steering.conj()).sum(1)) / np.linalg.norm(found, axis=1) / np.sqrt(6)
     # The users with the least direct power, or with rays beside the direct path, are left out.
     assert np.quantile(match, 0.2) > 0.99

@@ -66,24 +66,30 @@ def run(street_map, seed=0, sampling=SAMPLING, **changes):
 def test_nobody_leaves_the_street(seed, turns, top_speed, slots, slope):
     street_map = crossroads(slope)
     sampling = Sampling(windows=6, window_interval=0.7, slots=slots, slot_duration=1e-3)
-    tracks = run(street_map, seed, sampling, turn_probability=turns, vehicle_speed=[5.0, top_speed])
-    assert street_map.is_walkable(tracks.position[..., :2]).all()
+    trajectories = run(street_map, seed, sampling, turn_probability=turns, vehicle_speed=[5.0, top_speed])
+    assert street_map.is_walkable(trajectories.position[..., :2]).all()
 
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), slope=st.floats(-0.3, 0.3))
 def test_speed_is_distance_over_time(seed, slope):
     """Inside a window exactly; from window to window the way is as long as the speed says, straight or longer."""
-    tracks = run(crossroads(slope), seed)
-    np.testing.assert_allclose(np.linalg.norm(tracks.velocity, axis=-1), np.tile(tracks.speed[:, None], (1, 8)))
-    steps = np.diff(tracks.position, axis=2) / SAMPLING.slot_duration
-    np.testing.assert_allclose(steps, np.broadcast_to(tracks.velocity[:, :, None], steps.shape), atol=1e-6)
-    assert (tracks.speed[:6] >= 5).all() and (tracks.speed[:6] <= 15).all() and (tracks.speed[6:] <= 2).all()
-    leaps = np.linalg.norm(np.diff(tracks.position[:, :, 0], axis=1), axis=-1)
-    farthest = np.broadcast_to(tracks.speed[:, None] * SAMPLING.window_interval, leaps.shape)
+    trajectories = run(crossroads(slope), seed)
+    np.testing.assert_allclose(
+        np.linalg.norm(trajectories.velocity, axis=-1), np.tile(trajectories.speed[:, None], (1, 8))
+    )
+    steps = np.diff(trajectories.position, axis=2) / SAMPLING.slot_duration
+    np.testing.assert_allclose(steps, np.broadcast_to(trajectories.velocity[:, :, None], steps.shape), atol=1e-6)
+    assert (
+        (trajectories.speed[:6] >= 5).all()
+        and (trajectories.speed[:6] <= 15).all()
+        and (trajectories.speed[6:] <= 2).all()
+    )
+    leaps = np.linalg.norm(np.diff(trajectories.position[:, :, 0], axis=1), axis=-1)
+    farthest = np.broadcast_to(trajectories.speed[:, None] * SAMPLING.window_interval, leaps.shape)
     assert (leaps <= farthest + 1e-9).all()
     # Away from crossings and dead ends vehicles drive straight on: the same distance.
-    straight = np.abs(tracks.velocity[:6, :-1, :2] / tracks.speed[:6, None, None]).max(-1) > 0.95
+    straight = np.abs(trajectories.velocity[:6, :-1, :2] / trajectories.speed[:6, None, None]).max(-1) > 0.95
     assert np.median((leaps / farthest)[:6][straight]) == pytest.approx(1, abs=0.01)
 
 
@@ -91,12 +97,12 @@ def test_windows_of_a_user_lie_on_one_way():
     """Windows close in time are stations of one drive: each begins where the last one, driven on, has led."""
     sampling = Sampling(windows=200, window_interval=0.05, slots=2, slot_duration=1e-3)
     street_map = crossroads()
-    tracks = run(street_map, sampling=sampling)
-    expected = tracks.position[:, :-1, 0] + tracks.velocity[:, :-1] * 0.05
-    gap = np.linalg.norm(tracks.position[:, 1:, 0] - expected, axis=-1)
-    assert np.quantile(gap, 0.9) < 0.02 and gap.max() < 2 * tracks.speed.max() * 0.05
+    trajectories = run(street_map, sampling=sampling)
+    expected = trajectories.position[:, :-1, 0] + trajectories.velocity[:, :-1] * 0.05
+    gap = np.linalg.norm(trajectories.position[:, 1:, 0] - expected, axis=-1)
+    assert np.quantile(gap, 0.9) < 0.02 and gap.max() < 2 * trajectories.speed.max() * 0.05
     # Far longer than any street: they have turned round at its end.
-    assert (np.ptp(tracks.position[:, :, 0, :2], axis=1) < 121).all()
+    assert (np.ptp(trajectories.position[:, :, 0, :2], axis=1) < 121).all()
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.4, 1.0])
@@ -125,8 +131,8 @@ def test_turns_at_a_crossing_are_as_frequent_as_told(probability):
 @given(seed=st.integers(0, 10_000))
 def test_vehicles_keep_to_the_right_and_pedestrians_to_the_walls(seed):
     """The walls of the street along x are at y = 53.5 and y = 66.5."""
-    tracks = run(crossroads(), seed, turn_probability=0.0, vehicles=20, pedestrians=20)
-    position, velocity = tracks.position[:, :, 0], tracks.velocity
+    trajectories = run(crossroads(), seed, turn_probability=0.0, vehicles=20, pedestrians=20)
+    position, velocity = trajectories.position[:, :, 0], trajectories.velocity
     for axis, side in ((0, -1), (1, 1)):
         across = 1 - axis
         # In the street along this axis, away from the crossing and the dead ends, and along it.
@@ -147,16 +153,16 @@ def test_nobody_starts_where_somebody_else_does():
 
 
 def test_users_follow_the_slope_of_the_ground():
-    tracks = run(crossroads(slope=0.2))
+    trajectories = run(crossroads(slope=0.2))
     height = np.repeat([1.8, 1.4], [6, 4])[:, None, None]
-    np.testing.assert_allclose(tracks.position[..., 2], 0.2 * tracks.position[..., 0] + height, atol=1e-6)
-    np.testing.assert_allclose(tracks.velocity[..., 2], 0.2 * tracks.velocity[..., 0], atol=1e-6)
-    assert (np.abs(tracks.velocity[..., 2]) > 0.3).any()
+    np.testing.assert_allclose(trajectories.position[..., 2], 0.2 * trajectories.position[..., 0] + height, atol=1e-6)
+    np.testing.assert_allclose(trajectories.velocity[..., 2], 0.2 * trajectories.velocity[..., 0], atol=1e-6)
+    assert (np.abs(trajectories.velocity[..., 2]) > 0.3).any()
 
 
 def test_who_stands_still_stays():
-    tracks = run(crossroads(), vehicle_speed=[0.0, 0.0])
-    assert np.ptp(tracks.position[:6], axis=(1, 2)).max() == 0 and (tracks.velocity[:6] == 0).all()
+    trajectories = run(crossroads(), vehicle_speed=[0.0, 0.0])
+    assert np.ptp(trajectories.position[:6], axis=(1, 2)).max() == 0 and (trajectories.velocity[:6] == 0).all()
 
 
 def test_seed_decides():

@@ -13,4 +13,4 @@ def export(method: str, options: BaseModel, folder: Path) -> None:
     """Write what `wavefoundry.deployment.served_predictor` loads into `folder`, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(method_file(method), folder / "code.py")
-    (folder / "settings.json").write_text(json.dumps({"name": method, **options.model_dump()}, indent=2) + "\n")
+    (folder / "settings.json").write_text(json.dumps(options.model_dump(exclude={"method"}), indent=2) + "\n")

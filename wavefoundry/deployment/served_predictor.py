@@ -27,8 +27,7 @@ class ServedPredictor:
         if "load" in code:
             self._predictor = code["load"](settings, Path(folder))
         else:
-            options = {name: value for name, value in settings.items() if name != "name"}
-            self._predictor = code["Predictor"](code["Options"](**options))
+            self._predictor = code["Predictor"](code["Options"](**settings))
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
         """

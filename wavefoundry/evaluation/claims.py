@@ -64,9 +64,7 @@ def check_claims(means: pandas.DataFrame, trained: Sequence[Trained], methods: S
             _gains(question, at, one, alone)
             for one in networks
             for alone in networks
-            if one.objective
-            and not alone.objective
-            and (alone.teacher, alone.options) == (one.teacher, one.options)
+            if one.objective and not alone.objective and (alone.teacher, alone.options) == (one.teacher, one.options)
         ]
     return claims
 
@@ -88,8 +86,8 @@ def _keeps(question: str, at: Mapping[str, Sequence[float]], one: Trained, netwo
     teacher = next(other for other in networks if other.name == one.teacher)
     student_db, teacher_db = _mean(at[one.name]), _mean(at[teacher.name])
     return Claim(
-        f"{question}: the distilled {one.name} keeps the performance of its teacher {teacher.name} (over 98 %, read here "
-        f"as at most {KEPT_DB} dB lost)",
+        f"{question}: the distilled {one.name} keeps the performance of its teacher {teacher.name} (the letter on "
+        f"Tiny-WiFo: over 98 %, read here as at most {KEPT_DB} dB lost)",
         f"{student_db:.2f} dB with {one.parameters / teacher.parameters:.0%} of the parameters, {teacher.name} "
         f"{teacher_db:.2f} dB",
         student_db <= teacher_db + KEPT_DB,

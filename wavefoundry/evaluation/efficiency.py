@@ -95,7 +95,7 @@ def peak_memory(call: Callable[[], object], warm_up: Callable[[], object]) -> in
     Args:
         call: what is measured.
         warm_up: called before in the same process, so that code is loaded; `call` itself, or something smaller if
-            what `call` keeps from its first time (tables) shall count.
+            what `call` keeps from its first time (tables) is to count.
 
     Raises:
         RuntimeError: the call failed.

@@ -4,10 +4,10 @@ Columns that an evaluation has no use for are empty:
 
 - evaluation: "prediction", "downstream" or "efficiency".
 - model: the entry of params.yaml, or a reference of the evaluation ("raw").
-- seed: of the training; empty for what is not trained.
+- seed: of the training, of downstream tasks of the head's; empty for what is not trained.
 - dataset: the data set that was scored.
 - question: a question of prediction, a downstream task, or what was costed.
-- part: of downstream tasks, which of their experiments.
+- part: of downstream tasks, which of their experiments; of costs, where they were measured, or why a size is left out.
 - representation, patch_size, label_fraction: of downstream tasks, what a head was given.
 - split: "validation" or "test"; empty where no samples were scored.
 - metric: what `value` is, with its unit at the end of the name where it has one.

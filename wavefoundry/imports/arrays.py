@@ -12,7 +12,7 @@ import xarray as xr
 from wavefoundry.csi.path_response import subcarrier_offsets
 from wavefoundry.errors import InputError
 from wavefoundry.imports.files import StoredArray, open_array
-from wavefoundry.imports.options import ANTENNA_AXES, Block, ImportedArrays
+from wavefoundry.imports.options import ANTENNA_AXES, FileBlock, ImportedArrays
 from wavefoundry.twin.dataset import describe, sample_coordinates, signal_attributes
 
 SPLITS = ("train", "validation", "test")
@@ -30,7 +30,7 @@ class _Source:
         trajectory: (sample,) int32.
     """
 
-    blocks: list[tuple[Block, StoredArray]]
+    blocks: list[tuple[FileBlock, StoredArray]]
     first: int
     lengths: tuple[int, ...]
     split: np.ndarray
@@ -81,12 +81,12 @@ def _sources(section: ImportedArrays, seed: int, files: ExitStack) -> list[_Sour
     return sources
 
 
-def _place(section: ImportedArrays, block: Block) -> tuple[Path, str]:
+def _place(section: ImportedArrays, block: FileBlock) -> tuple[Path, str]:
     files = Path(section.files)
     return (files if block.file is None else files / block.file), block.variable
 
 
-def _checked(section: ImportedArrays, block: Block, array: StoredArray) -> StoredArray:
+def _checked(section: ImportedArrays, block: FileBlock, array: StoredArray) -> StoredArray:
     """`array` with as many axes as `section.axes`, after its sizes, numbers and carrier were checked."""
     shape = array.shape
     if section.kind == "mat":
@@ -123,7 +123,7 @@ def _checked(section: ImportedArrays, block: Block, array: StoredArray) -> Store
     return StoredArray(array.name, shape, array.complex, array.read)
 
 
-def _require_tiling(section: ImportedArrays, name: str, blocks: list[tuple[Block, StoredArray]]) -> None:
+def _require_tiling(section: ImportedArrays, name: str, blocks: list[tuple[FileBlock, StoredArray]]) -> None:
     held = np.zeros((section.slots, section.subcarriers), np.int32)
     for block, array in blocks:
         held[_region(section, block, array)] += 1
@@ -136,7 +136,7 @@ def _require_tiling(section: ImportedArrays, name: str, blocks: list[tuple[Block
         )
 
 
-def _region(section: ImportedArrays, block: Block, array: StoredArray) -> tuple[slice, slice]:
+def _region(section: ImportedArrays, block: FileBlock, array: StoredArray) -> tuple[slice, slice]:
     """Slots and subcarriers of the sample that a block holds."""
     sizes = dict(zip(section.axes, array.shape, strict=True))
     return (
@@ -145,7 +145,7 @@ def _region(section: ImportedArrays, block: Block, array: StoredArray) -> tuple[
     )
 
 
-def _sample_lengths(section: ImportedArrays, blocks: list[tuple[Block, StoredArray]]) -> tuple[int, ...]:
+def _sample_lengths(section: ImportedArrays, blocks: list[tuple[FileBlock, StoredArray]]) -> tuple[int, ...]:
     found = [
         tuple(size for axis, size in zip(section.axes, array.shape, strict=True) if axis == "sample")
         for _, array in blocks
@@ -159,7 +159,7 @@ def _sample_lengths(section: ImportedArrays, blocks: list[tuple[Block, StoredArr
     return found[0]
 
 
-def _trajectories(section: ImportedArrays, block: Block, lengths: tuple[int, ...]) -> np.ndarray:
+def _trajectories(section: ImportedArrays, block: FileBlock, lengths: tuple[int, ...]) -> np.ndarray:
     """(sample,) int32, the trajectories of a group of samples, counted from 0."""
     samples = int(np.prod(lengths))
     if section.trajectory is None:

@@ -18,7 +18,7 @@ from wavefoundry.imports.options import ImportedDeepMIMO
 from wavefoundry.twin.array import rotation_matrix
 from wavefoundry.twin.continuation import Paths
 from wavefoundry.twin.dataset import paths_dataset, signal_attributes
-from wavefoundry.twin.traffic import Tracks
+from wavefoundry.twin.traffic import Trajectories
 
 PARAMETERS = "params.json"
 # Interaction code of a path without interactions.
@@ -129,11 +129,13 @@ def _rays(section: ImportedDeepMIMO, folder: Path, point: int) -> _Rays:
     return _Rays(**matrices)
 
 
-def _motion(section: ImportedDeepMIMO, places: np.ndarray, time: np.ndarray, generator: np.random.Generator) -> Tracks:
+def _motion(
+    section: ImportedDeepMIMO, places: np.ndarray, time: np.ndarray, generator: np.random.Generator
+) -> Trajectories:
     """One window of constant velocity from each place (user, xyz)."""
     speed, heading = generator.uniform(*section.speed, len(places)), generator.uniform(0, 2 * np.pi, len(places))
     velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading), np.zeros(len(places))], axis=-1)
-    return Tracks((places[:, None] + velocity[:, None] * time[:, None])[:, None], velocity[:, None], speed)
+    return Trajectories((places[:, None] + velocity[:, None] * time[:, None])[:, None], velocity[:, None], speed)
 
 
 def _strongest(section: ImportedDeepMIMO, rays: _Rays, receivers: np.ndarray, velocity: np.ndarray) -> Paths:

@@ -18,7 +18,7 @@ Axis = Literal["sample", "time", "antenna", "polarisation", "row", "column", "su
 ANTENNA_AXES = ("polarisation", "row", "column")
 
 
-class Block(Section):
+class FileBlock(Section):
     """An array in a file that holds a part of the slots and subcarriers of all samples."""
 
     file: str | None = Field(description="name in the folder `files`; null: `files` is the file")
@@ -32,8 +32,8 @@ class ImportedArrays(Section):
 
     kind: Literal["mat", "npz", "zarr"]
     files: Files
-    blocks: dict[Literal["train", "validation", "test", "any"], Annotated[list[Block], Field(min_length=1)]] = Field(
-        description="arrays of the samples of each split; `any`: of samples that `split` divides"
+    blocks: dict[Literal["train", "validation", "test", "any"], Annotated[list[FileBlock], Field(min_length=1)]] = (
+        Field(description="arrays of the samples of each split; `any`: of samples that `split` divides")
     )
     split: Shares | None = Field(description="of the samples of `any`; null where there are none")
     axes: list[Axis] = Field(description="of every array, in the order of MATLAB's or Python's indices")

@@ -1,13 +1,13 @@
 """What a family of networks says of itself without torch, and how families are found by name.
 
-A family is a folder `wavefoundry/networks/NAME` with two or three modules:
+A family is a folder `wavefoundry/networks/NAME`; every folder here that has an `options.py` is one. Its modules:
 
 - `options.py` defines `Options`, a `FamilyOptions`: the only declaration of the family's settings;
 - `model.py` defines `NETWORKS`, the classes of the networks; `build(options, delay_fraction)`, a fresh network of them,
   where `delay_fraction` is the share of the delay bins that angle-delay maps keep; and
   `train(options, session) -> wavefoundry.training.session.Trained`, the training phases;
 - `serving.py`, if its networks can be registered, defines `export(model, folder)`, which writes what
-  `wavefoundry.deployment.served_predictor` loads.
+  `wavefoundry.deployment.served_predictor` loads, with the code that runs there without torch (`served.py`).
 
 What a network can do is told by the protocols of `wavefoundry.networks.capabilities`.
 """

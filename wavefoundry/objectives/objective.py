@@ -3,9 +3,9 @@
 An objective is a folder `wavefoundry/objectives/NAME` with two modules:
 
 - `options.py` defines `Options`, an `ObjectiveOptions`: the only declaration of its settings;
-- `training.py` defines `distil(student, teacher, options, session) -> wavefoundry.training.session.Trained`: `student`
-is
-  a fresh network that `build` of its family has made, `teacher` a trained one.
+- `training.py` defines `distil(student, teacher, options, session)`, which trains `student`, a fresh network that
+`build`
+  of its family has made, beside `teacher`, a trained one, and returns a `wavefoundry.training.session.Trained`.
 """
 
 import pkgutil

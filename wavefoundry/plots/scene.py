@@ -80,7 +80,7 @@ def best_gain(paths: xr.Dataset, shape: tuple[int, int, int]) -> tuple[np.ndarra
 
 def _extent(built: Built, stations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lower left and upper right corner of the picture [m]."""
-    start, velocity = built.tracks.position[:, :, 0, :2], built.tracks.velocity[..., :2]
+    start, velocity = built.trajectories.position[:, :, 0, :2], built.trajectories.velocity[..., :2]
     ahead = SECONDS_AHEAD if built.street_map is None else 0.0
     points = [start.reshape(-1, 2), (start + ahead * velocity).reshape(-1, 2), stations[:, :2]]
     points = np.concatenate(points)
@@ -129,7 +129,7 @@ def _draw_map(axes, street_map: StreetMap) -> None:
 def _draw_trajectories(axes, built: Built) -> None:
     from matplotlib.collections import LineCollection
 
-    start = built.tracks.position[:, :, 0, :2]
+    start = built.trajectories.position[:, :, 0, :2]
     pieces = np.stack([start[:, :-1], start[:, 1:]], axis=2).reshape(-1, 2, 2)
     # Between windows the ways are not known here: where a straight line would cut through a house, none is drawn.
     between = pieces[:, :1] + np.linspace(0, 1, 20)[:, None] * (pieces[:, 1:] - pieces[:, :1])
@@ -141,8 +141,8 @@ def _draw_trajectories(axes, built: Built) -> None:
 def _draw_drop(axes, built: Built) -> None:
     from matplotlib.collections import LineCollection
 
-    start = built.tracks.position[:, 0, 0, :2]
-    ahead = start + SECONDS_AHEAD * built.tracks.velocity[:, 0, :2]
+    start = built.trajectories.position[:, 0, 0, :2]
+    ahead = start + SECONDS_AHEAD * built.trajectories.velocity[:, 0, :2]
     axes.set_facecolor(GROUND)
     axes.add_collection(LineCollection(np.stack([start, ahead], axis=1), colors=WAY, linewidths=0.9))
     axes.plot([], [], color=WAY, label=f"way of the next {SECONDS_AHEAD:g} s")
@@ -150,7 +150,7 @@ def _draw_drop(axes, built: Built) -> None:
 
 def _draw_coverage(axes, built: Built):
     """Every window in the colour of its gain and the shape of its state; returns what the colour bar needs."""
-    start = built.tracks.position[:, :, 0, :2]
+    start = built.trajectories.position[:, :, 0, :2]
     gain, station = best_gain(built.paths, built.reached.shape)
     sight = np.take_along_axis(built.line_of_sight, station[None], axis=0)[0]
     reached = ~np.isnan(gain)

@@ -7,7 +7,7 @@ from wavefoundry.report.tables import markdown_table
 
 
 def efficiency_section(table: pandas.DataFrame, measured: pandas.DataFrame, batch_size: int, slots: int) -> str:
-    """Markdown: costs against the number of tokens; its pictures are those of `draw_efficiency`.
+    """Markdown: costs against the number of tokens; its pictures are drawn of `curves`.
 
     Args:
         table, measured: of results.

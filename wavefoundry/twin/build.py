@@ -6,13 +6,14 @@ import numpy as np
 import xarray as xr
 
 from wavefoundry.errors import InputError
+from wavefoundry.map_units import MapUnits
 from wavefoundry.twin.dataset import ray_traced_dataset, statistical_dataset
-from wavefoundry.twin.key_positions import MapUnits, trace
+from wavefoundry.twin.key_positions import trace
 from wavefoundry.twin.options import RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.statistical import collect, drop, generate, units
 from wavefoundry.twin.street_map import StreetMap, survey
 from wavefoundry.twin.summary import rounded, summarise, why_not_reached
-from wavefoundry.twin.traffic import Tracks, simulate
+from wavefoundry.twin.traffic import Trajectories, simulate
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Built:
     Attributes:
         paths: one sample for every window with a path; variables as in docs/data-contract.md, without `split`.
         summary: figures of the whole twin, ready for JSON.
-        tracks: motion of all users, also where no path leads.
+        trajectories: motion of all users, also where no path leads.
         reached: (station, user, window) bool, at least one path.
         line_of_sight: (station, user, window) bool, at the first slot.
         street_map: where users can be; None for a statistical twin.
@@ -30,7 +31,7 @@ class Built:
 
     paths: xr.Dataset
     summary: dict
-    tracks: Tracks
+    trajectories: Trajectories
     reached: np.ndarray
     line_of_sight: np.ndarray
     street_map: StreetMap | None
@@ -64,8 +65,8 @@ def _ray_traced(
     twin: RayTracedTwin, test_users: np.ndarray, motion_seed: int, channel_seed: int, map_units: MapUnits
 ) -> Built:
     street_map = survey(twin.site)
-    tracks = simulate(street_map, twin.site.traffic, twin.site.sampling, np.random.default_rng(motion_seed))
-    traced = trace(twin, tracks, street_map, channel_seed, map_units)
+    trajectories = simulate(street_map, twin.site.traffic, twin.site.sampling, np.random.default_rng(motion_seed))
+    traced = trace(twin, trajectories, street_map, channel_seed, map_units)
     reached = traced.paths.valid.any((1, 2))
     if not reached.any():
         positions = ", ".join(str(station.position) for station in twin.base_stations)
@@ -73,20 +74,22 @@ def _ray_traced(
             f"base_stations {positions}: no path reaches any user in {twin.site.scene}; move the base stations, or "
             "raise tracing.max_depth or tracing.samples_per_source"
         )
-    paths = ray_traced_dataset(twin, tracks, traced, channel_seed)
-    shape = (len(twin.base_stations), *tracks.position.shape[:2])
+    paths = ray_traced_dataset(twin, trajectories, traced, channel_seed)
+    shape = (len(twin.base_stations), *trajectories.position.shape[:2])
     states = reached.reshape(shape), traced.line_of_sight.reshape(shape)
-    summary = summarise(paths, tracks, *states) | {"power_kept": rounded(traced.power_kept[reached].mean())}
-    return Built(paths, summary | why_not_reached(twin, tracks, reached.reshape(shape)), tracks, *states, street_map)
+    summary = summarise(paths, trajectories, *states) | {"power_kept": rounded(traced.power_kept[reached].mean())}
+    return Built(
+        paths, summary | why_not_reached(twin, trajectories, reached.reshape(shape)), trajectories, *states, street_map
+    )
 
 
 def _statistical(
     twin: StatisticalTwin, test_users: np.ndarray, motion_seed: int, channel_seed: int, map_units: MapUnits
 ) -> Built:
-    tracks = drop(twin, test_users, np.random.default_rng(motion_seed))
-    clusters = collect(map_units(generate, units(twin, tracks, channel_seed)), twin.users)
-    paths = statistical_dataset(twin, tracks, clusters, channel_seed)
+    trajectories = drop(twin, test_users, np.random.default_rng(motion_seed))
+    clusters = collect(map_units(generate, units(twin, trajectories, channel_seed)), twin.users)
+    paths = statistical_dataset(twin, trajectories, clusters, channel_seed)
     line_of_sight = np.full((1, twin.users, 1), twin.line_of_sight)
     reached = np.ones_like(line_of_sight)
-    summary = summarise(paths, tracks, reached, line_of_sight)
-    return Built(paths, summary, tracks, reached, line_of_sight, None)
+    summary = summarise(paths, trajectories, reached, line_of_sight)
+    return Built(paths, summary, trajectories, reached, line_of_sight, None)

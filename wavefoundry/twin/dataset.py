@@ -11,16 +11,16 @@ from wavefoundry.twin.continuation import Paths
 from wavefoundry.twin.options import Array, RayTracedTwin, StatisticalTwin
 from wavefoundry.twin.ray_tracing import Traced
 from wavefoundry.twin.statistical import Clusters
-from wavefoundry.twin.traffic import Tracks
+from wavefoundry.twin.traffic import Trajectories
 
 FRAME = "frame of the base station"
 
 
-def ray_traced_dataset(twin: RayTracedTwin, tracks: Tracks, traced: Traced, seed: int) -> xr.Dataset:
+def ray_traced_dataset(twin: RayTracedTwin, trajectories: Trajectories, traced: Traced, seed: int) -> xr.Dataset:
     """One sample for every window that a path reaches; `traced` holds all (station, user, window), row by row."""
     sampling = twin.site.sampling
     time = np.arange(sampling.slots) * sampling.slot_duration
-    dataset = paths_dataset(traced.paths, tracks, traced.line_of_sight, time, time, twin.array)
+    dataset = paths_dataset(traced.paths, trajectories, traced.line_of_sight, time, time, twin.array)
     return dataset.assign_attrs(
         _attributes(twin, "sionna-rt", seed),
         base_station_positions=[value for station in twin.base_stations for value in station.position],
@@ -28,7 +28,7 @@ def ray_traced_dataset(twin: RayTracedTwin, tracks: Tracks, traced: Traced, seed
     )
 
 
-def statistical_dataset(twin: StatisticalTwin, tracks: Tracks, clusters: Clusters, seed: int) -> xr.Dataset:
+def statistical_dataset(twin: StatisticalTwin, trajectories: Trajectories, clusters: Clusters, seed: int) -> xr.Dataset:
     """One sample for every user."""
     variables = {
         "coefficient": (
@@ -45,7 +45,7 @@ def statistical_dataset(twin: StatisticalTwin, tracks: Tracks, clusters: Cluster
     }
     line_of_sight = np.full(twin.users, twin.line_of_sight)
     time = np.arange(twin.slots) * twin.slot_duration
-    dataset = _with_samples(variables, tracks, np.arange(twin.users), line_of_sight, time, twin.array)
+    dataset = _with_samples(variables, trajectories, np.arange(twin.users), line_of_sight, time, twin.array)
     return _with_keys(dataset, np.zeros(1)).assign_attrs(
         _attributes(twin, "sionna", seed),
         base_station_positions=[0.0, 0.0, twin.base_station_height],
@@ -55,13 +55,18 @@ def statistical_dataset(twin: StatisticalTwin, tracks: Tracks, clusters: Cluster
 
 
 def paths_dataset(
-    paths: Paths, tracks: Tracks, line_of_sight: np.ndarray, time: np.ndarray, key_times: np.ndarray, array: Array
+    paths: Paths,
+    trajectories: Trajectories,
+    line_of_sight: np.ndarray,
+    time: np.ndarray,
+    key_times: np.ndarray,
+    array: Array,
 ) -> xr.Dataset:
     """One sample for every window that a path reaches, without attributes of its origin.
 
     Args:
         paths: of all links (station, user, window), row by row.
-        tracks: motion of the users.
+        trajectories: motion of the users.
         line_of_sight: (link,) bool.
         time: (slot,) [s].
         key_times: (key,) [s].
@@ -81,7 +86,7 @@ def paths_dataset(
         name: (dimensions[: getattr(paths, name).ndim], getattr(paths, name)[kept], describe(*description))
         for name, description in described.items()
     }
-    dataset = _with_samples(variables, tracks, kept, line_of_sight, time, array)
+    dataset = _with_samples(variables, trajectories, kept, line_of_sight, time, array)
     return _with_keys(dataset, key_times).assign_attrs(windows_total=len(paths.valid))
 
 
@@ -90,22 +95,22 @@ def describe(units: str, long_name: str) -> dict:
     return {"units": units, "long_name": long_name}
 
 
-def _with_samples(variables, tracks: Tracks, kept, line_of_sight, time, array: Array) -> xr.Dataset:
+def _with_samples(variables, trajectories: Trajectories, kept, line_of_sight, time, array: Array) -> xr.Dataset:
     """The path variables with what is known of each sample; `kept` indexes (station, user, window), row by row."""
-    users, windows, slots = tracks.position.shape[:3]
+    users, windows, slots = trajectories.position.shape[:3]
     station, user_window = np.divmod(kept, users * windows)
     user, window = np.divmod(user_window, windows)
-    velocity = np.broadcast_to(tracks.velocity[:, :, None], (users, windows, slots, 3))
+    velocity = np.broadcast_to(trajectories.velocity[:, :, None], (users, windows, slots, 3))
     return xr.Dataset(
         {
             **variables,
             "position": (
                 ("sample", "time", "xyz"),
-                tracks.position[user, window],
+                trajectories.position[user, window],
                 describe("m", "position of the user"),
             ),
             "velocity": (("sample", "time", "xyz"), velocity[user, window], describe("m s-1", "velocity of the user")),
-            "speed": (("sample",), tracks.speed[user], describe("m s-1", "speed of the user")),
+            "speed": (("sample",), trajectories.speed[user], describe("m s-1", "speed of the user")),
             "los": (("sample",), line_of_sight[kept], describe("1", "line of sight at the first slot")),
             "trajectory": (("sample",), user.astype(np.int32), describe("1", "index of the user")),
             "base_station": (("sample",), station.astype(np.int32), describe("1", "index of the base station")),

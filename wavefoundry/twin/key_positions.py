@@ -1,18 +1,14 @@
 """All links of a ray-traced twin: which positions are traced, in which units of work, and how links come of them."""
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 
 from wavefoundry.errors import InputError
+from wavefoundry.map_units import MapUnits
 from wavefoundry.twin.continuation import Paths
 from wavefoundry.twin.options import ContinuousKeys, RayTracedTwin
 from wavefoundry.twin.ray_tracing import VEHICLE_HEIGHT, Traced, Vehicles, concatenate, trace_points, trace_windows
 from wavefoundry.twin.street_map import StreetMap
-from wavefoundry.twin.traffic import Tracks
-
-# Does units of work: (function, list of its arguments) -> results in that order.
-MapUnits = Callable[[Callable, list[tuple]], Iterable]
+from wavefoundry.twin.traffic import Trajectories
 
 # Share of a link's energy in paths that are born or die above which it is traced again. What is below fades over the
 # whole segment, with an error of a third of that at the most.
@@ -21,7 +17,9 @@ CLOSER = 8  # parts of the interval between keys in a link that is traced again
 HEIGHT_STEP = 0.01  # of the antenna over the ground, in the discrete variant [m]
 
 
-def trace(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed: int, map_units: MapUnits) -> Traced:
+def trace(
+    twin: RayTracedTwin, trajectories: Trajectories, street_map: StreetMap, seed: int, map_units: MapUnits
+) -> Traced:
     """Paths of all links at every slot: base station by base station, user by user, window by window.
 
     Of continuous keys, only the key positions are traced, and tracks evolve to the slots between them. Links of which
@@ -31,16 +29,16 @@ def trace(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed: int,
         InputError: vehicles are objects of the scene, and their antennas inside them; or the scene cannot be traced.
     """
     if not isinstance(twin.tracing.keys, ContinuousKeys):
-        return _trace_grid(twin, tracks, street_map, seed, map_units)
+        return _trace_grid(twin, trajectories, street_map, seed, map_units)
     if twin.tracing.vehicles_scatter:
-        return _trace_among_vehicles(twin, tracks, seed, map_units)
-    return _trace_windows(twin, tracks, seed, map_units)
+        return _trace_among_vehicles(twin, trajectories, seed, map_units)
+    return _trace_windows(twin, trajectories, seed, map_units)
 
 
-def _trace_windows(twin: RayTracedTwin, tracks: Tracks, seed: int, map_units: MapUnits) -> Traced:
+def _trace_windows(twin: RayTracedTwin, trajectories: Trajectories, seed: int, map_units: MapUnits) -> Traced:
     """At key positions, and at closer ones where much is born or dies between keys."""
     keys, last, stations = twin.key_slots(), twin.site.sampling.slots - 1, len(twin.base_stations)
-    position, velocity = tracks.position.reshape(-1, last + 1, 3), tracks.velocity.reshape(-1, 3)
+    position, velocity = trajectories.position.reshape(-1, last + 1, 3), trajectories.velocity.reshape(-1, 3)
     everyone = [np.arange(len(position))] * stations
     found = _trace_at(twin, keys, position, velocity, everyone, seed, map_units)
     if len(keys) == 1:
@@ -77,7 +75,7 @@ def _changing_share(paths: Paths) -> np.ndarray:
     return np.divide((power * changing).sum((1, 2)), total, out=np.zeros(len(total)), where=total > 0)
 
 
-def _trace_among_vehicles(twin: RayTracedTwin, tracks: Tracks, seed: int, map_units: MapUnits) -> Traced:
+def _trace_among_vehicles(twin: RayTracedTwin, trajectories: Trajectories, seed: int, map_units: MapUnits) -> Traced:
     """Window by window: its vehicles are the same for all users that are traced in it.
 
     Only at key positions, for each of them needs a scene of its own: what is born or dies between them fades.
@@ -88,27 +86,29 @@ def _trace_among_vehicles(twin: RayTracedTwin, tracks: Tracks, seed: int, map_un
             f"traffic.vehicle_height {traffic.vehicle_height:g} m: with tracing.vehicles_scatter antennas are on the "
             f"roofs of the vehicles, which are {VEHICLE_HEIGHT:g} m high; allowed: more than {VEHICLE_HEIGHT:g} m"
         )
-    users, windows = tracks.velocity.shape[:2]
+    users, windows = trajectories.velocity.shape[:2]
     chunks = _chunks(users, twin.tracing.users_per_call)
-    ground = tracks.position[: traffic.vehicles][:, :, keys] - np.array([0.0, 0.0, traffic.vehicle_height])
+    ground = trajectories.position[: traffic.vehicles][:, :, keys] - np.array([0.0, 0.0, traffic.vehicle_height])
     arguments = []
     for station in range(stations):
         for window in range(windows):
-            vehicles = Vehicles(ground[:, window], tracks.velocity[: traffic.vehicles, window])
-            position, velocity = tracks.position[:, window][:, keys], tracks.velocity[:, window]
+            vehicles = Vehicles(ground[:, window], trajectories.velocity[: traffic.vehicles, window])
+            position, velocity = trajectories.position[:, window][:, keys], trajectories.velocity[:, window]
             arguments += [(twin, station, keys, position[part], velocity[part], seed, vehicles) for part in chunks]
     parts = list(map_units(trace_windows, arguments))
     rows = _rows(stations * windows, chunks, users).reshape(stations, windows, users)
     return concatenate(parts, rows.swapaxes(1, 2).ravel())
 
 
-def _trace_grid(twin: RayTracedTwin, tracks: Tracks, street_map: StreetMap, seed: int, map_units: MapUnits) -> Traced:
+def _trace_grid(
+    twin: RayTracedTwin, trajectories: Trajectories, street_map: StreetMap, seed: int, map_units: MapUnits
+) -> Traced:
     """Every slot takes the paths of the nearest grid point; each point is traced once."""
-    points, nearest = _grid_points(tracks.position, street_map, twin.tracing.keys.spacing)
+    points, nearest = _grid_points(trajectories.position, street_map, twin.tracing.keys.spacing)
     chunks, stations = _chunks(len(points), twin.tracing.users_per_call), len(twin.base_stations)
     arguments = [(twin, station, points[part], seed) for station in range(stations) for part in chunks]
     traced = concatenate(list(map_units(trace_points, arguments)), _rows(stations, chunks, len(points)))
-    slots = tracks.position.shape[2]
+    slots = trajectories.position.shape[2]
     # (station * user * window, slot)
     rows = (np.arange(stations)[:, None] * len(points) + nearest.ravel()).reshape(-1, slots)
     paths = Paths(**{name: values[rows, 0] for name, values in vars(traced.paths).items()})

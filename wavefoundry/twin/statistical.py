@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavefoundry.twin.options import Sector, StatisticalTwin
-from wavefoundry.twin.traffic import Tracks
+from wavefoundry.twin.traffic import Trajectories
 
 # Half the opening of a sector, around the x axis that the array faces [rad].
 HALF_SECTOR = np.pi / 3
@@ -27,7 +27,7 @@ class Clusters:
     valid: np.ndarray
 
 
-def drop(twin: StatisticalTwin, test_users: np.ndarray, generator: np.random.Generator) -> Tracks:
+def drop(twin: StatisticalTwin, test_users: np.ndarray, generator: np.random.Generator) -> Trajectories:
     """Users uniform over the area, each in a random direction at a constant speed.
 
     Args:
@@ -36,7 +36,7 @@ def drop(twin: StatisticalTwin, test_users: np.ndarray, generator: np.random.Gen
         generator: source of randomness. Places and headings do not depend on the speeds.
 
     Returns:
-        Tracks with one window for each user.
+        Trajectories with one window for each user.
     """
     start = np.concatenate([_places(twin, generator), np.full((twin.users, 1), twin.user_height)], axis=1)
     heading = generator.uniform(0, 2 * np.pi, twin.users)
@@ -46,18 +46,18 @@ def drop(twin: StatisticalTwin, test_users: np.ndarray, generator: np.random.Gen
     velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading), np.zeros(twin.users)], axis=-1)
     time = np.arange(twin.slots) * twin.slot_duration
     position = start[:, None] + velocity[:, None] * time[:, None]
-    return Tracks(position[:, None], velocity[:, None], speed)
+    return Trajectories(position[:, None], velocity[:, None], speed)
 
 
 def units(
-    twin: StatisticalTwin, tracks: Tracks, seed: int
+    twin: StatisticalTwin, trajectories: Trajectories, seed: int
 ) -> list[tuple[StatisticalTwin, np.ndarray, np.ndarray, int]]:
     """Arguments of `generate` for all users in order, `users_per_call` in each call but the last."""
     firsts = range(0, twin.users, twin.users_per_call)
     seeds = np.random.SeedSequence(seed).generate_state(len(firsts))
     parts = [slice(first, first + twin.users_per_call) for first in firsts]
     return [
-        (twin, tracks.position[part, 0, 0], tracks.velocity[part, 0], int(seed))
+        (twin, trajectories.position[part, 0, 0], trajectories.velocity[part, 0], int(seed))
         for part, seed in zip(parts, seeds, strict=True)
     ]
 

@@ -4,18 +4,18 @@ import numpy as np
 import xarray as xr
 
 from wavefoundry.twin.options import RayTracedTwin
-from wavefoundry.twin.traffic import Tracks
+from wavefoundry.twin.traffic import Trajectories
 
 DIGITS = 6  # significant ones
 ENOUGH = 0.9  # share of users with a path
 
 
-def summarise(paths: xr.Dataset, tracks: Tracks, reached: np.ndarray, line_of_sight: np.ndarray) -> dict:
+def summarise(paths: xr.Dataset, trajectories: Trajectories, reached: np.ndarray, line_of_sight: np.ndarray) -> dict:
     """Shares, paths, delays and gains of the samples; a window counts once for every base station.
 
     Args:
         paths: samples of the reached windows.
-        tracks: motion of all users.
+        trajectories: motion of all users.
         reached: (station, user, window) bool, at least one path.
         line_of_sight: (station, user, window) bool.
     """
@@ -27,7 +27,7 @@ def summarise(paths: xr.Dataset, tracks: Tracks, reached: np.ndarray, line_of_si
     gain = 10 * np.log10(power.sum(2).mean(1))
     by_station = {f"share_reached_{index}": rounded(share) for index, share in enumerate(reached.mean((1, 2)))}
     return {
-        "users": len(tracks.speed),
+        "users": len(trajectories.speed),
         "users_reached": int(reached.any((0, 2)).sum()),
         "share_users_reached": rounded(reached.any((0, 2)).mean()),
         "base_stations": len(reached),
@@ -40,23 +40,23 @@ def summarise(paths: xr.Dataset, tracks: Tracks, reached: np.ndarray, line_of_si
         "delay_spread_median_s": rounded(np.median(spread)),
         "delay_spread_p90_s": rounded(np.quantile(spread, 0.9)),
         "channel_gain_median_db": rounded(np.median(gain)),
-        "speed_mean_m_s": rounded(tracks.speed.mean()),
+        "speed_mean_m_s": rounded(trajectories.speed.mean()),
     }
 
 
-def why_not_reached(twin: RayTracedTwin, tracks: Tracks, reached: np.ndarray) -> dict:
+def why_not_reached(twin: RayTracedTwin, trajectories: Trajectories, reached: np.ndarray) -> dict:
     """`why_not_reached` with a sentence, if fewer than `ENOUGH` of the users have a path; else empty.
 
     Args:
         twin: base stations and tracing options.
-        tracks: motion of all users.
+        trajectories: motion of all users.
         reached: (station, user, window) bool.
     """
     users = ~reached.any((0, 2))
     if users.mean() <= 1 - ENOUGH:
         return {}
     stations = np.array([station.position for station in twin.base_stations])
-    distance = np.linalg.norm(tracks.position[:, 0, 0] - stations[:, None], axis=-1).min(0)
+    distance = np.linalg.norm(trajectories.position[:, 0, 0] - stations[:, None], axis=-1).min(0)
     tracing = twin.tracing
     ways = "reflections and diffraction" if tracing.diffraction else "reflections"
     sentence = (

@@ -20,7 +20,7 @@ ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
-class Tracks:
+class Trajectories:
     """Motion of all users, vehicles first, then pedestrians: on one way, straight and uniform inside a window.
 
     Attributes:
@@ -34,7 +34,9 @@ class Tracks:
     speed: np.ndarray
 
 
-def simulate(street_map: StreetMap, traffic: Traffic, sampling: Sampling, generator: np.random.Generator) -> Tracks:
+def simulate(
+    street_map: StreetMap, traffic: Traffic, sampling: Sampling, generator: np.random.Generator
+) -> Trajectories:
     """Move every user from window to window, each at a constant speed of its own.
 
     Vehicles start anywhere on a lane. At a crossing they turn with `turn_probability`, into any street that is not
@@ -69,7 +71,7 @@ def simulate(street_map: StreetMap, traffic: Traffic, sampling: Sampling, genera
     time = np.arange(sampling.slots)[:, None] * sampling.slot_duration
     position = start[:, :, None] + velocity[:, :, None] * time
     position[..., 2] += height[:, None, None]
-    return Tracks(position, velocity, speed)
+    return Trajectories(position, velocity, speed)
 
 
 def drive(streets: Streets, turn_probability: float, generator: np.random.Generator, distance: float) -> np.ndarray:

@@ -63,6 +63,8 @@ class Layer(nn.Module):
 
 
 class LWM(ChannelModel):
+    """The transformer over the patches of a snapshot."""
+
     config_class = LWMConfig
 
     def __init__(self, config: LWMConfig):

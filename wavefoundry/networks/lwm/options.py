@@ -20,6 +20,9 @@ class Architecture(SnapshotArchitecture):
 
 
 class Options(SnapshotOptions):
-    """Settings of one LWM."""
+    """Settings of one LWM.
+
+    Source: Alikhani et al., "Large Wireless Model (LWM): A Foundation Model for Wireless Channels", arXiv:2411.08872.
+    """
 
     architecture: Architecture

@@ -172,7 +172,7 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(-2))
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
     """Pre-norm transformer block."""
 
     def __init__(self, architecture: Architecture, temporal_offsets: list[int]):
@@ -202,7 +202,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         size, features = architecture.embed_dim, 2 * math.prod(architecture.patch_size)
         self.patches = Patches(architecture.patch_size)
         self.embedding = nn.Linear(features + 1, size)
-        self.blocks = nn.ModuleList(Block(architecture, self.temporal_offsets) for _ in range(architecture.depth))
+        self.blocks = nn.ModuleList(Layer(architecture, self.temporal_offsets) for _ in range(architecture.depth))
         self.norm = nn.LayerNorm(size)
         self.reconstruct = nn.Linear(size, features)
         self.class_token = nn.Parameter(torch.empty(size)) if architecture.class_token else None
@@ -413,7 +413,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         return self.options.prediction.temporal_offsets if self.predicts_changes else self.architecture.temporal_offsets
 
     def load_backbone(self, backbone: LWMTemporal) -> None:
-        """Take over the weights of a pretrained backbone; the head too unless it shall learn changes."""
+        """Take over the weights of a pretrained backbone; and of its head unless the head learns changes."""
         weights = backbone.state_dict()
         if self.predicts_changes:
             weights = {name: value for name, value in weights.items() if not name.startswith("reconstruct.")}

@@ -113,6 +113,7 @@ class Prediction(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        require_ordered("snr_db", self.snr_db)
         if self.horizon is not None:
             require_ordered("horizon", self.horizon)
         if self.inference_only and self.few_shot is not None:
@@ -123,7 +124,8 @@ class Prediction(Section):
 class Options(FamilyOptions):
     """Settings of one LWM-Temporal: a pretraining, and a fine-tuning for prediction.
 
-    Source: the model card of LWM-Temporal ("Large Wireless Model - Temporal").
+    Source: "LWM-Temporal: Sparse Spatio-Temporal Attention for Wireless Channel Representation Learning",
+    arXiv:2603.10024, and its model card.
     """
 
     reads: ClassVar[Literal["csi", "angle_delay"]] = "angle_delay"

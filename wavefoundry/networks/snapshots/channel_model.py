@@ -43,13 +43,16 @@ class ChannelModel(PreTrainedModel):
         """
         return self.tokens.represent(self.encode, csi, patch_size)
 
-    def cut(self, csi: torch.Tensor, patch_size: int) -> torch.Tensor:
+    def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:
         """Patches of snapshots, see `channel_tokens.patchify`."""
-        return patchify(csi, patch_size)
+        return patchify(csi, self._known(patch_size))
 
-    def join(self, tokens: torch.Tensor, shape: tuple[int, int], patch_size: int) -> torch.Tensor:
+    def join(self, tokens: torch.Tensor, shape: tuple[int, int], patch_size: int | None = None) -> torch.Tensor:
         """Inverse of `cut`, see `channel_tokens.unpatchify`."""
-        return unpatchify(tokens, shape, patch_size)
+        return unpatchify(tokens, shape, self._known(patch_size))
+
+    def _known(self, patch_size: int | None) -> int:
+        return self.tokens.known_granularity(patch_size)
 
     def encode(self, hidden: torch.Tensor) -> torch.Tensor:
         """The backbone: (batch, token, hidden_size) -> the same shape."""

@@ -41,22 +41,30 @@ class ChannelTokens(nn.Module):
         self.embeddings = nn.ModuleDict({str(size): nn.Linear(2 * size**2, hidden_size) for size in self.patch_sizes})
         self.heads = nn.ModuleDict({str(size): nn.Linear(hidden_size, 2 * size**2) for size in self.patch_sizes})
 
-    def split(self, csi: torch.Tensor, patch_size: int | None) -> torch.Tensor:
+    def split(self, csi: torch.Tensor, patch_size: int) -> torch.Tensor:
         """Tokens of snapshots: complex (batch, antenna, subcarrier) -> real (batch, token, 2 patch_size^2).
 
         Raises:
             InputError: a granularity without an embedding, or more tokens than max_seq_len.
         """
-        if patch_size is None or patch_size not in self.patch_sizes:
-            allowed = ", ".join(map(str, self.patch_sizes))
-            raise InputError(f"patch_size is {patch_size!r}; this model has embeddings for {allowed}")
-        tokens = patchify(csi, patch_size)
+        tokens = patchify(csi, self.known_granularity(patch_size))
         if tokens.shape[1] + 1 > self.max_seq_len:
             raise InputError(
                 f"{csi.shape[1]} antennas x {csi.shape[2]} subcarriers in patches of {patch_size} x {patch_size} are "
                 f"{tokens.shape[1] + 1} tokens with the class token; max_seq_len is {self.max_seq_len}"
             )
         return tokens
+
+    def known_granularity(self, patch_size: int | None) -> int:
+        """The granularity itself.
+
+        Raises:
+            InputError: there is no embedding for it.
+        """
+        if patch_size is None or patch_size not in self.patch_sizes:
+            allowed = ", ".join(map(str, self.patch_sizes))
+            raise InputError(f"patch_size is {patch_size!r}; this model has embeddings for {allowed}")
+        return patch_size
 
     def embed(self, tokens: torch.Tensor, patch_size: int) -> torch.Tensor:
         """(batch, token, 2 patch_size^2) -> (batch, 1 + token, hidden_size), class token first."""
@@ -109,8 +117,8 @@ class ChannelTokens(nn.Module):
     ) -> Representations:
         """Representations of complex snapshots (batch, antenna, subcarrier); nothing is masked."""
         scale = rms_scale(csi)
+        patch_size = self.known_granularity(patch_size)
         tokens = self.split(csi / scale, patch_size)
-        assert patch_size is not None
         hidden = backbone(self.embed(tokens, patch_size))
         patches = hidden[:, 1:]
         return Representations(hidden[:, 0], patches, patches.mean(dim=1), scale.flatten())

@@ -89,7 +89,7 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
     """Pre-norm transformer layer."""
 
     def __init__(self, architecture: Architecture):
@@ -110,7 +110,7 @@ class Block(nn.Module):
 class Stack(nn.Module):
     def __init__(self, architecture: Architecture, depth: int):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(architecture) for _ in range(depth))
+        self.blocks = nn.ModuleList(Layer(architecture) for _ in range(depth))
         self.norm = nn.LayerNorm(architecture.hidden_size, eps=LAYER_NORM_EPS)
 
     def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,6 +122,8 @@ class Stack(nn.Module):
 
 
 class WiFo(PreTrainedModel):
+    """The masked autoencoder; nothing in it depends on the size of the CSI."""
+
     config_class = WiFoConfig
     main_input_name = "csi"
 
@@ -346,7 +348,7 @@ def start_along_axes(model: WiFo) -> None:
     compares the positions along all axes but one in turn (time, antenna, subcarrier, none) and passes on what the
     visible tokens found there carry; feed-forward layers start silent. Contents and positions lie in separate
     subspaces, so that neither disturbs the other. Cf. Trockman and Kolter, "Mimetic Initialization of Self-Attention
-    Layers", arXiv 2305.09828. Every weight is then free to learn.
+    Layers", arXiv:2305.09828. Every weight is then free to learn.
     """
     size, heads = model.architecture.hidden_size, model.architecture.heads
     width = size // heads

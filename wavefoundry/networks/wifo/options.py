@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Share, require_whole_heads
+from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Share, require_ordered, require_whole_heads
 from wavefoundry.training.options import Training
 
 AXES = ("slots", "antennas", "subcarriers")
@@ -51,6 +51,11 @@ class Options(FamilyOptions):
     snr_db: NonNegativeRange = Field(description="SNR of the visible input, drawn uniformly per sample [dB]")
     training: Training
     warm_start: bool = Field(description="begin with the registry's champion, not anew; results then depend on it")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_ordered("snr_db", self.snr_db)
+        return self
 
     def why_not(self, facts: Facts) -> str | None:
         if facts.is_snapshot:

@@ -128,6 +128,8 @@ class Layer(nn.Module):
 
 
 class WiMamba(ChannelModel):
+    """Bidirectional Mamba over the patches of a snapshot."""
+
     config_class = WiMambaConfig
 
     def __init__(self, config: WiMambaConfig):

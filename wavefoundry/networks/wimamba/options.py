@@ -17,6 +17,9 @@ class Architecture(SnapshotArchitecture):
 
 
 class Options(SnapshotOptions):
-    """Settings of one WiMamba."""
+    """Settings of one WiMamba.
+
+    Source: "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367.
+    """
 
     architecture: Architecture

@@ -1,6 +1,6 @@
 """The selective scan of Mamba-1 for several directions at once.
 
-Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", arXiv 2312.00752: for every channel and
+Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", arXiv:2312.00752: for every channel and
 state, with the zero-order hold for the transition and its first order for the input,
 
     h_t = exp(step_t A) h_{t-1} + step_t B_t x_t,    y_t = sum over states of C_t h_t.
