@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from flows.lock_file import LockFile
 from storage.replacement import replace_file
@@ -240,8 +241,8 @@ class Bookkeeping:
                 out.commit(relink=False)  # what takes long
             with self._moment():
                 stage.commit()
-                if _lock_path(stage):
-                    self._write_entry(stage)
+                if path := _lock_path(stage):
+                    self._write_entry(stage, path)
                 else:
                     stage.dump(update_pipeline=False)
             context.track_file(stage.dvcfile.relpath)
@@ -271,11 +272,10 @@ class Bookkeeping:
             before[path] = names if names is not None and now[: len(names)] == names else now
         return before
 
-    def _write_entry(self, stage) -> None:
+    def _write_entry(self, stage, path: str) -> None:
         """As Lockfile.dump of DVC; a new entry goes before those new ones that a serial run makes later."""
         from dvc.stage.serialize import to_lockfile
 
-        path = _lock_path(stage)
         order = [other.name for other in self._stages.values() if _lock_path(other) == path]
         later = set(order[order.index(stage.name) :]) - set(self._before[path])
         self._lock_files[path].put(stage.name, to_lockfile(stage)[stage.name], later)
@@ -324,8 +324,8 @@ class _Moments:
                 self._released = time.monotonic()
 
 
-def _collect(repo, targets: Sequence[str]) -> tuple[list, "networkx.DiGraph"]:  # noqa: F821
-    """Stages in the order in which `dvc repro` runs them, and their graph."""
+def _collect(repo, targets: Sequence[str]) -> tuple[list, Any]:
+    """Stages in the order in which `dvc repro` runs them, and their graph (networkx.DiGraph)."""
     from dvc.dvcfile import PROJECT_FILE
     from dvc.exceptions import DvcException
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -345,7 +345,7 @@ def _nodes(stages: list, graph) -> list[Node]:
     return [
         Node(
             stage.addressing,
-            tuple(dependency.addressing for dependency in sorted(graph[stage], key=order.get)),
+            tuple(dependency.addressing for dependency in sorted(graph[stage], key=order.__getitem__)),
             meta.get("one_at_a_time"),
             bool(meta.get("alone", False)),
         )

@@ -13,7 +13,8 @@ class LockFile:
 
     def __init__(self, path: Path):
         self._path = path
-        self._text, self._content = "", {}
+        self._text = ""
+        self._content: dict = {}
 
     def names(self) -> list[str]:
         """Its entries, in their order; none if there is no file."""

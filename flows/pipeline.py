@@ -82,8 +82,8 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
     from dvc.exceptions import DvcException
 
     logger = get_run_logger()
-    last = deque(maxlen=QUOTED_LINES)
-    mlflow_runs = []
+    last: deque[str] = deque(maxlen=QUOTED_LINES)
+    mlflow_runs: list[str] = []
 
     def log(line: str) -> None:
         last.append(line)
@@ -107,7 +107,10 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
     return Completed(message=f"{stage} has run" if work.commands else f"{stage} was in DVC's run cache")
 
 
-@flow(name="wavefoundry", task_runner=ThreadPoolTaskRunner())
+@flow(
+    name="wavefoundry",
+    task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]  # Prefect declares the futures that it gives too narrowly
+)
 def pipeline(
     targets: Sequence[str] = (),
     parallel: PositiveInt = PARALLEL,
@@ -144,7 +147,7 @@ def pipeline(
         text = compose(overlay, seed=seed, scenarios=scenarios) if other else None
         with (
             _alone(log),
-            workspace(name_of(study, scenarios, seed), text) if other else nullcontext() as folder,
+            nullcontext() if text is None else workspace(name_of(study, scenarios, seed), text) as folder,
             bookkeeping(targets, log, force) as book,
         ):
             # A run of all stages as the project has them is one that watch.py need not start.
@@ -162,7 +165,7 @@ def _bring_up_to_date(book: Bookkeeping, processes: Processes | Elsewhere, paral
         states = _run(book, processes, parallel, parent)
         failures = [state for state in states if state.is_failed() or state.is_crashed()]
         if failures:
-            return Failed(message="\n\n".join(state.message or state.name for state in failures))
+            return Failed(message="\n\n".join(str(state.message or state.name) for state in failures))
         book.finish()
         parent.status = "FINISHED"
     _show("metrics", metrics_tables)
@@ -241,19 +244,22 @@ def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, par
     ended: SimpleQueue[str] = SimpleQueue()
     elsewhere, gpu = isinstance(processes, Elsewhere), has_gpu()
     waiting = by_way_to_the_end([with_marks_that_count(node, elsewhere, gpu) for node in book.nodes])
+
+    def tell_end_of(name: str) -> Callable[[PrefectFuture], None]:
+        return lambda _: ended.put(name)
+
     try:
         while waiting or running:
             while node := next_to_start(waiting, list(running.values()), futures.keys() - running.keys(), parallel):
                 if time.monotonic() - answered >= PULSE:
                     check_alive()
                     answered = time.monotonic()
-                future = run_stage.submit(
-                    node.name, book, processes, parent, wait_for=[futures[name] for name in node.dependencies]
-                )
+                before = [futures[name] for name in node.dependencies]
+                future = run_stage.submit(node.name, book, processes, parent, wait_for=before, return_state=False)
                 futures[node.name] = future
                 running[node.name] = node
                 waiting.remove(node)
-                future.add_done_callback(lambda _, name=node.name: ended.put(name))
+                future.add_done_callback(tell_end_of(node.name))
             running.pop(ended.get())
     except Exception:
         # Nobody could see or cancel what follows: stages under way are completed and recorded, no more are started.

@@ -57,6 +57,7 @@ class Processes:
             end = threading.Thread(target=self._end, args=(process,), daemon=True)
             self._running[process] = end
             end.start()
+        assert process.stdin is not None and process.stdout is not None  # pipes
         with process.stdin, process.stdout:
             # newline="": a line may end at "\r" too, and keeps its end.
             for line in readable_lines(io.TextIOWrapper(process.stdout, errors="replace", newline="")):

@@ -3,6 +3,7 @@
 from threading import Lock
 
 from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
 from flows.bookkeeping import Work
@@ -17,7 +18,7 @@ INPUTS = "inputs:"
 
 def tag_run(inputs: str | None) -> None:
     """Tag the Prefect run that is under way with branch and commit, and with the digest of its inputs."""
-    run = FlowRunContext.get().flow_run
+    run = _flow_run()
     tags = set(run.tags) | {f"{word}:{text}" for word, text in checked_out().items()}
     if inputs:
         tags = {tag for tag in tags if not tag.startswith(INPUTS)} | {WHOLE, INPUTS + inputs}
@@ -31,12 +32,19 @@ def checked_out() -> dict[str, str]:
     return {"branch": found["branch"], "commit": found["short"]} if found else {}
 
 
+def _flow_run() -> FlowRun:
+    """The Prefect run that is under way."""
+    context = FlowRunContext.get()
+    assert isinstance(context, FlowRunContext) and isinstance(context.flow_run, FlowRun), "outside a flow"
+    return context.flow_run
+
+
 class MLflowParent:
     """The MLflow run above those of the stages, made when the first stage runs: a run with nothing to do makes none."""
 
     def __init__(self):
         self.status = "FAILED"
-        self._run = FlowRunContext.get().flow_run
+        self._run = _flow_run()
         self._lock = Lock()
         self._writer: PipelineWriter | None = None
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import yaml
 from prefect import serve
@@ -31,20 +32,20 @@ POLL = 3
 
 def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
     """What is served; every run is a process of its own, which reads the code anew."""
-    entry = {"entrypoint_type": EntrypointType.MODULE_PATH}
-    return [
-        pipeline.to_deployment("full", description="All stages that are not up to date.", **entry),
+    entry = EntrypointType.MODULE_PATH
+    made = [
+        pipeline.to_deployment("full", description="All stages that are not up to date.", entrypoint_type=entry),
         pipeline.to_deployment(
             "retrain",
             parameters={"force": in_dag(TRAININGS)},
             description="The trainings and what follows, although nothing has changed.",
-            **entry,
+            entrypoint_type=entry,
         ),
         pipeline.to_deployment(
             "evaluate",
             parameters={"targets": in_dag(RESULTS)},
             description="Report and registry, and what they need: the evaluations of all models.",
-            **entry,
+            entrypoint_type=entry,
         ),
         watch.to_deployment(
             "changes",
@@ -52,9 +53,10 @@ def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
             # A look that takes longer than the interval is not followed by a queue of others.
             concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
             description="Looks for changed files, parameters and code, and starts what they touch.",
-            **entry,
+            entrypoint_type=entry,
         ),
     ]
+    return [cast(RunnerDeployment, one) for one in made]  # a coroutine is what asynchronous code would get
 
 
 def in_dag(names: Sequence[str]) -> list[str]:

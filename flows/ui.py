@@ -142,13 +142,16 @@ def _run(servers: Servers) -> None:
         ["prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
         environment,
         Path(".prefect/server.log"),
-    ) # Its database is made by the stages' own code, whichever of them comes first. folder = tracking.FOLDER.absolute()
-    command = ["python -c 'from storage.tracking.connection import client; client()' && exec mlflow server", "--host",
-    HOST] command += ["--port", str(mlflow), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", f"{folder}/artifacts"] servers.start("MLflow", ["sh", "-c", f"{command[0]}
-    {shlex.join(command[1:])}"], environment, folder / "server.log") servers.wait_for("Prefect",
-    f"{addresses['Prefect']}/api/health") servers.start("the deployments", [sys.executable, "-m", "flows.serve"],
-    environment, Path(".prefect/serve.log")) servers.wait_for("MLflow", f"{addresses['MLflow']}/health")
+    )
+    # Its database is made by the stages' own code, whichever of them comes first.
+    folder = tracking.FOLDER.absolute()
+    command = ["python -c 'from storage.tracking.connection import client; client()' && exec mlflow server", "--host", HOST]
+    command += ["--port", str(mlflow), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", f"{folder}/artifacts"]
+    servers.start("MLflow", ["sh", "-c", f"{command[0]} {shlex.join(command[1:])}"], environment, folder / "server.log")
+    servers.wait_for("Prefect", f"{addresses['Prefect']}/api/health")
+    servers.start("the deployments", [sys.executable, "-m", "flows.serve"], environment, Path(".prefect/serve.log"))
+    servers.wait_for("MLflow", f"{addresses['MLflow']}/health")
     servers.wait_for("the deployments", f"{addresses['Prefect']}/api/deployments/name/watch/changes")
     for name, address in addresses.items():
         print(f"{name + ':':9}{address}", flush=True)

@@ -6,6 +6,7 @@ run that failed or was cancelled is not started again until something changes.
 """
 
 import time
+from typing import cast
 
 from prefect import flow, get_client, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -44,13 +45,14 @@ def watch() -> State:
             message=f"run {last.name} had the same inputs and is {last.state_name}; start one by hand to try again",
         )
     create_markdown_artifact(key="changes", markdown=_page(found), description="What has changed")
-    run = run_deployment(
+    started = run_deployment(
         DEPLOYMENT,
         parameters={"targets": list(found.affected)},
         tags=[WHOLE, INPUTS + found.inputs],
         timeout=0,
         as_subflow=False,
     )
+    run = cast(FlowRun, started)  # a coroutine is what asynchronous flows would get
     get_run_logger().info("changed: %s", "; ".join(f"{stage}: {', '.join(c)}" for stage, c in found.causes.items()))
     return Completed(message=f"started {run.name}: {len(found.affected)} stages: {', '.join(found.affected)}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class CSIBatches(torch.utils.data.Dataset):
         for path in map(Path, paths):
             rows = split_indices(open_store(path, kind), split)
             if len(rows):
-                array = zarr.open_group(path, mode="r", use_consolidated=False)["csi"]
+                array = cast(zarr.Array, zarr.open_group(path, mode="r", use_consolidated=False)["csi"])
                 self._splits.append(StoredSplit(path, array, rows, first))
                 first += len(rows)
         if not first:

@@ -29,9 +29,9 @@ class BufferPool:
                 self._waiting.clear()
             memory = _huge(size) if size >= 2 * HUGE_PAGE else np.empty(size, np.uint8)
             self._total += size
-        # Every view refers to this first array (the memoryview keeps numpy from referring to `memory` instead), so that
-        # it dies with the last of them.
-        flat = np.frombuffer(memoryview(memory), dtype, math.prod(shape))
+        # Every view refers to this first array (the memoryview `data` keeps numpy from referring to `memory` instead),
+        # so that it dies with the last of them.
+        flat = np.frombuffer(memory.data, dtype, math.prod(shape))
         weakref.finalize(flat, self._waiting.append, memory).atexit = False
         return flat.reshape(shape)
 

@@ -51,7 +51,7 @@ def plan_epoch(stores: list[StoreItems], batch_size: int, window_bytes: int, see
             order = store.first + generator.permutation(store.count)
             last = None
         else:
-            order, ends = _order_by_windows(number, store, windows, generator)
+            order, ends = _order_by_windows(number, store, store.shards, windows, generator)
             last = np.searchsorted(ends, np.arange(store.count), side="right")
         stop = 0
         for items in np.array_split(order, -(-store.count // batch_size)):
@@ -87,10 +87,12 @@ def _draw_windows(stores: list[StoreItems], window_bytes: int, generator) -> lis
     return windows
 
 
-def _order_by_windows(number: int, store: StoreItems, windows, generator) -> tuple[np.ndarray, np.ndarray]:
+def _order_by_windows(
+    number: int, store: StoreItems, item_shards: np.ndarray, windows, generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Items of one store in shuffled windows, and the number of items up to the end of each window."""
     window_of = {shard: w for w, window in enumerate(windows) for owner, shard in window if owner == number}
-    shards, inverse = np.unique(store.shards, return_inverse=True)
+    shards, inverse = np.unique(item_shards, return_inverse=True)
     item_windows = np.array([window_of[shard] for shard in shards.tolist()])[inverse]
     shuffled = generator.permutation(store.count)
     order = shuffled[np.argsort(item_windows[shuffled], kind="stable")]

@@ -147,7 +147,9 @@ def _copy_samples(array: StoredArray, rows: np.ndarray, targets: list[np.ndarray
         return
     shard = int(rows[0]) // array.shard
     chunks, places = np.divmod(rows - shard * array.shard, array.chunk)
-    buffer, current, samples = array.buffer(), -1, None
+    buffer = array.buffer()
+    # No chunk has this number: the first one is read.
+    current, samples = -1, buffer
     with ShardReader(array, shard) as reader:
         for chunk, place, target in zip(chunks.tolist(), places.tolist(), targets, strict=True):
             if chunk != current:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -68,14 +69,15 @@ def describe_store(path: Path) -> dict[str, str]:
     kind = stored_kind(path)
     store = open_store(path, kind)
     name = KINDS[kind][0]
-    stored = StoredArray.of(path, zarr.open_group(path, mode="r", use_consolidated=False)[name])
+    group = zarr.open_group(path, mode="r", use_consolidated=False)
+    stored = StoredArray.of(path, cast(zarr.Array, group[name]))
     files = [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     lines = {
         "store": f"{path}: {kind}, schema version {store.attrs['schema_version']}",
         "shape": ", ".join(f"{count} {axis}" for axis, count in store[name].sizes.items()),
-        "variables": ", ".join(f"{key} [{store[key].attrs['units']}]" for key in sorted(store.data_vars)),
-        "coordinates": ", ".join(_range(store[key]) for key in sorted(store.coords)),
+        "variables": ", ".join(f"{key} [{store[key].attrs['units']}]" for key in sorted(map(str, store.data_vars))),
+        "coordinates": ", ".join(_range(store[key]) for key in sorted(map(str, store.coords))),
         "size on disk": f"{size / 2**20:.1f} MiB in {len(files)} files",
         "shards": f"{stored.shards} of {name!r}, {stored.shard} samples each",
         **_signal(path, store, kind),

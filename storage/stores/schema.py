@@ -1,8 +1,9 @@
 """The contract of a store (docs/data-contract.md): variables, dimensions, attributes, and what may follow what."""
 
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -30,13 +31,13 @@ SAMPLE_VARIABLES = {
 # What imported CSI need not know of its samples.
 OPTIONAL_VARIABLES = ("position", "velocity", "speed", "los")
 # What only one kind needs besides.
-OWN_VARIABLES = {
+OWN_VARIABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "paths": {"valid": ("sample", "key", "path"), "key_time": ("key",), "base_station": ("sample",)},
     "csi": {},
     "angle_delay": {"scale": ("sample",), "energy_kept": ("sample",)},
 }
 # A store of paths follows one of these: paths with directions, or TR 38.901's coefficients of each antenna and slot.
-PATH_VARIABLES = {
+PATH_VARIABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "amplitude": {
         "amplitude": ("sample", "key", "path", "polarisation"),
         "doppler": ("sample", "key", "path"),
@@ -57,7 +58,7 @@ def require_kind(path: Path, kind: str) -> None:
         raise StorageError(f"{path}: no kind of store is called {kind!r}; there are {', '.join(KINDS)}")
 
 
-def required_variables(path: Path, kind: str, present: Collection[str]) -> dict[str, tuple[str, ...]]:
+def required_variables(path: Path, kind: str, present: Collection[Hashable]) -> dict[str, tuple[str, ...]]:
     """Variables of a store of this kind and their dimensions, of which `present` are there.
 
     Raises:
@@ -86,12 +87,12 @@ def require_schema(path: Path, dataset: xr.Dataset, kind: str) -> None:
     for variable in COMPLEX_VARIABLES:
         if variable in dataset.variables and dataset[variable].dtype != np.complex64:
             raise StorageError(f"{path}: {variable!r} is {dataset[variable].dtype}, expected complex64")
-    for variable, values in dataset.variables.items():
+    for name, values in dataset.variables.items():
         if values.dtype.kind not in "biufc":
-            raise StorageError(f"{path}: variable {variable!r} is {values.dtype}; only numbers are stored")
+            raise StorageError(f"{path}: variable {name!r} is {values.dtype}; only numbers are stored")
         for attribute in ("units", "long_name"):
             if attribute not in values.attrs:
-                raise StorageError(f"{path}: variable {variable!r} has no attribute {attribute!r}")
+                raise StorageError(f"{path}: variable {name!r} has no attribute {attribute!r}")
 
 
 def require_agreement(path: Path, known: xr.Dataset, part: xr.Dataset) -> None:
@@ -101,7 +102,7 @@ def require_agreement(path: Path, known: xr.Dataset, part: xr.Dataset) -> None:
         return StorageError(f"{path}: {what} of the new samples is {found}, of the samples before {expected}")
 
     if set(part.variables) != set(known.variables):
-        odd = sorted(set(part.variables) ^ set(known.variables))
+        odd = sorted(map(str, set(part.variables) ^ set(known.variables)))
         raise StorageError(f"{path}: {', '.join(map(repr, odd))} only in the new samples or in those before")
     for name, before in known.variables.items():
         after = part.variables[name]
@@ -142,7 +143,7 @@ def provenances(attributes: dict) -> list[dict]:
 
 def windows_total(attributes: dict) -> int | None:
     """Number of windows simulated, reached by a path or not; None where a source does not tell."""
-    counts = [source.get("windows_total") for source in provenances(attributes)]
+    counts: list[Any] = [source.get("windows_total") for source in provenances(attributes)]
     return sum(counts) if all(isinstance(count, numbers.Integral) for count in counts) else None
 
 

@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 
 import google_crc32c
@@ -138,7 +139,7 @@ class ShardReader:
         """
         try:
             self._file.seek(self._offsets[chunk])
-            size = self._file.readinto(buffer)
+            size = self._file.readinto(buffer.data)
         except OSError as error:
             raise self._damage(f"chunk {chunk} cannot be read ({error.strerror})", chunk) from error
         if size < len(buffer):
@@ -154,7 +155,7 @@ class ShardReader:
         if size < len(buffer):
             raise self._damage("is cut short")
         self._file.seek(size - len(buffer))
-        self._file.readinto(buffer)
+        self._file.readinto(buffer.data)
         index = _checked(buffer)
         if index is None:
             raise self._damage("checksum of the index disagrees")
@@ -180,7 +181,7 @@ class ShardWriter:
         self._pending = np.empty((chunk, *sample_shape), self._array.dtype)
         self._held = 0
         self._shard = 0
-        self._file = None
+        self._file: BufferedWriter | None = None
         self._index: list[tuple[int, int]] = []
 
     def write(self, samples: np.ndarray) -> None:
@@ -227,32 +228,33 @@ class ShardWriter:
             self._write_chunk(self._pending)
             self._held = 0
         if self._file:
-            self._complete_shard()
+            self._complete_shard(self._file)
 
     def abandon(self) -> None:
         if self._file:
             self._file.close()
 
     def _write_chunk(self, samples: np.ndarray) -> None:
-        if self._file is None:
+        file = self._file
+        if file is None:
             path = self._array.file(self._shard)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("wb")
-        offset = self._file.tell()
+            file = self._file = path.open("wb")
+        offset = file.tell()
         content = samples.reshape(-1).view(np.uint8)
-        self._file.write(content)
-        self._file.write(_checksum(content))
-        self._index.append((offset, self._file.tell() - offset))
+        file.write(content.data)
+        file.write(_checksum(content))
+        self._index.append((offset, file.tell() - offset))
         if len(self._index) == self._array.chunks:
-            self._complete_shard()
+            self._complete_shard(file)
 
-    def _complete_shard(self) -> None:
+    def _complete_shard(self, file: BufferedWriter) -> None:
         index = np.full((self._array.chunks, 2), ABSENT, ENTRY)
         index[: len(self._index)] = self._index
         content = index.reshape(-1).view(np.uint8)
-        self._file.write(content)
-        self._file.write(_checksum(content))
-        self._file.close()
+        file.write(content.data)
+        file.write(_checksum(content))
+        file.close()
         self._file, self._index = None, []
         self._shard += 1
 

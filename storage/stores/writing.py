@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -53,7 +54,7 @@ class StoreWriter:
                     target = self._folder / file.relative_to(store)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, target)
-            self._make_writers()
+            self._make_writers(self._template)
             for writer in self._writers.values():
                 writer.take_over(store, self._samples)
 
@@ -93,7 +94,8 @@ class StoreWriter:
             group = zarr.open_group(self._folder, mode="r+", use_consolidated=False)
             for name, writer in self._writers.items():
                 writer.close()
-                group[name].resize((self._samples, *group[name].shape[1:]))
+                array = cast(zarr.Array, group[name])
+                array.resize((self._samples, *array.shape[1:]))
             if self._sources[1:]:
                 group.attrs[APPENDED] = self._sources[1:]
 
@@ -113,12 +115,12 @@ class StoreWriter:
         with clear_write_errors(self._path):
             template.to_zarr(self._folder, mode="a", zarr_format=3, consolidated=False, encoding=_encoding(template))
         self._template = template
-        self._make_writers()
+        self._make_writers(template)
 
-    def _make_writers(self) -> None:
-        for name, variable in self._template.variables.items():
+    def _make_writers(self, template: xr.Dataset) -> None:
+        for name, variable in template.variables.items():
             if "sample" in variable.dims:
-                self._writers[name] = ShardWriter(self._folder, name, variable.dtype, variable.shape[1:])
+                self._writers[str(name)] = ShardWriter(self._folder, str(name), variable.dtype, variable.shape[1:])
 
     def _require_finite(self, block: xr.Dataset) -> None:
         for name, variable in block.variables.items():

@@ -57,6 +57,7 @@ class PipelineWriter:
         """The id of the pipeline's run, "" after one warning where the server is out of reach; waits for it."""
         with self._lock:
             if self._id is None:
+                assert self._process.stdout is not None  # a pipe
                 self._id = self._process.stdout.readline().strip()
             return self._id
 
@@ -88,7 +89,8 @@ def _serve(listening: socket.socket, name: str, tags: dict[str, str]) -> None:
     parent = _open_pipeline(name, tags)
     with suppress(BrokenPipeError):  # the pipeline's process is gone already
         os.write(sys.stdout.fileno(), f"{parent}\n".encode())
-    while sys.stdin not in wait([listening, sys.stdin]):
+    end = sys.stdin.fileno()
+    while end not in wait([listening, end]):
         connected, _ = listening.accept()
         with Connection(connected.detach()) as connection:
             get_context("fork").Process(target=_write_printing_there, args=(connection, parent)).start()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from storage.errors import StorageError, first_line
 from storage.replacement import replace_file
@@ -40,7 +41,10 @@ class Record:
         self.id = ""
         self._waiting: list[dict] = []
         self._answers, self._refused = True, False
-        self._client = self._experiment = self._monitor = None
+        # An MlflowClient and a SystemMetricsMonitor, which are imported when they are needed.
+        self._client: Any = None
+        self._monitor: Any = None
+        self._experiment = ""
         self.send()
 
     @property

@@ -49,7 +49,7 @@ def write(connection: Connection, parent: str) -> None:
     """
     # Ctrl-C is for the stage to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    messages = SimpleQueue()
+    messages: SimpleQueue[tuple] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, messages), daemon=True).start()
     name, parameters, tags = messages.get()
     record = records.Record(name, tags | ({PARENT_TAG: parent} if parent else {}))

@@ -13,10 +13,13 @@ import yaml
 from dvc.repo import Repo
 from prefect.settings import PREFECT_API_URL
 
+from tests.parameters import FILE, tiny_parameters
 from tests.waiting import wait_for
 
 TOP = Path(__file__).parents[2]
+# No stage `pretrain`, and no entry of `distill`.
 DAG = """
+vars: [students: {}]
 stages:
   scenario:
     foreach: ${scenarios}
@@ -27,10 +30,16 @@ stages:
   teach:
     cmd: >-
       trap 'touch asked; exit 1' INT; echo half > model;
-      while test -e slow; do sleep 0.1; done; cat d4.txt > model
-    deps: [d4.txt]
+      while test -e slow; do sleep 0.1; done; cat canyon.txt > model
+    deps: [canyon.txt]
     outs: [model]
-  evaluate:
+  distill:
+    foreach: ${students}
+    do:
+      cmd: 'false'
+      deps: [model]
+      outs: ["${key}"]
+  evaluate_teach:
     cmd: cat model > scores
     deps: [model]
     outs: [scores]
@@ -49,7 +58,7 @@ stages:
 def project(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     (folder / "dvc.yaml").write_text(DAG)
-    shutil.copy(TOP / "params.yaml", folder)
+    shutil.copy(FILE, folder)
     Repo.init(str(folder), no_scm=True).close()
     environment = os.environ | {"PYTHONPATH": str(TOP), "PREFECT_API_URL": PREFECT_API_URL.value()}
     with open(folder / "serve.log", "w") as log:
@@ -129,21 +138,21 @@ def test_wrong_values_touch_nothing(project):
 
 def test_other_parameters_work_in_their_own_folder(project):
     before = (project / "params.yaml").read_bytes()
-    run = begin("full", seed=7, scenarios=["d4", "uma_nlos"])
+    run = begin("full", seed=7, scenarios=["uma_nlos", "canyon"])
     assert ended(run)["type"] == "COMPLETED", state(run)["message"]
     assert (project / "params.yaml").read_bytes() == before
     assert not (project / "dvc.lock").exists()
     assert not (project / "scores").exists()
-    folder = project / ".prefect/runs/d4+uma_nlos_seed-7"
-    assert (folder / "registered").read_text() == "d4 7\n"
+    folder = project / ".prefect/runs/uma_nlos+canyon_seed-7"
+    assert (folder / "registered").read_text() == "canyon 7\n"
     parameters = yaml.safe_load((folder / "params.yaml").read_text())
     assert parameters["seed"] == 7
-    assert list(parameters["scenarios"]) == ["uma_nlos", "d4"]
+    assert list(parameters["scenarios"]) == ["uma_nlos", "canyon"]
     # Taken over: nothing has to run.
     for name in ("params.yaml", "dvc.lock"):
         shutil.copy(folder / name, project)
     subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=project, check=True)
-    assert (project / "scores").read_text() == "d4 7\n"
+    assert (project / "scores").read_text() == "canyon 7\n"
     (project / "params.yaml").write_bytes(before)
 
 
@@ -159,4 +168,17 @@ def test_cancelled_in_mid_run(project):
     (project / "slow").unlink()
     run = begin("evaluate")
     assert ended(run)["type"] == "COMPLETED", state(run)["message"]
-    assert (project / "registered").read_text() == "d4 0\n"
+    assert (project / "registered").read_text() == "canyon 0\n"
+
+
+def test_trainings_that_the_dag_lacks_break_no_deployment(project):
+    """Retrained is what there is: of the trainings the stage `teach` alone, and `distill`, which has no entries."""
+    found = api("GET", "/deployments/name/wavefoundry/retrain").json()
+    assert found["parameters"] == {"force": ["teach", "distill"]}
+    assert ended(begin("evaluate"))["type"] == "COMPLETED"
+    assert ended(begin("evaluate"))["message"].startswith("stages run: 0,")
+    run = begin("retrain")
+    assert ended(run)["type"] == "COMPLETED", state(run)["message"]
+    # teach, evaluate_teach, register, report; every scenario that was not needed before runs as well.
+    idle = len(tiny_parameters()["scenarios"]) - 1
+    assert state(run)["message"] == f"stages run: {4 + idle}, up to date: 1"
