@@ -20,6 +20,7 @@ import httpx
 import psutil
 
 from benchmarks.flow_stress import forget, make_project, serial_lock
+from flows import loopback
 
 PROJECT = Path(__file__).parents[1]
 # How long a server, a stage or a killed run may take [s].
@@ -60,10 +61,10 @@ def server(home: Path):
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         port = trial.getsockname()[1]
-    settings = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    arguments = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen([sys.executable, *arguments], env=settings, stdout=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}/api"
+    settings = loopback.settings(port)
+    variables = os.environ | {"PREFECT_HOME": str(home), "PYTHONPATH": str(PROJECT)} | settings
+    process = subprocess.Popen(loopback.command(port), env=variables, stdout=subprocess.DEVNULL)
+    address = settings["PREFECT_API_URL"]
     try:
         wait_for(lambda: answers(address))
         yield process, address

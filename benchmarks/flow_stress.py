@@ -148,6 +148,9 @@ def stress(folder: Path, runs: int, parallel: int) -> dict:
 
 
 def main() -> None:
+    from flows.server import lock_temporary_server
+
+    lock_temporary_server()
     from prefect.testing.utilities import prefect_test_harness
 
     with tempfile.TemporaryDirectory() as folder, prefect_test_harness(server_startup_timeout=120):

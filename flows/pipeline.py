@@ -39,7 +39,7 @@ from flows.elsewhere import Elsewhere
 from flows.processes import Processes, StoppedError, end_with_this_process
 from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
-from flows.server import ServerError, check_alive, check_server
+from flows.server import ServerError, check_alive, check_server, lock_temporary_server
 from flows.workspace import name_of, workspace
 from stages.study import compose
 from storage.errors import StorageError
@@ -333,6 +333,7 @@ def main() -> None:
     try:
         plan(arguments.targets)  # a mistyped target is told before a server starts
         check_server()
+        lock_temporary_server()
     except (UnknownTargetError, ServerError) as error:
         sys.exit(str(error))
     try:

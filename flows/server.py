@@ -1,8 +1,33 @@
 """The Prefect server that a run or the deployments talk to."""
 
+import base64
+import os
+import secrets
+
 
 class ServerError(Exception):
     """No server answers, or one that does not fit; one line says what to do."""
+
+
+def authorization(auth_string: str | None) -> dict[str, str]:
+    """Headers that show a server its PREFECT_API_AUTH_STRING, none without one."""
+    return {"Authorization": f"Basic {base64.b64encode(auth_string.encode()).decode()}"} if auth_string else {}
+
+
+def lock_temporary_server() -> None:
+    """Where no server is named, Prefect starts one: only this process and those that it starts are let in there.
+
+    The server needs no browser, and Prefect has no other way to keep out a page that reaches it under a name of its
+    own (DNS rebinding).
+    """
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        return
+    secret = f"flow:{secrets.token_urlsafe()}"
+    os.environ |= {"PREFECT_SERVER_API_AUTH_STRING": secret, "PREFECT_API_AUTH_STRING": secret}
+    refresh_global_settings_context()
 
 
 def check_server() -> None:
@@ -13,13 +38,14 @@ def check_server() -> None:
     """
     import httpx
     import prefect
-    from prefect.settings import PREFECT_API_URL
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
     address = PREFECT_API_URL.value()
     if not address:
         return
     try:
-        answer = httpx.get(f"{address.rstrip('/')}/admin/version", timeout=10.0)
+        headers = authorization(PREFECT_API_AUTH_STRING.value())
+        answer = httpx.get(f"{address.rstrip('/')}/admin/version", headers=headers, timeout=10.0)
         version = answer.raise_for_status().json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ServerError(

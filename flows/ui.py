@@ -16,10 +16,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+from flows import loopback
+from flows.loopback import HOST
 from flows.processes import Processes, StoppedError
+from flows.server import authorization
 from storage.tracking import connection as tracking
 
-HOST = "127.0.0.1"
 PORTS = {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000}
 # A server must answer within [s].
 PATIENCE = 180.0
@@ -77,7 +79,7 @@ class Servers:
         self._started.append((processes, thread))
         thread.start()
 
-    def wait_for(self, name: str, address: str) -> None:
+    def wait_for(self, name: str, address: str, headers: dict[str, str] | None = None) -> None:
         """Wait until an address answers.
 
         Raises:
@@ -88,7 +90,7 @@ class Servers:
         deadline = time.monotonic() + PATIENCE
         while True:
             with suppress(httpx.HTTPError):
-                if httpx.get(address, timeout=5.0).is_success:
+                if httpx.get(address, headers=headers, timeout=5.0).is_success:
                     return
             self.check(0.3)
             if time.monotonic() > deadline:
@@ -133,26 +135,26 @@ def _run(servers: Servers) -> None:
     addresses = {"Prefect": f"http://{HOST}:{prefect}", "MLflow": f"http://{HOST}:{mlflow}"}
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PREFECT_API_URL": f"{addresses['Prefect']}/api",
+        **loopback.settings(prefect),
         # Where a stage's run can be looked at.
         "MLFLOW_UI_URL": addresses["MLflow"],
     }
-    servers.start(
-        "Prefect",
-        ["prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
-        environment,
-        Path(".prefect/server.log"),
-    )
+    servers.start("Prefect", loopback.command(prefect), environment, Path(".prefect/server.log"))
     # Its database is made by the stages' own code, whichever of them comes first.
     folder = tracking.FOLDER.absolute()
-    command = ["python -c 'from storage.tracking.connection import client; client()' && exec mlflow server", "--host", HOST]
+    make_database = "from storage.tracking.connection import client; client()"
+    command = [f"python -c '{make_database}' && exec mlflow server", "--host", HOST]
     command += ["--port", str(mlflow), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", f"{folder}/artifacts"]
+    # MLflow's own choice would let in every name that begins like an address of a local network.
+    command += ["--allowed-hosts", ",".join(f"{name}:{mlflow}" for name in loopback.NAMES)]
+    command += ["--cors-allowed-origins", ",".join(loopback.origins(mlflow))]
     servers.start("MLflow", ["sh", "-c", f"{command[0]} {shlex.join(command[1:])}"], environment, folder / "server.log")
     servers.wait_for("Prefect", f"{addresses['Prefect']}/api/health")
     servers.start("the deployments", [sys.executable, "-m", "flows.serve"], environment, Path(".prefect/serve.log"))
     servers.wait_for("MLflow", f"{addresses['MLflow']}/health")
-    servers.wait_for("the deployments", f"{addresses['Prefect']}/api/deployments/name/watch/changes")
+    headers = authorization(os.environ.get("PREFECT_API_AUTH_STRING"))
+    servers.wait_for("the deployments", f"{addresses['Prefect']}/api/deployments/name/watch/changes", headers)
     for name, address in addresses.items():
         print(f"{name + ':':9}{address}", flush=True)
     print("Runs: Deployments in Prefect. Ctrl-C ends all.", flush=True)

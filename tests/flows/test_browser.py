@@ -1,15 +1,7 @@
 """A run started in the Prefect UI, as a person does it: `make ui`, a browser, the deployment `evaluate`, Run."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-from contextlib import closing
-from pathlib import Path
 
-import psutil
 import pytest
 from dvc.repo import Repo
 
@@ -21,9 +13,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.waiting import wait_for
+from tests.flows.made_ui import made_ui
 
-TOP = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 DAG = """
@@ -51,32 +42,12 @@ pytestmark = [
 
 @pytest.fixture
 def address(tmp_path):
-    """`make ui` in a tiny project, on free ports; nothing of it is left after Ctrl-C."""
+    """`make ui` in a tiny project."""
     (tmp_path / "dvc.yaml").write_text(DAG)
     (tmp_path / "source.txt").touch()
     Repo.init(str(tmp_path), no_scm=True).close()
-    prefect, mlflow = two_free_ports()
-    environment = os.environ | {
-        "PYTHONPATH": str(TOP),
-        "PREFECT_HOME": str(tmp_path / ".prefect"),
-        "PREFECT_PORT": str(prefect),
-        "MLFLOW_PORT": str(mlflow),
-    }
-    environment.pop("PREFECT_API_URL", None)
-    with open(tmp_path / "ui.log", "w") as log:
-        ui = subprocess.Popen([sys.executable, "-m", "flows.ui"], cwd=tmp_path, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(lambda: "Ctrl-C" in (tmp_path / "ui.log").read_text() or ui.poll() is not None)
-        assert ui.poll() is None, (tmp_path / "ui.log").read_text()
-        yield f"http://127.0.0.1:{prefect}"
-        started = psutil.Process(ui.pid).children(recursive=True)
-        assert started
-        ui.send_signal(signal.SIGINT)
-        assert ui.wait(30) == 0
-        _, left = psutil.wait_procs(started, timeout=10)
-        assert not left
-    finally:
-        ui.kill()
+    with made_ui(tmp_path) as (prefect, _):
+        yield prefect
 
 
 @pytest.fixture
@@ -90,13 +61,6 @@ def browser(tmp_path):
     driver = webdriver.Chrome(options, Service(DRIVER))
     yield driver
     driver.quit()
-
-
-def two_free_ports():
-    with closing(socket.socket()) as one, closing(socket.socket()) as other:
-        for trial in (one, other):
-            trial.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 def click(browser, xpath, seconds=30):

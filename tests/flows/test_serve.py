@@ -11,6 +11,7 @@ import httpx
 import pytest
 import yaml
 from dvc.repo import Repo
+from prefect import get_client
 from prefect.settings import PREFECT_API_URL
 
 from tests.parameters import FILE, tiny_parameters
@@ -75,16 +76,12 @@ def project(server, tmp_path_factory):
 
 
 def api(method, path, **content):
-    """A call is repeated while a busy server is unavailable, as Prefect's own clients do."""
-    answer = None
-
-    def has_answered():
-        nonlocal answer
-        answer = httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=content or None, timeout=30)
-        return answer.status_code != httpx.codes.SERVICE_UNAVAILABLE
-
-    wait_for(has_answered)
-    return answer
+    """A call by Prefect's own client, which repeats it while a busy server is unavailable."""
+    with get_client(sync_client=True) as client:
+        try:
+            return client.request(method, path, json=content or None)
+        except httpx.HTTPStatusError as error:
+            return error.response
 
 
 def start(name, **parameters):

@@ -27,6 +27,14 @@ def test_servers_tell_nobody_of_their_use():
     assert result.stdout == "False 3 1\n", result.stderr
 
 
+def test_servers_are_closed_to_foreign_pages_whatever_the_environment_says():
+    code = "import flows.serve; from prefect.settings import get_current_settings as settings; "
+    code += "api = settings().server.api; print(api.csrf_protection_enabled, api.cors_allowed_origins)"
+    loose = {"PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "false", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "*"}
+    result = subprocess.run([sys.executable, "-c", code], env=os.environ | loose, capture_output=True, text=True)
+    assert result.stdout == "True none\n", result.stderr
+
+
 @pytest.fixture
 def taken():
     with closing(socket.socket()) as listening:

@@ -76,7 +76,8 @@ def save(kind, path, **variables):
     else:
         group = zarr.open_group(path / "data.zarr", mode="w", zarr_format=int(kind[-1]))
         for name, values in variables.items():
-            group.create_array(name, data=np.asarray(values), chunks=(2, *np.shape(values)[1:]))
+            chunks = (2, *np.shape(values)[1:]) if np.ndim(values) else ()
+            group.create_array(name, data=np.asarray(values), chunks=chunks)
         return path / "data.zarr"
     return path / "data.mat"
 

@@ -1,6 +1,7 @@
 """CSI from arrays in files: axes in our order, blocks joined, samples divided into splits, faults named."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -165,9 +166,11 @@ def _trajectories(section: ImportedArrays, block: FileBlock, lengths: tuple[int,
     if section.trajectory is None:
         return np.arange(samples, dtype=np.int32)
     with open_array(section.kind, _place(section, block)[0], section.trajectory) as array:
+        if math.prod(array.shape) != samples:
+            raise InputError(
+                f"{array.name} has {math.prod(array.shape)} values, expected one for each of {samples} samples"
+            )
         values = np.ravel(array.read(0, slice(None)))
-        if len(values) != samples:
-            raise InputError(f"{array.name} has {len(values)} values, expected one for each of {samples} samples")
     return np.unique(values, return_inverse=True)[1].astype(np.int32)
 
 

@@ -14,6 +14,7 @@ from scipy.constants import c
 
 from wavefoundry.errors import InputError
 from wavefoundry.imports.files import open_array
+from wavefoundry.imports.limits import QUOTED, sizes
 from wavefoundry.imports.options import ImportedDeepMIMO
 from wavefoundry.twin.array import rotation_matrix
 from wavefoundry.twin.continuation import Paths
@@ -89,27 +90,33 @@ def _points(section: ImportedDeepMIMO, folder: Path) -> int:
     file = folder / PARAMETERS
     try:
         parameters = json.loads(file.read_text())
-        sets, scenes = parameters["txrx_sets"], parameters["scene"]["num_scenes"]
+        by_id = {
+            entry["id"]: (int(entry["num_points"]), {role: entry[role] for role in ("is_tx", "is_rx")})
+            for entry in parameters["txrx_sets"].values()
+        }
+        scenes = parameters["scene"]["num_scenes"]
         frequency = float(np.ravel(parameters["rt_params"]["frequency"])[0])
     except OSError:
         raise InputError(f"{file}: no such file; files must be the folder of a DeepMIMO v4 scenario") from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{file}: no parameters of a DeepMIMO v4 scenario ({error})") from None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{file}: no parameters of a DeepMIMO v4 scenario ({str(error)[:QUOTED]})") from None
     if scenes != 1:
         raise InputError(f"{folder}: {scenes} scenes; only static scenarios are imported")
     if not np.isclose(frequency, section.carrier_frequency, rtol=1e-6):
         raise InputError(
             f"{file}: the paths were traced at {frequency:g} Hz, carrier_frequency is {section.carrier_frequency:g} Hz"
         )
-    by_id = {entry["id"]: entry for entry in sets.values()}
     for key, number, role in (
         ("transmitters", section.transmitters, "is_tx"),
         ("receivers", section.receivers, "is_rx"),
     ):
-        able = sorted(index for index, entry in by_id.items() if entry[role])
+        able = sorted((index for index, (_, roles) in by_id.items() if roles[role]), key=str)
         if number not in able:
             raise InputError(f"{file}: {key} is {number}, allowed: {', '.join(map(str, able))}")
-    return by_id[section.transmitters]["num_points"]
+    points = by_id[section.transmitters][0]
+    if points < 1:
+        raise InputError(f"{file}: set {section.transmitters} has {points} points, expected at least 1")
+    return points
 
 
 def _rays(section: ImportedDeepMIMO, folder: Path, point: int) -> _Rays:
@@ -120,6 +127,9 @@ def _rays(section: ImportedDeepMIMO, folder: Path, point: int) -> _Rays:
         if kind is None:
             raise InputError(f"{folder}: neither {stem}.npz nor {stem}.mat is there")
         with open_array(kind, folder / f"{stem}.{kind}", name) as array:
+            if array.complex or len(array.shape) != 2:
+                found = f"{'complex' if array.complex else 'real'} numbers of shape {sizes(array.shape)}"
+                raise InputError(f"{array.name} holds {found}, expected real ones on two axes")
             matrices[name] = array.read(0, slice(None))
     shape = matrices["power"].shape
     for name, values in matrices.items():
