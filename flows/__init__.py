@@ -12,3 +12,6 @@ os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
 # These spellings come before all others that Prefect knows for the same settings.
 os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
 os.environ.setdefault("PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS", "none")
+# The temporary server of a busy machine takes longer to start than the 20 s that Prefect waits; a second one would be
+# started beside it.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

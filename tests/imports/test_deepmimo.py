@@ -10,8 +10,8 @@ from scipy.constants import speed_of_light
 
 from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
 from wavefoundry.errors import InputError
-from wavefoundry.imports.options import ImportedDeepMIMO
 from wavefoundry.imports.deepmimo import read_deepmimo
+from wavefoundry.imports.options import ImportedDeepMIMO
 from wavefoundry.twin.array import element_positions, rotation_matrix
 
 CARRIER = 3.5e9
