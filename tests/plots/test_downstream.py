@@ -1,54 +1,80 @@
 """Charts of downstream tasks: the points are the means, and the picture repeats."""
 
+import pandas
 import pytest
+from PIL import Image
 
-from wavefoundry.evaluation.downstream.tasks import TASKS
-from wavefoundry.plots.downstream import best_by_patch, draw_curves, draw_patch_sizes
+from tests.evaluation.downstream.example import OPTIONS, entry, section
+from tests.evaluation.downstream.tables import reference_rows, score_rows, table
+from wavefoundry.evaluation.downstream.parts import CURVE, SEARCH
+from wavefoundry.evaluation.downstream.scores import ScoreTable
+from wavefoundry.evaluation.downstream.task import tasks_of
+from wavefoundry.plots.downstream import best_by_patch, draw_curves, draw_patch_sizes, panel_grid, styles
 
-
-def scores(metric, validation, test):
-    return {"validation": {metric: [validation, validation]}, "test": {metric: [test, test + 0.02]}}
-
-
-def results():
-    def one(offset):
-        return {
-            "curves": {
-                task: {
-                    fraction: scores(about.metric, 0.5, offset + 0.1 * step)
-                    for step, fraction in enumerate(("0.1", "1"))
-                }
-                for task, about in TASKS.items()
-            },
-            "table": {
-                task: {
-                    "mean": {size: scores(about.metric, 0.5, offset) for size in ("2", "4")},
-                    "class_token": {"2": scores(about.metric, 0.6, offset + 1), "4": scores(about.metric, 0.4, 9.0)},
-                }
-                for task, about in TASKS.items()
-            },
-        }
-
-    return {"raw": one(0.2), "wimamba": one(0.4)}
+SECTION = section()
+TASKS = tasks_of(SECTION)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_curves_repeat_to_the_byte(task, tmp_path):
-    some = results()
-    reference = {"what": "nothing learnt", TASKS[task].metric: 0.1}
-    for name in ("one.png", "other.png"):
-        draw_curves(some, task, reference, tmp_path / "new" / name)
-    first, second = ((tmp_path / "new" / name).read_bytes() for name in ("one.png", "other.png"))
+def results() -> pandas.DataFrame:
+    rows = []
+    for model, offset in {"raw": 0.2, "wimamba": 0.4, "wimamba_untrained": 0.3}.items():
+        for name, task in TASKS.items():
+            for step, fraction in enumerate((0.1, 1.0)):
+                test = offset + 0.1 * step
+                values = {"validation": [0.5, 0.5], "test": [test, test + 0.02]}
+                rows += score_rows(model, name, CURVE, ("mean", "2"), fraction, task.metric, values)
+            if not model.endswith("untrained"):
+                for kind, size, validation, test in (
+                    ("mean", "2", 0.5, offset),
+                    ("mean", "4", 0.5, offset),
+                    ("class_token", "2", 0.6, offset + 1),
+                    ("class_token", "4", 0.4, 9.0),
+                ):
+                    values = {"validation": [validation, validation], "test": [test, test + 0.02]}
+                    rows += score_rows(model, name, SEARCH, (kind, size), 0.1, task.metric, values)
+    return table(rows, reference_rows(SECTION))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_curves_repeat_to_the_byte(name, tmp_path):
+    for file in ("one.png", "other.png"):
+        draw_curves(results(), name, TASKS[name], tmp_path / "new" / file)
+    first, second = ((tmp_path / "new" / file).read_bytes() for file in ("one.png", "other.png"))
     assert first == second and first.startswith(b"\x89PNG")
 
 
 def test_the_representation_at_a_patch_size_is_the_best_on_the_validation_split():
-    about = TASKS["los"]
-    found = best_by_patch(results()["raw"]["table"]["los"], about)
+    found = best_by_patch(ScoreTable(results()), "raw", "los", TASKS["los"])
     # At 2 the class token is better on validation, at 4 the mean, whatever the test split says.
     assert found == pytest.approx({"2": 1.21, "4": 0.21})
 
 
 def test_patch_sizes_are_drawn(tmp_path):
-    draw_patch_sizes(results(), 0.1, tmp_path / "sizes.png")
+    draw_patch_sizes(results(), TASKS, 0.1, tmp_path / "sizes.png")
     assert (tmp_path / "sizes.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("count", "grid"), [(0, (1, 1)), (1, (1, 1)), (2, (1, 2)), (6, (2, 3)), (7, (3, 3))])
+def test_panels_grow_with_the_tasks(count, grid):
+    assert panel_grid(count) == grid
+
+
+def test_the_picture_grows_with_the_tasks(tmp_path):
+    tasks = tasks_of(section(tasks={f"{name}_{number}": entry(name) for name in OPTIONS for number in (1, 2)}))
+    draw_patch_sizes(results(), TASKS, 0.1, tmp_path / "six.png")
+    draw_patch_sizes(results(), tasks, 0.1, tmp_path / "twelve.png")
+    six, twelve = Image.open(tmp_path / "six.png"), Image.open(tmp_path / "twelve.png")
+    assert twelve.width == six.width and twelve.height == 2 * six.height
+
+
+@pytest.mark.parametrize("count", [1, 10, 30])
+def test_an_input_has_one_style_and_no_two_share_it(count):
+    names = [f"network_{number}" for number in range(count)]
+    models = ["raw", *(model for name in names for model in (name, f"{name}_untrained"))]
+    found = styles(models)
+    assert list(found) == models and found["raw"]["color"] == "black"
+    colours = [found[name]["color"] for name in names]
+    assert len(set(colours)) == count and "black" not in colours
+    for name in names:
+        trained, control = found[name], found[f"{name}_untrained"]
+        assert control["color"] == trained["color"] and control != trained

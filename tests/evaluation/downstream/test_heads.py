@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavefoundry.config import DownstreamHeads
 from wavefoundry.evaluation.downstream.heads import (
     Scaling,
     fit_classifier,
@@ -14,8 +13,9 @@ from wavefoundry.evaluation.downstream.heads import (
     project,
     ranked_classes,
 )
+from wavefoundry.evaluation.downstream.options import Heads
 
-SECTION = DownstreamHeads(steps=300, batch_size=64, learning_rate=3e-3, weight_decay=1e-3, penalties=[1e-8, 1.0])
+SECTION = Heads(steps=300, batch_size=64, learning_rate=3e-3, weight_decay=1e-3, penalties=[1e-8, 1.0])
 
 
 def features(samples=400, width=8, seed=0):
