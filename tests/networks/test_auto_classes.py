@@ -10,8 +10,12 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
-import wavefoundry.models  # noqa: F401 - registers the architectures
+import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from storage.stores.csi_store import write_store
+from tests.networks.lwm import example as lwm
+from tests.networks.lwm_temporal import example as lwm_temporal
+from tests.networks.wifo import example as wifo
+from tests.networks.wimamba import example as wimamba
 from tests.storage.example import make_dataset
 from wavefoundry.networks.lwm.model import LWMConfig
 from wavefoundry.networks.lwm_temporal.model import LWMTemporalConfig, LWMTemporalPredictorConfig
@@ -20,27 +24,30 @@ from wavefoundry.networks.wimamba.model import WiMambaConfig
 
 TOP = Path(__file__).parents[2]
 PAGES = (TOP / "README.md", TOP / "docs/embeddings.md")
-TEMPORAL = {"patch_size": [2, 2], "embed_dim": 16, "depth": 1, "num_heads": 2, "temporal_offsets": [-1]}
+SNAPSHOTS = {"hidden_size": 16, "depth": 1, "patch_sizes": [2, 4]}
+TEMPORAL = {"depth": 1, "temporal_offsets": [-1]}
 # Architecture: its config, and what it makes of a channel (batch, time, antenna, subcarrier).
 MODELS = {
     "lwm": (
-        LWMConfig(hidden_size=16, depth=1, heads=2, patch_sizes=[2, 4], max_seq_len=65),
+        LWMConfig.of(lwm.options(**SNAPSHOTS, heads=2)),
         lambda model, csi: model.embed(csi[:, 0], 4).patches,
     ),
     "lwm_temporal": (
-        LWMTemporalConfig(**TEMPORAL, class_token=True),
-        lambda model, csi: model.embed(csi).class_token,
+        LWMTemporalConfig.of(lwm_temporal.options(architecture=TEMPORAL | {"class_token": True}), 0.25),
+        lambda model, csi: model.embed_sequence(csi).class_token,
     ),
     "lwm_temporal_predictor": (
-        LWMTemporalPredictorConfig(**TEMPORAL, residual=False),
-        lambda model, csi: model.predict(csi, "time", 2),
+        LWMTemporalPredictorConfig.of(
+            lwm_temporal.options(architecture=TEMPORAL, prediction={"inference_only": True}), 0.25
+        ),
+        lambda model, csi: model.predict(csi, 2, 0),
     ),
     "wifo": (
-        WiFoConfig(patch_size=[2, 2, 2], hidden_size=32, encoder_depth=1, decoder_depth=1, heads=2),
-        lambda model, csi: torch.view_as_real(model.predict(csi, "frequency", 4)),
+        WiFoConfig.of(wifo.options(architecture={"encoder_depth": 1, "heads": 2})),
+        lambda model, csi: torch.view_as_real(model.predict(csi, 0, 4)),
     ),
     "wimamba": (
-        WiMambaConfig(hidden_size=16, depth=1, patch_sizes=[2, 4]),
+        WiMambaConfig.of(wimamba.options(**SNAPSHOTS)),
         lambda model, csi: model.embed(csi[:, 0], 2).class_token,
     ),
 }

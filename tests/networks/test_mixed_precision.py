@@ -3,26 +3,20 @@
 import pytest
 import torch
 
-from wavefoundry.networks.lwm_temporal.model import (
-    LWMTemporal,
-    LWMTemporalConfig,
-    LWMTemporalPredictor,
-    LWMTemporalPredictorConfig,
-)
-from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
+from tests.networks.lwm_temporal.example import backbone, predictor
+from tests.networks.wifo.example import wifo
 
-LWM = {"patch_size": [2, 2], "embed_dim": 16, "depth": 2, "num_heads": 2, "temporal_offsets": [-2, -1]}
+TEMPORAL = {"temporal_offsets": [-2, -1]}
 MODELS = {
-    "lwm_temporal": (lambda: LWMTemporal(LWMTemporalConfig(**LWM)), (2, 4, 8, 4)),
-    "lwm_temporal_predictor": (lambda: LWMTemporalPredictor(LWMTemporalPredictorConfig(**LWM)), (2, 4, 8, 4)),
-    "wifo": (lambda: WiFo(WiFoConfig(hidden_size=64, encoder_depth=2, decoder_depth=1, heads=4)), (2, 8, 8, 8)),
+    "lwm_temporal": (lambda: backbone(architecture=TEMPORAL), (2, 4, 8, 4)),
+    "lwm_temporal_predictor": (lambda: predictor(prediction=TEMPORAL), (2, 4, 8, 4)),
+    "wifo": (lambda: wifo(architecture={"patch_size": [4, 4, 4], "hidden_size": 64}), (2, 8, 8, 8)),
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_bfloat16_autocast_agrees_with_single_precision(name):
     build, shape = MODELS[name]
-    torch.manual_seed(0)
     model = build()
     csi = torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
 

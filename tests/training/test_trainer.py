@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from tests.networks.wimamba.example import wimamba
 from tests.training.toy import CONFIG, Batches, Denoiser
 from wavefoundry.errors import InputError
-from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
 from wavefoundry.training.trainer import COMPLETE, train
 
 STEPS_PER_EPOCH = 5
@@ -143,8 +143,7 @@ def test_a_diverged_loss_is_an_error_that_names_the_learning_rate(tmp_path):
 
 
 def test_weight_decay_leaves_biases_norms_and_the_rates_and_skips_of_a_scan_alone(tmp_path):
-    torch.manual_seed(0)
-    model = WiMamba(WiMambaConfig(hidden_size=32, depth=1, patch_sizes=[2]))
+    model = wimamba(depth=1, patch_sizes=[2])
     # Without a gradient nothing but decay moves a weight.
     model.forward = lambda inputs, generator: {"loss": sum(0 * value.sum() for value in model.parameters())}
     before = {name: value.detach().clone() for name, value in model.named_parameters()}

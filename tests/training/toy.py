@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from wavefoundry.config import Training
+from wavefoundry.training.options import Training
 from wavefoundry.training.trainer import train
 
 CONFIG = Training(

@@ -4,17 +4,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from transformers import AutoModel
 
-import wavefoundry.models  # noqa: F401 - registers the architectures
+import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.networks.wifo.example import options, wifo
 from wavefoundry.errors import InputError
-from wavefoundry.networks.wifo.model import Trace, WiFo, WiFoConfig, position_encoding, position_widths
+from wavefoundry.networks.wifo.model import Trace, WiFo, position_encoding, position_widths
 
 
-def small(**options) -> WiFo:
-    torch.manual_seed(0)
-    settings = {"hidden_size": 32, "encoder_depth": 2, "decoder_depth": 1, "heads": 4, "patch_size": [2, 2, 2]}
-    return WiFo(WiFoConfig(**settings | options)).eval()
+def small(**changes) -> WiFo:
+    return wifo(**changes).eval()
 
 
 def noise(*shape, seed=1) -> torch.Tensor:
@@ -67,23 +67,44 @@ def test_one_set_of_weights_serves_every_size(shape):
     for seed in range(6):
         outputs = model(noise(3, *shape), seeded(seed))
         assert torch.isfinite(outputs["loss"])
-    assert model.predict(noise(3, *shape), "time", 4).shape == (3, 4, *shape[1:])
-    assert model.predict(noise(3, *shape), "frequency", 6).shape == (3, *shape[:2], 6)
+    assert model.predict(noise(3, *shape), 4, 0).shape == (3, 4, *shape[1:])
+    assert model.predict(noise(3, *shape), 0, 6).shape == (3, *shape[:2], 6)
+    both = model.predict(noise(3, *shape), 4, 6)
+    assert both.shape == (3, 4, shape[1], 6) and both.isfinite().all()
 
 
 def test_a_horizon_that_is_no_multiple_of_the_patch_is_the_start_of_a_longer_one():
     model = small()
     known = noise(2, 4, 4, 4)
     # To whole patches inside: 3 slots are the first of 4.
-    assert torch.equal(model.predict(known, "time", 3), model.predict(known, "time", 4)[:, :3])
-    assert torch.equal(model.predict(known, "frequency", 1), model.predict(known, "frequency", 2)[..., :1])
+    assert torch.equal(model.predict(known, 3, 0), model.predict(known, 4, 0)[:, :3])
+    assert torch.equal(model.predict(known, 0, 1), model.predict(known, 0, 2)[..., :1])
+    assert torch.equal(model.predict(known, 3, 1), model.predict(known, 4, 2)[:, :3, :, :1])
+
+
+def test_both_at_once_is_the_corner_of_one_box_of_which_only_the_known_block_is_visible():
+    model = small()
+    known = noise(2, 4, 4, 6)
+    everything = torch.zeros(2, 8, 4, 10, dtype=torch.complex64)
+    everything[:, :4, :, :6] = known
+    leads = torch.zeros(4, 2, 5, dtype=torch.bool)
+    leads[:2, :, :3] = True
+    order = torch.arange(40).view(4, 2, 5)
+    visible_at, hidden_at = order[leads].expand(2, -1), order[~leads].expand(2, -1)
+    patches = model._patches(everything)
+    scale = known.abs().square().mean((1, 2, 3)).sqrt()[:, None, None]
+    found = model.reconstruct(
+        patches.take_along_dim(visible_at[:, :, None], dim=1) / scale, visible_at, hidden_at, (4, 2, 5)
+    )
+    whole = model._assemble(patches.scatter(1, hidden_at[:, :, None].expand_as(found), scale * found), (4, 2, 5))
+    torch.testing.assert_close(model.predict(known, 4, 4), whole[:, 4:, :, 6:])
 
 
 def test_predictions_do_not_depend_on_who_else_is_in_the_batch():
     model = small()
     known = noise(3, 4, 4, 4)
-    alone = torch.cat([model.predict(sample[None], "time", 2) for sample in known])
-    torch.testing.assert_close(model.predict(known, "time", 2), alone, rtol=1e-4, atol=1e-5)
+    alone = torch.cat([model.predict(sample[None], 2, 0) for sample in known])
+    torch.testing.assert_close(model.predict(known, 2, 0), alone, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -140,16 +161,16 @@ def test_every_strategy_is_drawn_and_reported():
 
 
 @settings(max_examples=25, deadline=None)
-@given(scale=st.floats(1e-12, 1e12), axis=st.sampled_from(["time", "frequency"]))
-def test_scaling_the_input_scales_the_prediction(scale, axis):
+@given(scale=st.floats(1e-12, 1e12), wanted=st.sampled_from([(2, 0), (0, 2), (2, 2)]))
+def test_scaling_the_input_scales_the_prediction(scale, wanted):
     model = small()
     known = noise(2, 4, 4, 4)
-    predicted = model.predict(known, axis, 2)
-    torch.testing.assert_close(model.predict(scale * known, axis, 2) / scale, predicted, rtol=1e-3, atol=1e-4)
+    predicted = model.predict(known, *wanted)
+    torch.testing.assert_close(model.predict(scale * known, *wanted) / scale, predicted, rtol=1e-3, atol=1e-4)
 
 
 def test_silence_is_continued_by_silence():
-    assert not model_output_is_nan(small().predict(torch.zeros(1, 4, 4, 4, dtype=torch.complex64), "time", 2))
+    assert not model_output_is_nan(small().predict(torch.zeros(1, 4, 4, 4, dtype=torch.complex64), 2, 0))
 
 
 def model_output_is_nan(predicted: torch.Tensor) -> bool:
@@ -157,7 +178,7 @@ def model_output_is_nan(predicted: torch.Tensor) -> bool:
 
 
 def test_overfits_a_plane_wave_in_all_three_strategies():
-    model = small(snr_db=[40.0, 40.0], hidden_size=48)
+    model = small(snr_db=[40.0, 40.0], architecture={"hidden_size": 48})
     csi = plane_wave(8, 4, 8)
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 300)
@@ -171,7 +192,7 @@ def test_overfits_a_plane_wave_in_all_three_strategies():
         last |= {name: value.item() for name, value in outputs.items() if name != "loss"}
     assert set(last) == {"random_loss", "time_loss", "frequency_loss"}
     assert max(last.values()) < 0.05
-    predicted = model.eval().predict(csi[:, :4], "time", 4)
+    predicted = model.eval().predict(csi[:, :4], 4, 0)
     assert (predicted - csi[:, 4:]).abs().square().mean() < 0.02
 
 
@@ -194,10 +215,10 @@ def test_a_snapshot_is_embedded_as_the_encoder_sees_a_channel_at_rest():
     model.encoder.register_forward_hook(lambda module, inputs, outputs: heard.append(outputs[0]))
     seen = model.embed(csi)
     # To predict from two slots without motion, the same tokens go through the encoder.
-    model.predict(csi[:, None].expand(-1, 2, -1, -1), "time", 2)
+    model.predict(csi[:, None].expand(-1, 2, -1, -1), 2, 0)
     torch.testing.assert_close(seen.patches, heard[1])
     assert seen.patches.shape == (3, 6, 32) and seen.class_token is None
-    torch.testing.assert_close(model.embed(csi[:, None].expand(-1, 2, -1, -1)).patches, seen.patches)
+    torch.testing.assert_close(model.embed_sequence(csi[:, None].expand(-1, 2, -1, -1)).patches, seen.patches)
     torch.testing.assert_close(seen.mean, seen.patches.mean(1))
     torch.testing.assert_close(seen.scale, csi.abs().square().mean((1, 2)).sqrt())
 
@@ -211,21 +232,21 @@ def test_embeddings_do_not_depend_on_the_scale_of_a_snapshot(scale):
 
 
 def test_sizes_that_do_not_fit_are_named():
-    model = small(patch_size=[2, 4, 2])
+    model = small(architecture={"patch_size": [2, 4, 2]})
     with pytest.raises(InputError, match="6 entries along antenna; the patch needs a multiple of 4"):
         model(noise(1, 4, 6, 4), seeded())
     with pytest.raises(InputError, match="3 entries along time"):
-        model.predict(noise(1, 3, 4, 4), "time", 2)
+        model.predict(noise(1, 3, 4, 4), 2, 0)
     with pytest.raises(InputError, match="5 entries along subcarrier"):
         model.embed(noise(1, 4, 5))
-    with pytest.raises(InputError, match="heads is 5, it must divide hidden_size 32"):
-        small(heads=5)
+    with pytest.raises(ValidationError, match="heads 5 does not divide hidden_size 32"):
+        options(architecture={"heads": 5})
     with pytest.raises(InputError, match="single patch"):
         model(noise(1, 2, 4, 2), seeded())
-    with pytest.raises(InputError, match="axis is 'antenna'"):
-        model.predict(noise(1, 2, 4, 4), "antenna", 2)
-    with pytest.raises(InputError, match="horizon is 0"):
-        model.predict(noise(1, 2, 4, 4), "time", 0)
+    with pytest.raises(InputError, match="slots is 0 and subcarriers is 0; allowed: whole numbers from 0, one of them"):
+        model.predict(noise(1, 2, 4, 4), 0, 0)
+    with pytest.raises(InputError, match="slots is 2 and subcarriers is -2"):
+        model.predict(noise(1, 2, 4, 4), 2, -2)
 
 
 def test_a_saved_model_is_loaded_by_auto_class_and_predicts_the_same(tmp_path):
@@ -233,7 +254,8 @@ def test_a_saved_model_is_loaded_by_auto_class_and_predicts_the_same(tmp_path):
     model.save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     again = AutoModel.from_pretrained(tmp_path)
-    assert isinstance(again, WiFo) and again.config.masking == model.config.masking
-    assert list(again.config.snr_db) == [5.0, 25.0]
+    assert isinstance(again, WiFo) and again.config.settings == model.config.settings
+    assert again.options.masking == model.options.masking
+    assert again.options.snr_db == [5.0, 25.0]
     known = noise(1, 4, 4, 4)
-    assert torch.equal(again.predict(known, "frequency", 4), model.predict(known, "frequency", 4))
+    assert torch.equal(again.predict(known, 0, 4), model.predict(known, 0, 4))

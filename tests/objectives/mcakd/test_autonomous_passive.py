@@ -1,7 +1,7 @@
 import pytest
 
-from wavefoundry.config import AutonomousPassive
 from wavefoundry.objectives.mcakd.autonomous_passive import AUTONOMOUS, PASSIVE, next_phase, smoothed
+from wavefoundry.objectives.mcakd.options import AutonomousPassive
 
 CONFIG = AutonomousPassive(patience=2, min_gain=0.1, smoothing=0.0, passive_epochs=2)
 

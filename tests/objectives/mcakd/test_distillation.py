@@ -3,10 +3,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from wavefoundry.config import MCAKD, AutonomousPassive, Training
+from tests.networks.wifo import example
+from wavefoundry.networks.wifo.model import Trace, WiFo
 from wavefoundry.objectives.mcakd.autonomous_passive import AutonomousPassiveSwitch
 from wavefoundry.objectives.mcakd.distillation import Distillation, KnowledgeSelection, attention_distance
-from wavefoundry.networks.wifo.model import Trace, WiFo, WiFoConfig
+from wavefoundry.objectives.mcakd.options import AutonomousPassive, Options
+from wavefoundry.training.options import Training
 from wavefoundry.training.trainer import train
 
 AL_PL = AutonomousPassive(patience=1, min_gain=0.9, smoothing=0.0, passive_epochs=1)
@@ -21,7 +23,7 @@ TRAINING = Training(
 )
 
 
-def configuration(**changes) -> MCAKD:
+def configuration(**changes) -> Options:
     defaults = {
         "weight": 1.0,
         "attention": True,
@@ -31,12 +33,11 @@ def configuration(**changes) -> MCAKD:
         "selection_heads": 2,
         "autonomous_passive": AL_PL,
     }
-    return MCAKD(**defaults | changes)
+    return Options(**defaults | changes)
 
 
 def wifo(hidden_size: int, seed: int) -> WiFo:
-    torch.manual_seed(seed)
-    return WiFo(WiFoConfig(patch_size=[2, 2, 2], hidden_size=hidden_size, encoder_depth=2, decoder_depth=1, heads=2))
+    return example.wifo(seed, architecture={"hidden_size": hidden_size, "heads": 2})
 
 
 def distillation(**changes) -> Distillation:
