@@ -1,34 +1,54 @@
-"""Data of two carriers become labelled snapshots, or are refused by name; the section of the report."""
+"""Data of two carriers become labelled snapshots, or are refused by name; the table that each entry writes."""
+
+import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
-from stages.report_downstream import downstream_section
-from wavefoundry.evaluation.downstream.tasks import TASKS
+import yaml
 
 from stages import evaluate_downstream, params
+from stages.paths import TASKS, embedder_folder, inputs_file, scores_file
+from stages.schema import Params
+from storage.models.model_folder import save_model
 from storage.stores.csi_store import write_store
+from storage.tables import read_table
+from tests.parameters import tiny_parameters
 from wavefoundry.errors import InputError
+from wavefoundry.evaluation.downstream.options import UNTRAINED
+from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SEARCH, TUNED
+from wavefoundry.evaluation.results import COLUMNS, as_table
+from wavefoundry.networks.family import model_module
 
-SECTION = params.read().evaluate.downstream
+
+def parsed(content: dict) -> Params:
+    return params.parse(yaml.safe_dump(content), "params.yaml")
+
+
+PARAMETERS = parsed(tiny_parameters())
+SECTION = PARAMETERS.evaluate.downstream
 
 
 def described(dimensions, values):
     return dimensions, values, {"units": "1", "long_name": "for a test"}
 
 
-def store(folder, name, rows, antennas, turns, shift=0.0):
-    """Plane waves of `turns` cycles per element; users stand in a line, three windows each."""
+def store(folder, name, rows, antennas, turns, shift=0.0, windows=3, subcarriers=4):
+    """Plane waves of `turns` cycles per element; users stand in a line, some windows each."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = np.asarray(rows)
-    user = rows // 3
+    user = rows // windows
     wave = np.exp(2j * np.pi * turns[rows][:, None] * np.arange(antennas)).astype(np.complex64)
     position = np.zeros((len(rows), 1, 3))
     position[:, 0, 0] = rows + shift
     data = xr.Dataset(
         {
-            "csi": described(("sample", "time", "antenna", "subcarrier"), np.repeat(wave[:, None, :, None], 4, axis=3)),
+            "csi": described(
+                ("sample", "time", "antenna", "subcarrier"), np.repeat(wave[:, None, :, None], subcarriers, axis=3)
+            ),
             "position": described(("sample", "time", "xyz"), position),
             "velocity": described(("sample", "time", "xyz"), 0 * position),
             "speed": described(("sample",), 0.0 * rows),
@@ -36,13 +56,13 @@ def store(folder, name, rows, antennas, turns, shift=0.0):
             "split": described(("sample",), (user % 3).astype(np.int8)),
             "trajectory": described(("sample",), user.astype(np.int32)),
             "base_station": described(("sample",), 0 * user.astype(np.int32)),
-            "window": described(("sample",), (rows % 3).astype(np.int32)),
+            "window": described(("sample",), (rows % windows).astype(np.int32)),
         },
         coords={
             "time": described(("time",), np.zeros(1)),
             "antenna": described(("antenna",), np.arange(antennas, dtype=np.int32)),
             "element_position": described(("antenna", "xyz"), np.zeros((antennas, 3))),
-            "subcarrier": described(("subcarrier",), np.arange(4.0)),
+            "subcarrier": described(("subcarrier",), np.arange(float(subcarriers))),
         },
     )
     write_store(folder / f"{name}.zarr", data, "csi")
@@ -81,46 +101,133 @@ def test_data_of_two_sites_are_refused(site):
         evaluate_downstream.load_snapshots(SECTION)
 
 
-def test_a_study_without_the_tasks_says_so(monkeypatch):
-    default = params.read()
-    without = default.model_copy(update={"evaluate": default.evaluate.model_copy(update={"downstream": None})})
-    monkeypatch.setattr(params, "read", lambda: without)
-    with pytest.raises(SystemExit, match=r"evaluate\.downstream is left out"):
-        evaluate_downstream.main()
+USERS, WINDOWS = 24, 5
 
 
-def metrics(pretrained, raw):
-    """Contents of metrics/downstream.json in which every head has the given accuracy or error."""
-
-    def one(level):
-        def scores(about):
-            value = level if about.higher_is_better else -level
-            return {split: {about.metric: [value] * 2, "f1": [value] * 2} for split in ("validation", "test")}
-
-        return {
-            "curves": {task: {"0.1": scores(about), "1": scores(about)} for task, about in TASKS.items()},
-            "table": {task: {"per_patch": {"8": scores(about)}} for task, about in TASKS.items()},
-            "chosen": {task: ["per_patch", "8"] for task in TASKS},
-            "round_trip": {"8": -12.0},
-            "last_window": scores(TASKS["beam_tracking"]),
-        }
-
-    return {
-        "samples": {"train": 70, "validation": 10, "test": 20},
-        "label_fractions": [0.1, 1.0],
-        "choice_fraction": 0.1,
-        "references": {task: {"what": "a guess", about.metric: 0.0} for task, about in TASKS.items()},
-        "inputs": {"raw": one(raw), "lwm": one(pretrained)},
-        "tuning": {"layers": 2, "fraction": 0.1, "patch_size": 8},
-        "tuned": {"los": {"lwm": one(pretrained)["curves"]["los"]["1"]}},
-    }
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """The two data sets of the tests' parameters, of which labels can be told, and fresh networks of every entry."""
+    monkeypatch.chdir(tmp_path)
+    rows, generator = range(USERS * WINDOWS), np.random.default_rng(0)
+    turns = np.repeat(generator.uniform(0, 1, USERS), WINDOWS) + 0.01 * np.tile(np.arange(WINDOWS), USERS)
+    for name in (SECTION.channels, SECTION.beams):
+        facts = PARAMETERS.facts(name)
+        store(tmp_path / "data/csi", name, rows, facts.antennas, turns, 0.0, WINDOWS, facts.subcarriers)
+    for name, model in PARAMETERS.models.items():
+        torch.manual_seed(1)
+        network = model_module(model.family).build(model.options, PARAMETERS.angle_delay.delay_fraction)
+        save_model(network, embedder_folder(name, model.seeds[0]))
+    return tmp_path
 
 
-@pytest.mark.parametrize(("pretrained", "raw", "count"), [(0.75, 0.5, 6), (0.5, 0.75, 0)])
-def test_the_section_says_what_the_numbers_say(pretrained, raw, count):
-    section = downstream_section(metrics(pretrained, raw))
-    assert f"in {count} of 6 tasks" in section
-    assert section.count("do **not** beat") == 6 - count
-    assert "0.750 (lwm) against 0.500" in section or "0.500 (lwm) against 0.750" in section
-    for task in TASKS:
-        assert f"figures/downstream/{task}.png" in section
+def evaluated(name: str, parameters: Params = PARAMETERS):
+    rows, seconds = evaluate_downstream.on_one_thread(lambda: evaluate_downstream.evaluate(name, parameters))
+    return as_table(rows), seconds
+
+
+def test_the_raw_channel_has_the_rows_of_the_references(study):
+    table, seconds = evaluated("raw")
+    assert set(table["model"]) == {"raw"} and set(table["dataset"].dropna()) == {SECTION.channels}
+    assert set(table["part"]) == {SEARCH, CURVE, ROUND_TRIP, REFERENCE, "last_window"}
+    assert set(table.loc[table["part"] == REFERENCE, "question"]) == set(SECTION.tasks)
+    assert list(seconds) == ["raw"]
+
+
+def test_a_network_with_layers_has_the_rows_of_its_control_and_of_its_tuning(study):
+    table, seconds = evaluated("wimamba")
+    control = "wimamba" + UNTRAINED
+    assert set(table["model"]) == {"wimamba", control}
+    own, other = (table[table["model"] == name] for name in ("wimamba", control))
+    assert set(own["part"]) == {SEARCH, CURVE, ROUND_TRIP, TUNED, "last_window"}
+    assert set(own.loc[own["part"] == SEARCH, "patch_size"]) == set(map(str, SECTION.patch_sizes))
+    assert set(own.loc[own["part"] == TUNED, "question"]) == set(SECTION.tuning.tasks)
+    assert set(other["part"]) == {CURVE, "last_window"}
+    # On the same features, and of other weights.
+    keys = ["question", "representation", "patch_size"]
+    chosen = [set(map(tuple, rows.loc[rows["part"] == CURVE, keys].to_numpy().tolist())) for rows in (own, other)]
+    assert chosen[0] == chosen[1]
+    where = (table["part"] == CURVE) & (table["question"] == "estimation") & (table["label_fraction"] == 0.5)
+    scores = table[where & (table["split"] == "test")].groupby("model")["value"].mean()
+    assert scores["wimamba"] != scores[control]
+    assert len(seconds) == 3
+
+
+def test_a_student_without_layers_has_a_control_too(study):
+    table, _ = evaluated("tiny_wifo")
+    assert set(table["model"]) == {"tiny_wifo", "tiny_wifo" + UNTRAINED}
+    assert set(table["patch_size"]) == {"native"} and TUNED not in set(table["part"])
+
+
+def test_an_untrained_network_is_its_own_control(study):
+    """Before any training: drawn with the entry's seed as its training drew it."""
+    model = PARAMETERS.models["lwm"]
+    torch.manual_seed(model.seeds[0])
+    save_model(model_module("lwm").build(model.options, 1.0), embedder_folder("lwm", model.seeds[0]))
+    table, _ = evaluated("lwm")
+    where = (table["part"] == CURVE) & (table["label_fraction"] == SECTION.choice_fraction)
+    keys = ["question", "seed", "split", "metric", "value"]
+    own, control = (
+        table.loc[where & (table["model"] == name), keys].sort_values(keys).to_numpy().tolist()
+        for name in ("lwm", "lwm" + UNTRAINED)
+    )
+    assert len(own) == len(control)
+    for one, other in zip(own, control, strict=True):
+        assert one[:-1] == other[:-1] and one[-1] == pytest.approx(other[-1], abs=2e-6)
+
+
+def run(monkeypatch, content: dict, *arguments: str):
+    """The stage with its files, as DVC runs it, with a record that nobody keeps."""
+    params.PATH.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr("stages.stage.Run", lambda *_: Unrecorded())
+    monkeypatch.setattr(sys, "argv", ["evaluate_downstream", *arguments])
+    for file in (TASKS, inputs_file(arguments[-1], "code")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+    evaluate_downstream.main()
+    seconds = json.loads(Path(f"measurements/downstream/{arguments[-1]}.json").read_text())["seconds"]
+    return read_table(scores_file("downstream", arguments[-1]), COLUMNS), seconds
+
+
+class Unrecorded:
+    """A run that forgets what it is told."""
+
+    def __getattr__(self, name):
+        return lambda *arguments, **named: None
+
+
+def test_the_stage_writes_one_table(study, monkeypatch):
+    content = tiny_parameters()
+    content["evaluate"]["downstream"]["tasks"] = {"sight": {"task": "los", "hidden": [4]}}
+    content["evaluate"]["downstream"]["tuning"] = None
+    table, seconds = run(monkeypatch, content, "teach", "wifo")
+    assert set(table["question"]) == {"sight"} and set(table["model"]) == {"wifo", "wifo" + UNTRAINED}
+    assert set(seconds) == {"wifo", "wifo" + UNTRAINED}
+
+
+def test_a_network_that_cannot_read_the_channels_has_an_empty_table_and_the_reason_is_said(study, monkeypatch, capsys):
+    content = tiny_parameters()
+    # Of 24 subcarriers it keeps 6 delay bins, which patches of 4 do not divide; it learns from other data sets.
+    content["scenarios"][SECTION.channels]["ofdm"]["subcarriers"] = 24
+    parameters = parsed(content)
+    reason = parameters.models["lwm_temporal"].options.why_not_embed(parameters.facts(SECTION.channels))
+    table, seconds = run(monkeypatch, content, "pretrain", "lwm_temporal")
+    assert table.empty and list(table.columns) == list(COLUMNS) and seconds == {}
+    assert f"lwm_temporal: no downstream tasks, for it gives no representations of {SECTION.channels}: {reason}" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(("group", "name"), [("raw", "raw"), ("teach", "wifo")])
+def test_a_study_without_the_tasks_has_empty_tables_and_says_so(study, monkeypatch, capsys, group, name):
+    content = tiny_parameters()
+    content["evaluate"]["downstream"] = None
+    table, _ = run(monkeypatch, content, group, name)
+    assert table.empty
+    assert "evaluate.downstream is null" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("group", "name", "message"), [("teach", "lwm", "no entry 'lwm', found: wifo"),
+                                                        ("raw", "wifo", "raw is 'wifo', allowed: raw")])  # fmt: skip
+def test_an_entry_of_another_group_is_refused(study, monkeypatch, group, name, message):
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, tiny_parameters(), group, name)
