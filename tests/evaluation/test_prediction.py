@@ -4,9 +4,27 @@ import pytest
 import torch
 
 from wavefoundry.csi.noise import add_noise
-from wavefoundry.evaluation.claims import check_claims
-from wavefoundry.evaluation.classical import SampleAndHold
-from wavefoundry.evaluation.prediction import Task, score
+from wavefoundry.evaluation.method_predictor import MethodPredictor
+from wavefoundry.evaluation.methods import methods
+from wavefoundry.evaluation.metrics import nmse
+from wavefoundry.evaluation.options import QuestionOptions
+from wavefoundry.evaluation.prediction import Question, predict_in_batches, score
+
+# Shares of (slots, subcarriers) that are known and asked for.
+SHARES = {
+    "time": ((0.5, 1.0), (0.5, 0.0)),
+    "frequency": ((1.0, 0.5), (0.0, 0.5)),
+    "both": ((0.5, 0.5), (0.5, 0.5)),
+}
+
+
+def question(name: str, snr_db: float, noise_seed: int) -> Question:
+    known, wanted = (dict(zip(("slots", "subcarriers"), part, strict=True)) for part in SHARES[name])
+    return Question(QuestionOptions.model_validate({"known": known, "wanted": wanted}), snr_db, noise_seed)
+
+
+def sample_and_hold() -> MethodPredictor:
+    return MethodPredictor("sample_and_hold", methods()["sample_and_hold"]())
 
 
 def csi(samples=64, slots=8):
@@ -23,35 +41,49 @@ def test_noise_has_the_power_asked_for(snr_db):
 
 def test_holding_a_constant_channel_scores_the_noise_itself():
     constant = csi(slots=1).expand(-1, 8, -1, -1).contiguous()
-    errors = score(SampleAndHold(), constant, Task("time", 0.5, 20.0, 0), 16)
+    errors = score(sample_and_hold(), constant, question("time", 20.0, 0), 16)
     assert errors.mean().item() == pytest.approx(0.01, rel=0.05)
 
 
-def test_score_does_not_depend_on_the_batch_size_and_repeats():
-    task = Task("frequency", 0.5, 10.0, 3)
-    assert torch.equal(score(SampleAndHold(), csi(), task, 64), score(SampleAndHold(), csi(), task, 7))
+@pytest.mark.parametrize("name", SHARES)
+def test_score_does_not_depend_on_the_batch_size_and_repeats(name):
+    asked = question(name, 10.0, 3)
+    assert torch.equal(score(sample_and_hold(), csi(), asked, 64), score(sample_and_hold(), csi(), asked, 7))
 
 
 def test_the_predictor_never_sees_the_target():
-    class Recorder(SampleAndHold):
-        def predict(self, known, axis, horizon):
-            self.shape = known.shape
-            return super().predict(known, axis, horizon)
+    class Recorder(MethodPredictor):
+        def predict(self, known, slots, subcarriers):
+            self.shape, self.known, self.wanted = known.shape, known, (slots, subcarriers)
+            return super().predict(known, slots, subcarriers)
 
-    for axis, shape in [("time", (64, 4, 8, 16)), ("frequency", (64, 8, 8, 8))]:
-        recorder = Recorder()
-        score(recorder, csi(), Task(axis, 0.5, 20.0, 0), 64)
-        assert recorder.shape == shape
+    for name, shape, wanted in [
+        ("time", (64, 4, 8, 16), (4, 0)),
+        ("frequency", (64, 8, 8, 8), (0, 8)),
+        ("both", (64, 4, 8, 8), (4, 8)),
+    ]:
+        recorder = Recorder("sample_and_hold", methods()["sample_and_hold"]())
+        score(recorder, csi(), question(name, 20.0, 0), 64)
+        assert recorder.shape == shape and recorder.wanted == wanted
+        # Other values where the answer is, the same question.
+        seen, changed = recorder.known, csi()
+        changed[:, shape[1] :], changed[..., shape[3] :] = 7, 7
+        score(recorder, changed, question(name, 20.0, 0), 64)
+        assert torch.equal(recorder.known, seen)
 
 
-def test_claims_follow_the_numbers():
-    summary = {
-        "sample_and_hold": {"time_nmse_db": -1.0, "frequency_nmse_db": 3.0},
-        "wifo": {"time_nmse_db": -5.0, "frequency_nmse_db": -4.0},
-        "tiny_wifo": {"time_nmse_db": -4.0, "time_nmse_db_spread": 0.3, "frequency_nmse_db": -3.0},
-        "tiny_wifo_no_kd": {"time_nmse_db": -3.9, "time_nmse_db_spread": 0.1, "frequency_nmse_db": -2.0},
-    }
-    parameters = {"sample_and_hold": 0, "wifo": 100, "tiny_wifo": 25, "tiny_wifo_no_kd": 25}
-    verdicts = [claim.holds for claim in check_claims(summary, parameters)]
-    # Three models beat sample-and-hold; the teacher is not kept; in time the gain is within the spread.
-    assert verdicts == [True, True, True, False, False, True]
+@pytest.mark.parametrize("name", SHARES)
+def test_what_is_asked_for_is_the_clean_block_right_beyond_the_known_one(name):
+    clean = csi(4)
+    known, target, (slots, subcarriers) = question(name, 300.0, 0).split(clean)
+    times = slice(known.shape[1], known.shape[1] + slots) if slots else slice(known.shape[1])
+    bands = slice(known.shape[3], known.shape[3] + subcarriers) if subcarriers else slice(known.shape[3])
+    assert torch.equal(target, clean[:, times, :, bands])
+    assert torch.allclose(known, clean[:, : known.shape[1], :, : known.shape[3]])
+    assert predict_in_batches(sample_and_hold(), known, (slots, subcarriers), 3).shape == target.shape
+
+
+def test_nmse_by_hand():
+    target = torch.tensor([[3.0 + 4.0j, 0.0], [1.0, 1.0]])
+    predicted = torch.tensor([[3.0 + 4.0j, 5.0], [0.0, 0.0]])
+    assert nmse(predicted, target).tolist() == [1.0, 1.0]
