@@ -31,6 +31,7 @@ run: environment
 
 test: environment
 	ruff check .
+	mypy
 	python -m pytest
 
 # Prefect, MLflow and the flow's deployments on this machine only, their databases in this folder; Ctrl-C ends all.

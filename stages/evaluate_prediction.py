@@ -121,7 +121,7 @@ def main() -> None:
         first = next(iter(predictors.values()), None)
         maps = {} if first is None else example_maps(parameters, name, first)
         examples_file(name).parent.mkdir(parents=True, exist_ok=True)
-        np.savez(examples_file(name), **maps)
+        np.savez(examples_file(name), allow_pickle=False, **maps)
         run.log_metrics(
             {f"{row['split']}.{row['question']}.{row['dataset']}.seed_{row['seed']}.nmse": row["value"] for row in rows}
         )

@@ -97,8 +97,10 @@ def draw(store: Path, name: str, path: Path) -> None:
     dataset = open_store(store, "csi")
     samples = dataset.sizes["sample"]
     some = dataset.isel(sample=np.linspace(0, samples - 1, min(DRAWN, samples)).astype(int))
-    spacings = tuple(float(np.diff(dataset[axis].values[:2])[0]) for axis in ("time", "subcarrier"))
-    draw_csi(read_array(store, some, "csi"), array_shape(dataset), spacings, f"{name}, {samples} samples", path)
+    slot, subcarrier = (float(np.diff(dataset[axis].values[:2])[0]) for axis in ("time", "subcarrier"))
+    draw_csi(
+        read_array(store, some, "csi"), array_shape(dataset), (slot, subcarrier), f"{name}, {samples} samples", path
+    )
 
 
 def main() -> None:

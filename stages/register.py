@@ -129,9 +129,11 @@ class HeldOut:
 
     def latency_ms(self, version: "Version") -> float:
         """Wall time of one prediction by a registered version, of one sample."""
-        from storage.tracking.registry import latency_ms
+        from storage.tracking.registry import load
+        from wavefoundry.evaluation.efficiency import median_ms
 
-        return latency_ms(version, *self.example(), self._repetitions)
+        model, (known, wanted) = load(version), self.example()
+        return median_ms(lambda: model.predict(known, params=wanted), self._repetitions)
 
     def score_db(self, version: "Version") -> float:
         """Test NMSE of a registered version [dB], averaged over the questions, as the evaluation finds it."""

@@ -49,7 +49,7 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
     from tqdm import tqdm
 
     address = settings.scheduler or dask.config.get("scheduler-address", None)
-    clients = []
+    clients: list[Any] = []
 
     def here_or_there(function: Callable, arguments: Iterator[tuple], total: int) -> Iterator[Any]:
         processes = settings.processes
@@ -61,7 +61,9 @@ def workers(settings: Workers, description: str) -> Iterator[MapUnits]:
             yield from _in_order(clients[0], function, chain([first], arguments))
 
     def map_units(function: Callable, arguments: Iterable[tuple], total: int | None = None) -> Iterator[Any]:
-        total = len(arguments) if total is None else total
+        if total is None:
+            arguments = list(arguments)
+            total = len(arguments)
         results = here_or_there(function, iter(arguments), total)
         yield from tqdm(results, desc=description, total=total, unit="unit")
 
@@ -140,7 +142,7 @@ def connect(address: str, key: str):
 
 
 def _in_order(client, function: Callable, arguments: Iterable[tuple]) -> Iterator[Any]:
-    waiting = deque()
+    waiting: deque[Any] = deque()
     limit = AHEAD * max(1, len(client.scheduler_info()["workers"]))
     for one in arguments:
         waiting.append(client.submit(_unit, function, *one, pure=False))

@@ -34,7 +34,7 @@ class Prediction(evaluation.Prediction):
 class DownstreamTasks(Downstream):
     """Tasks are told apart by the names of their files."""
 
-    tasks: Annotated[Tasks, Field(min_length=1)]  # type: ignore[valid-type]  # the types are found, not written
+    tasks: Annotated[Tasks, Field(min_length=1)]
 
 
 class Evaluate(Section):
@@ -53,10 +53,10 @@ class Params(Section):
     scenarios: dict[Name, Scenario]
     imported: dict[Name, Annotated[Imported, Field(discriminator="kind")]]
     angle_delay: AngleDelay
-    pretrain: Learners  # type: ignore[valid-type]
-    teach: Learners  # type: ignore[valid-type]
+    pretrain: Learners
+    teach: Learners
     distill: Students
-    predictors: Methods  # type: ignore[valid-type]
+    predictors: Methods
     evaluate: Evaluate
     register_: Register = Field(alias="register")
 
@@ -135,7 +135,7 @@ class Params(Section):
     def objective_name(self, name: str) -> str | None:
         """What a student learns by; None of one that learns alone, and of what is no student."""
         objective = self.distill[name].objective if name in self.distill else None
-        return None if objective is None else objective.kind  # type: ignore[attr-defined]
+        return None if objective is None else objective.kind
 
     def why_not_learn(self, name: str, dataset: str) -> str | None:
         """Why a network does not learn from a data set; None if it does."""

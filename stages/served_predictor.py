@@ -13,9 +13,12 @@ import runpy
 import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModel
 
 
-class RegisteredPredictor(mlflow.pyfunc.PythonModel):
+class RegisteredPredictor(PythonModel):
+    """The predictor of the folder that was registered."""
+
     def load_context(self, context) -> None:
         # Run, not imported: two versions with different code can be loaded side by side.
         code = runpy.run_path(context.artifacts["code"])

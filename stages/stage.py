@@ -105,7 +105,7 @@ def _models(path: Path) -> list[Path]:
 def flatten(section: BaseModel | dict | None, prefix: str = "") -> dict[str, Any]:
     """{"training": {"epochs": 3}} -> {"training.epochs": 3}; lists stay values."""
     mapping = section.model_dump() if isinstance(section, BaseModel) else section or {}
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in mapping.items():
         if isinstance(value, (BaseModel, dict)):
             flat |= flatten(value, f"{prefix}{key}.")
