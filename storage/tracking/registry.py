@@ -2,11 +2,9 @@
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -261,19 +259,13 @@ np.savez("outputs.npz", *outputs)
 """
 
 
-def latency_ms(version: Version, array: np.ndarray, parameters: dict, repetitions: int) -> float:
-    """Median wall time of one prediction by a registered version [ms], after two to warm up."""
+def load(version: Version):
+    """A registered version as MLflow hands it to anybody: `predict(array, params=parameters)`."""
     import mlflow
 
     tracking.configure()
     mlflow.set_tracking_uri(tracking.tracking_uri())
-    model = mlflow.pyfunc.load_model(version.uri)
-    times = []
-    for _ in range(2 + repetitions):
-        start = time.perf_counter()
-        model.predict(array, params=parameters)
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times[2:])
+    return mlflow.pyfunc.load_model(version.uri)
 
 
 def _version(version) -> Version:
