@@ -7,11 +7,23 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from wavefoundry.evaluation.efficiency import embed, embedding_flops, median_ms, parameter_count, peak_memory
-from wavefoundry.networks.lwm.model import LWM, LWMConfig
-from wavefoundry.networks.lwm_temporal.model import LWMTemporal, LWMTemporalConfig
-from wavefoundry.networks.wifo.model import WiFo, WiFoConfig
-from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
+from tests.networks.lwm.example import lwm
+from tests.networks.lwm_temporal.example import backbone
+from tests.networks.wifo.example import wifo
+from tests.networks.wimamba.example import wimamba
+from wavefoundry.evaluation.efficiency import (
+    embed,
+    embedding_flops,
+    latency_ms,
+    median_ms,
+    parameter_count,
+    peak_memory,
+)
+from wavefoundry.evaluation.method_predictor import MethodPredictor
+from wavefoundry.evaluation.methods import methods
+from wavefoundry.networks.lwm_temporal.model import LWMTemporal
+from wavefoundry.networks.wifo.model import WiFo
+from wavefoundry.networks.wimamba.model import inner_size, step_rank
 
 D, DEPTH = 32, 2
 
@@ -22,7 +34,7 @@ def channel(batch, *shape):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_operations_of_a_transformer(batch):
-    model = LWM(LWMConfig(hidden_size=D, depth=DEPTH, heads=4, patch_sizes=[2])).eval()
+    model = lwm(hidden_size=D, depth=DEPTH, heads=4, patch_sizes=[2]).eval()
     tokens, flops = embedding_flops(model, channel(batch, 1, 8, 12), 2)
     layer = 2 * tokens * 3 * D * D + 4 * tokens**2 * D + 2 * tokens * D * D + 2 * (2 * tokens * 4 * D * D)
     assert tokens == 25
@@ -31,41 +43,46 @@ def test_operations_of_a_transformer(batch):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_operations_of_wimamba(batch):
-    config = WiMambaConfig(hidden_size=D, depth=DEPTH, patch_sizes=[2])
-    tokens, flops = embedding_flops(WiMamba(config).eval(), channel(batch, 1, 8, 12), 2)
-    inner, states, rank = config.inner_size, config.state_size, config.step_rank
+    model = wimamba(hidden_size=D, depth=DEPTH, patch_sizes=[2]).eval()
+    shape = model.config.settings.architecture
+    tokens, flops = embedding_flops(model, channel(batch, 1, 8, 12), 2)
+    inner, states, rank = inner_size(shape), shape.state_size, step_rank(shape)
     products = 2 * (D // 2 * 2 * inner + inner * (rank + 2 * states) + rank * inner + inner * D // 2)
     # By the recurrence: exponent, power, entering value, multiply and add; what leaves is a sum over states.
     scan = inner * ((2 + 1 + 2 + 2) * states + 1 + 2)
-    convolution = 2 * inner * config.conv_kernel
+    convolution = 2 * inner * shape.conv_kernel
     layer = 2 * (products + scan + convolution) + 2 * 2 * D * D + 2 * (2 * 4 * D * D)
     assert flops == batch * (2 * 24 * 8 * D + DEPTH * tokens * layer)
 
 
 def test_fused_and_naive_attention_count_the_same():
-    model = WiFo(WiFoConfig(patch_size=[2, 2, 2], hidden_size=D, encoder_depth=2, decoder_depth=1, heads=4)).eval()
-    fused = embedding_flops(model, channel(2, 4, 8, 8), 0)
+    model = wifo(architecture={"hidden_size": D}).eval()
+    fused = embedding_flops(model, channel(2, 4, 8, 8), None)
     with sdpa_kernel(SDPBackend.MATH):
-        assert embedding_flops(model, channel(2, 4, 8, 8), 0) == fused
+        assert embedding_flops(model, channel(2, 4, 8, 8), None) == fused
 
 
 def test_costs_of_sparse_attention_grow_linearly_and_of_full_attention_do_not():
-    torch.manual_seed(0)
-    options = {"patch_size": [2, 2], "embed_dim": 16, "depth": 2, "num_heads": 2, "temporal_offsets": [-1, 1]}
-    sparse = LWMTemporal(LWMTemporalConfig(**options)).eval()
-    full = WiFo(WiFoConfig(patch_size=[1, 2, 2], hidden_size=16, encoder_depth=2, decoder_depth=1, heads=2)).eval()
+    sparse = backbone(architecture={"temporal_offsets": [-1, 1]}).eval()
+    full = wifo(architecture={"patch_size": [1, 2, 2], "hidden_size": 16, "heads": 2}).eval()
     growth = {}
     for model in (sparse, full):
-        (few, less), (many, more) = (embedding_flops(model, channel(1, slots, 16, 32), 0) for slots in (16, 32))
+        (few, less), (many, more) = (embedding_flops(model, channel(1, slots, 16, 32), None) for slots in (16, 32))
         assert many == 2 * few
         growth[type(model)] = more / less
     assert growth[LWMTemporal] < 2.1 and growth[WiFo] > 3
 
 
 def test_snapshot_models_read_the_first_slot():
-    model = WiMamba(WiMambaConfig(hidden_size=D, depth=1, patch_sizes=[2])).eval()
+    model = wimamba(hidden_size=D, depth=1, patch_sizes=[2]).eval()
     csi = channel(2, 3, 4, 4)
     assert torch.equal(embed(model, csi, 2).patches, embed(model, csi[:, :1], 2).patches)
+
+
+def test_sequence_models_read_all_slots():
+    for model in (wifo().eval(), backbone().eval()):
+        csi = channel(2, 4, 8, 16)
+        assert torch.equal(embed(model, csi, None).patches, model.embed_sequence(csi).patches)
 
 
 def test_peak_memory_is_what_a_call_holds_at_once():
@@ -103,6 +120,18 @@ def test_timing_runs_on_one_thread_and_gives_the_threads_back():
     assert seen == [1] * 5
 
 
+def test_latency_is_that_of_the_question_asked():
+    asked = []
+
+    class Recorder:
+        def predict(self, known, slots, subcarriers):
+            asked.append((known.shape, slots, subcarriers))
+
+    assert latency_ms(Recorder(), channel(1, 4, 2, 8), (3, 2), 4) >= 0
+    # Two of them to warm up.
+    assert asked == [((1, 4, 2, 8), 3, 2)] * 6
+
+
 def test_classical_methods_have_no_parameters():
-    assert parameter_count(object()) == 0
+    assert parameter_count(MethodPredictor("sample_and_hold", methods()["sample_and_hold"]())) == 0
     assert parameter_count(torch.nn.Linear(3, 2)) == 8

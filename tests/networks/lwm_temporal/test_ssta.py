@@ -206,3 +206,17 @@ def test_tables_grow_linearly_with_the_number_of_tokens():
 
     for smaller, larger in [((16, 32, 32), (32, 32, 32)), ((12, 32, 32), (12, 64, 32)), ((12, 32, 32), (12, 32, 64))]:
         assert size(larger) < 2.35 * size(smaller)
+
+
+def test_tables_made_in_inference_mode_serve_a_training_later():
+    build_tables.cache_clear()
+    flex_blocks.cache_clear()
+    grid = (2, 4, 3)
+    parts = draw(grid, 0)
+    with torch.inference_mode():
+        sparse_attention(*parts, grid, CARD, None)
+        blocks = flex_blocks(grid, CARD, 0, CPU)
+    sparse_attention(*parts, grid, CARD, None).sum().backward()
+    assert all(part.grad.abs().sum() > 0 for part in parts)
+    # Flexible attention has no backward pass on a CPU.
+    assert not blocks.kv_indices.is_inference() and not blocks.kv_num_blocks.is_inference()

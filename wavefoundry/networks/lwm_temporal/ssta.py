@@ -96,7 +96,9 @@ def candidates(grid: tuple[int, int, int], windows: Windows) -> torch.Tensor:
     return windows.sees(tokens[:, None], tokens[None, :], grid)
 
 
+# Kept for later calls, which may need gradients even if this one does not.
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def build_tables(grid: tuple[int, int, int], windows: Windows, front: int, device: torch.device) -> tuple[Tiles, ...]:
     """Tables of the tiled attention for a grid of (time, angle, delay) tokens behind `front` others."""
     frames, rows, columns = grid
@@ -333,6 +335,7 @@ def _compiled_flex():
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def flex_blocks(grid: tuple[int, int, int], windows: Windows, front: int, device: torch.device) -> BlockMask:
     """Which blocks of keys each block of queries reads; found for one block of queries at a time."""
     count = front + grid[0] * grid[1] * grid[2]
