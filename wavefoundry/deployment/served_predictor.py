@@ -48,12 +48,26 @@ class ServedPredictor:
                 of slots and subcarriers that ask for nothing.
         """
         csi, pack = read_layout(known)
-        for name, value in (("slots", slots), ("subcarriers", subcarriers)):
-            if value is None or value < 0:
-                raise ValueError(f"{name} is {value}, allowed: whole numbers from 0")
-        if slots + subcarriers < 1:
+        wanted = whole_number("slots", slots), whole_number("subcarriers", subcarriers)
+        if not any(wanted):
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
-        return pack(self._predictor.predict(csi, int(slots), int(subcarriers)).astype(np.complex64))
+        return pack(self._predictor.predict(csi, *wanted).astype(np.complex64))
+
+
+def whole_number(name: str, value: float) -> int:
+    """A number of slots or subcarriers.
+
+    Raises:
+        ValueError: it is no whole number, or negative.
+    """
+    try:
+        number = int(value)
+        valid = number == value and number >= 0
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid:
+        raise ValueError(f"{name} is {value!r}, allowed: whole numbers from 0")
+    return number
 
 
 def read_layout(known: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:

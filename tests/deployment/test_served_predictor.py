@@ -1,0 +1,253 @@
+"""What is served predicts what was trained, for every question and size, in numpy; and says what it cannot take."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.networks.lwm_temporal.example import predictor as lwm_temporal
+from tests.networks.wifo.example import wifo
+from wavefoundry.deployment import method_export, served_predictor
+from wavefoundry.deployment.served_predictor import ServedPredictor, read_layout
+from wavefoundry.evaluation.method_predictor import MethodPredictor
+from wavefoundry.evaluation.methods import methods
+from wavefoundry.networks.family import serving_module
+from wavefoundry.networks.lwm_temporal import served
+from wavefoundry.networks.lwm_temporal.serving import LWMTemporalGraph, settings_of
+
+TOLERANCE = 1e-4
+CODE = Path(served_predictor.__file__)
+FOLDERS = {}  # of what is exported
+QUESTIONS = ("time", "frequency", "both")
+
+
+def small_lwm_temporal(prediction=None, **architecture):
+    """With half of the delay bins, in patches of two."""
+    shape = {"embed_dim": 24, "temporal_offsets": [-4, -3, -2, -1, 1, 2, 3]} | architecture
+    prediction = {"temporal_offsets": shape["temporal_offsets"]} | (prediction or {})
+    return lwm_temporal(delay_fraction=0.5, architecture=shape, prediction=prediction)
+
+
+NETWORKS = {
+    "wifo": lambda: wifo(
+        architecture={"hidden_size": 24, "encoder_depth": 1, "decoder_depth": 1, "heads": 2, "patch_size": [2, 4, 2]}
+    ),
+    "routed": lambda: small_lwm_temporal(
+        depth=2, temporal_offsets=[-1, -2, -3], topk_per_head=False, routing_topk_max=9
+    ),
+    "options": lambda: small_lwm_temporal(
+        {"inference_only": True},
+        depth=1,
+        class_token=True,
+        positions="learned",
+        phase_mode="magnitude_phase",
+        topk_per_head=True,
+    ),
+    "unrouted": lambda: small_lwm_temporal(routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1),
+}
+METHODS = {"sample_and_hold": {}, "autoregression": {"order": 3}}
+# Exporting takes seconds: the others run the graph before its export, in torch, with the same numpy around it.
+EXPORTED = {"wifo": "wifo", "routed": "lwm_temporal"}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(predictor in torch, what is served of it) by name, made at the first call; weights drawn so that all count."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = method(name) if name in METHODS else network(name)
+        return made[name]
+
+    def method(name):
+        options, folder = methods()[name](**METHODS[name]), tmp_path_factory.mktemp(name) / "new"
+        FOLDERS[name] = folder
+        method_export.export(name, options, folder)
+        return MethodPredictor(name, options), ServedPredictor(folder)
+
+    def network(name):
+        model = NETWORKS[name]().eval()
+        with torch.no_grad():
+            for weights in model.parameters():
+                weights.add_(0.2 * torch.randn(weights.shape))
+        if name in EXPORTED:
+            folder = FOLDERS[name] = tmp_path_factory.mktemp(name) / "new"
+            serving_module(EXPORTED[name]).export(model, folder)
+            return model, ServedPredictor(folder)
+        return model, in_torch(model)
+
+    return get
+
+
+def in_torch(model) -> ServedPredictor:
+    graph = LWMTemporalGraph(model).eval()
+
+    def run(**inputs):
+        with torch.no_grad():
+            return graph(**{key: torch.from_numpy(value) for key, value in inputs.items()}).numpy()
+
+    predictor = ServedPredictor.__new__(ServedPredictor)
+    predictor._predictor = served.LWMTemporal(json.loads(json.dumps(settings_of(model))), run)
+    return predictor
+
+
+def channel(*shape, seed=0):
+    generator = np.random.default_rng(seed)
+    return (generator.normal(size=shape) + 1j * generator.normal(size=shape)).astype(np.complex64)
+
+
+def assert_same(found, expected):
+    assert found.shape == expected.shape
+    assert np.linalg.norm(found - expected) <= TOLERANCE * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *METHODS])
+@settings(max_examples=18)
+@given(
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.integers(1, 4)),
+    question=st.sampled_from(QUESTIONS),
+    beyond=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    scale=st.sampled_from([1e-6, 1.0, 1e4]),
+)
+def test_same_as_in_torch_for_every_question_and_size(exported, name, sizes, question, beyond, scale):
+    predictor, served = exported(name)
+    batch, slots, antennas, subcarriers = sizes
+    # LWM-Temporal keeps half of the delay bins, in patches of two: subcarriers, known and not, in steps of four.
+    step = 4 if name in ("routed", "options", "unrouted") else 1
+    wanted = beyond[0] * (question != "frequency"), step * beyond[1] * (question != "time")
+    known = (scale * channel(batch, 2 * slots, 4 * antennas, 4 * subcarriers, seed=sum(sizes))).astype(np.complex64)
+    expected = predictor.predict(torch.from_numpy(known), *wanted).numpy()
+    found = served.predict(known, *wanted)
+    assert found.dtype == np.complex64 and np.isfinite(found).all()
+    assert found.shape == (batch, wanted[0] or 2 * slots, 4 * antennas, wanted[1] or 4 * subcarriers)
+    assert_same(found, expected)
+
+
+def test_large_batches_in_parts_give_the_same(exported, monkeypatch):
+    predictor, served = exported("routed")
+    known = channel(5, 4, 8, 8)
+    monkeypatch.setitem(type(served._predictor)._reconstruct.__globals__, "LARGEST_SCORES", 1)
+    for wanted in ((3, 0), (0, 4), (3, 4)):
+        assert_same(served.predict(known, *wanted), predictor.predict(torch.from_numpy(known), *wanted).numpy())
+
+
+def test_layouts_are_the_same_channel(exported):
+    _, predictor = exported("wifo")
+    known = channel(2, 4, 4, 6)
+    for wanted in ((0, 3), (1, 3)):
+        expected = predictor.predict(known, *wanted)
+        assert expected.dtype == np.complex64
+        parts = np.stack([known.real, known.imag], axis=-1)
+        two = predictor.predict(np.stack([known.real, known.imag], axis=1), *wanted)
+        last = predictor.predict(parts.astype(np.float64), *wanted)
+        listed = predictor.predict(np.array(parts.tolist(), object), *wanted)
+        assert two.dtype == last.dtype == np.float32
+        np.testing.assert_allclose(two[:, 0] + 1j * two[:, 1], expected, rtol=1e-5, atol=1e-6)
+        for parts in (last, listed):
+            np.testing.assert_allclose(parts[..., 0] + 1j * parts[..., 1], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        (np.zeros((4, 4, 8), np.complex64), r"csi is complex of shape \(4, 4, 8\); allowed: complex \(batch, time"),
+        (np.ones((1, 2, 4, 4, 8), np.complex64), r"complex of shape \(1, 2, 4, 4, 8\)"),
+        (np.ones((1, 4, 4, 8), np.float32), r"real of shape \(1, 4, 4, 8\); allowed"),
+        (np.ones((1, 3, 4, 4, 8), np.float32), r"real of shape \(1, 3, 4, 4, 8\)"),
+        (np.ones((1, 2, 4, 4, 2), np.float32), "both axis 1 and axis 4 have size 2; pass it as complex"),
+        (np.zeros((0, 2, 4, 4, 8), np.float32), "it holds no values"),
+        (np.full((1, 4, 4, 8), np.nan, np.complex64), "values that are not finite"),
+        (np.array([[1.0], [1.0, 2.0]], dtype=object), "no array of numbers"),
+        (np.array(["a"]), "csi has dtype <U1"),
+    ],
+)
+def test_wrong_layout_is_one_clear_error(known, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read_layout(known)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "wanted", "message"),
+    [
+        ("wifo", (1, 3, 4, 8), (1, 0), "csi has 3 entries along time; the network needs a multiple of 2"),
+        ("wifo", (1, 2, 6, 8), (1, 1), "csi has 6 entries along antenna; the network needs a multiple of 4"),
+        ("unrouted", (1, 2, 3, 8), (1, 0), "csi has 3 angle bins; the network needs a multiple of 2"),
+        ("unrouted", (1, 2, 4, 8), (0, 2), "csi has 5 delay bins; the network needs a multiple of 2"),
+        ("unrouted", (1, 60, 4, 8), (1, 0), "csi makes 244 tokens, the network takes 200 at most"),
+        ("unrouted", (1, 2, 4, 8), (1, 2), "csi has 5 delay bins; the network needs a multiple of 2"),
+    ],
+)
+def test_size_that_does_not_fit_is_one_clear_error(exported, name, shape, wanted, message):
+    with pytest.raises(ValueError, match=message) as error:
+        exported(name)[1].predict(channel(*shape), *wanted)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["wifo", "routed", *METHODS])
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ((0, 0), "slots and subcarriers are both 0: nothing is asked for"),
+        ((-1, 2), "slots is -1, allowed: whole numbers from 0"),
+        ((2, -1), "subcarriers is -1, allowed: whole numbers from 0"),
+        ((None, 2), "slots is None, allowed: whole numbers from 0"),
+        ((2, None), "subcarriers is None, allowed: whole numbers from 0"),
+        ((1.5, 0), "slots is 1.5, allowed: whole numbers from 0"),
+        ((1, "2"), "subcarriers is '2', allowed: whole numbers from 0"),
+        ((float("nan"), 0), "slots is nan, allowed: whole numbers from 0"),
+    ],
+)
+def test_what_is_no_question_is_one_clear_error(exported, name, wanted, message):
+    with pytest.raises(ValueError, match=message) as error:
+        exported(name)[1].predict(channel(1, 2, 4, 8), *wanted)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("wanted", [(np.int64(1), np.int32(0)), (1.0, 0.0), (np.float64(1), 0)])
+def test_whole_numbers_of_any_type_are_taken(exported, wanted):
+    known = channel(1, 2, 4, 8)
+    _, served = exported("sample_and_hold")
+    assert np.array_equal(served.predict(known, *wanted), served.predict(known, 1, 0))
+
+
+@pytest.mark.parametrize("name", ["wifo", "routed", *METHODS])
+def test_the_folder_is_all_that_is_needed(exported, name, tmp_path):
+    """In a process that knows nothing of the project and of torch."""
+    _, served = exported(name)
+    known = channel(1, 4, 4, 8)
+    np.save(tmp_path / "known.npy", known)
+    folder = FOLDERS[name]
+    code = f"""
+import builtins, runpy, sys
+import numpy as np
+inner = builtins.__import__
+def guarded(name, *rest, **more):
+    if name.partition(".")[0] in ("torch", "transformers", "wavefoundry", "storage", "stages"):
+        raise AssertionError(name + " was imported")
+    return inner(name, *rest, **more)
+builtins.__import__ = guarded
+code = runpy.run_path({str(CODE)!r})
+predictor = code["ServedPredictor"]({str(folder)!r})
+np.save("found.npy", predictor.predict(np.load("known.npy"), 2, 4))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), served.predict(known, 2, 4), rtol=1e-5, atol=1e-6)
+
+
+def test_settings_of_a_method_that_it_does_not_know_are_refused(tmp_path):
+    method_export.export("autoregression", methods()["autoregression"](order=3), tmp_path)
+    (tmp_path / "settings.json").write_text('{"name": "autoregression", "order": 0}')
+    with pytest.raises(ValueError, match="order"):
+        ServedPredictor(tmp_path)
+
+
+def test_families_whose_networks_do_not_predict_cannot_be_registered():
+    assert serving_module("lwm") is None and serving_module("wimamba") is None
