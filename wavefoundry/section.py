@@ -3,6 +3,7 @@
 Light on purpose (pydantic only): a stage validates its parameters before it imports torch or sionna.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -34,7 +35,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def require_ordered(name: str, values: list[float]) -> None:
+def require_ordered(name: str, values: Sequence[float]) -> None:
     if values[0] > values[1]:
         raise ValueError(f"{name} {values} must be [smallest, largest]")
 

@@ -1,5 +1,7 @@
 """Changes after which a channel is another channel that could have been measured, and noise as a receiver adds it."""
 
+from collections.abc import Sequence
+
 import torch
 
 from wavefoundry.csi.noise import add_noise
@@ -38,7 +40,7 @@ def random_phase(csi: torch.Tensor, probability: float, generator: torch.Generat
 
 
 def random_amplitude(
-    csi: torch.Tensor, probability: float, range_db: tuple[float, float], generator: torch.Generator
+    csi: torch.Tensor, probability: float, range_db: Sequence[float], generator: torch.Generator
 ) -> torch.Tensor:
     """Scale each sample, with a probability, by a power drawn uniformly in `range_db` [dB]."""
     hit = _hit(csi, probability, generator)
@@ -48,7 +50,7 @@ def random_amplitude(
 
 
 def random_noise(
-    csi: torch.Tensor, probability: float, snr_db: tuple[float, float], generator: torch.Generator
+    csi: torch.Tensor, probability: float, snr_db: Sequence[float], generator: torch.Generator
 ) -> torch.Tensor:
     """Add noise to each sample, with a probability, at an SNR drawn uniformly in `snr_db` [dB]."""
     hit = _hit(csi, probability, generator)

@@ -8,6 +8,7 @@ Clusters of TR 38.901 bring a coefficient for each antenna and time, which stand
 
 from collections.abc import Iterator
 from math import pi
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +21,17 @@ from wavefoundry.csi.tracks import Evolution, Tracks, evolve
 BLOCK = 32
 
 
-def subcarrier_offsets(ofdm: OFDM) -> np.ndarray:
+class Subcarriers(Protocol):
+    """Equally spaced subcarriers."""
+
+    @property
+    def subcarriers(self) -> int: ...
+
+    @property
+    def subcarrier_spacing(self) -> float: ...
+
+
+def subcarrier_offsets(ofdm: Subcarriers) -> np.ndarray:
     """Offsets (subcarrier,) [Hz] from the carrier; subcarrier number K // 2 lies on it."""
     return (np.arange(ofdm.subcarriers) - ofdm.subcarriers // 2) * ofdm.subcarrier_spacing
 

@@ -79,9 +79,9 @@ def _downstream(table: pandas.DataFrame, section: Any) -> dict[str, dict[str, fl
 
 
 def _efficiency(table: pandas.DataFrame) -> dict[str, dict[str, float]]:
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for model, rows in table[table["evaluation"] == "efficiency"].groupby("model", sort=False):
-        figures = {"parameters": int(rows.loc[rows["metric"] == "parameters", "value"].iloc[0])}
+        figures: dict[str, float] = {"parameters": int(rows.loc[rows["metric"] == "parameters", "value"].iloc[0])}
         costs = operations(rows)
         if len(costs) > 1:
             figures["megaflops_per_token"] = round(costs["flops"].iloc[-1] / costs["tokens"].iloc[-1] / 1e6, 4)

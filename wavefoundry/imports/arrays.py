@@ -118,9 +118,9 @@ def _checked(section: ImportedArrays, block: FileBlock, array: StoredArray) -> S
     if array.complex == ("complex" in section.axes):
         found, remedy = ("complex", "axes must not name") if array.complex else ("real", "axes must name")
         raise InputError(f"{array.name} holds {found} numbers; {remedy} an axis complex for real and imaginary part")
-    stated, found = section.carrier_frequency, array.carrier_frequency
-    if found is not None and not np.isclose(found, stated, rtol=1e-6):
-        raise InputError(f"{array.name}: its file has carrier_frequency {found:g} Hz, the parameters {stated:g} Hz")
+    stated, carrier = section.carrier_frequency, array.carrier_frequency
+    if carrier is not None and not np.isclose(carrier, stated, rtol=1e-6):
+        raise InputError(f"{array.name}: its file has carrier_frequency {carrier:g} Hz, the parameters {stated:g} Hz")
     return StoredArray(array.name, shape, array.complex, array.read)
 
 
@@ -179,6 +179,7 @@ def _splits(section: ImportedArrays, name: str, trajectory: np.ndarray, generato
     if name != "any":
         return np.full(len(trajectory), SPLITS.index(name), np.int8)
     first, count = trajectory.min(), len(np.unique(trajectory))
+    assert section.split is not None  # as the options require where there are samples of `any`
     shares = [section.split.train, section.split.validation, section.split.test]
     bounds = np.round(np.cumsum(shares) * count).astype(int)
     codes = np.searchsorted(bounds, np.arange(count), side="right").astype(np.int8)
@@ -237,9 +238,8 @@ def _dataset(
         "split": (("sample",), source.split[rows], describe("1", "split of the sample's trajectory")),
     }
     if section.speed is not None:
-        speed = np.linspace(*section.speed, source.lengths[0])[indices].repeat(
-            len(csi) // (indices.stop - indices.start)
-        )
+        low, high = section.speed
+        speed = np.linspace(low, high, source.lengths[0])[indices].repeat(len(csi) // (indices.stop - indices.start))
         variables["speed"] = (("sample",), speed, describe("m s-1", "speed of the user"))
     coordinates = sample_coordinates(np.arange(section.slots) * section.slot_duration, section.array) | {
         "subcarrier": (

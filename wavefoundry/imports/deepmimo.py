@@ -143,7 +143,8 @@ def _motion(
     section: ImportedDeepMIMO, places: np.ndarray, time: np.ndarray, generator: np.random.Generator
 ) -> Trajectories:
     """One window of constant velocity from each place (user, xyz)."""
-    speed, heading = generator.uniform(*section.speed, len(places)), generator.uniform(0, 2 * np.pi, len(places))
+    low, high = section.speed
+    speed, heading = generator.uniform(low, high, len(places)), generator.uniform(0, 2 * np.pi, len(places))
     velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading), np.zeros(len(places))], axis=-1)
     return Trajectories((places[:, None] + velocity[:, None] * time[:, None])[:, None], velocity[:, None], speed)
 

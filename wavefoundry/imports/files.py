@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +166,7 @@ def _zarr(path: Path, variable: str) -> Iterator[StoredArray]:
     with readable(f"{path}: cannot be read as a zarr group"):
         group = zarr.open_group(path, mode="r", use_consolidated=False)
         carrier = group.attrs.get("carrier_frequency")
-    if not (carrier is None or (isinstance(carrier, Real) and np.isfinite(carrier))):
+    if not (carrier is None or (isinstance(carrier, int | float) and np.isfinite(carrier))):
         raise InputError(f"{path}: attribute carrier_frequency is {repr(carrier)[:100]}, expected a number [Hz]")
     if {"..", "."} & set(variable.split("/")):
         raise InputError(f"{name}: allowed: names of arrays in the group, without . and ..")
@@ -182,7 +181,7 @@ def _zarr(path: Path, variable: str) -> Iterator[StoredArray]:
 
     def read(axis: int, part: slice) -> np.ndarray:
         with readable(f"{name} is damaged"):
-            return array[(slice(None),) * axis + (part,)]
+            return np.asarray(array[(slice(None),) * axis + (part,)])
 
     yield StoredArray(name, array.shape, array.dtype.kind == "c", read, carrier)
 

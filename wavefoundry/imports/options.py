@@ -74,15 +74,15 @@ class ImportedArrays(Section):
         for axis in set(self.axes) - {"sample"}:
             if self.axes.count(axis) > 1:
                 raise ValueError(f"axes {self.axes}: {axis} is there {self.axes.count(axis)} times")
-        for axis in ("sample", "time", "subcarrier"):
-            if axis not in self.axes:
-                raise ValueError(f"axes {self.axes}: {axis} is missing")
+        for required in ("sample", "time", "subcarrier"):
+            if required not in self.axes:
+                raise ValueError(f"axes {self.axes}: {required} is missing")
         parts = [axis for axis in ANTENNA_AXES if axis in self.axes]
         if ("antenna" in self.axes) == bool(parts):
             raise ValueError(f"axes {self.axes}: name either antenna or its parts, {', '.join(ANTENNA_AXES)}")
-        for axis, size in zip(ANTENNA_AXES, self.antenna_grid, strict=True):
-            if parts and axis not in parts and size > 1:
-                raise ValueError(f"axes {self.axes}: {axis} is missing, the array has {size} of them")
+        for part, size in zip(ANTENNA_AXES, self.antenna_grid, strict=True):
+            if parts and part not in parts and size > 1:
+                raise ValueError(f"axes {self.axes}: {part} is missing, the array has {size} of them")
 
     @property
     def antenna_grid(self) -> tuple[int, int, int]:

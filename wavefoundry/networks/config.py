@@ -1,7 +1,7 @@
 """config.json of a network, and the registration of networks with transformers' Auto classes."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
@@ -39,7 +39,7 @@ class NetworkConfig(PreTrainedConfig):
             raise InputError("; ".join(map(_told, error.errors()))) from error
 
     @classmethod
-    def of(cls, options: FamilyOptions, delay_fraction: float = 1.0) -> "NetworkConfig":
+    def of(cls, options: FamilyOptions, delay_fraction: float = 1.0) -> Self:
         """The configuration of a network with these options."""
         return cls(options=options.model_dump(mode="json"), delay_fraction=delay_fraction)
 
@@ -61,5 +61,6 @@ def register(family: str) -> None:
 def register_network(network: type[PreTrainedModel]) -> None:
     """Register one class of networks."""
     config = network.config_class
+    assert config is not None  # every network here names its own
     AutoConfig.register(config.model_type, config, exist_ok=True)
     AutoModel.register(config, network, exist_ok=True)

@@ -8,6 +8,7 @@ import xarray as xr
 from wavefoundry.twin.build import Built
 from wavefoundry.twin.street_map import StreetMap
 from wavefoundry.twin.streets import find_streets
+from wavefoundry.twin.traffic import Trajectories
 
 GROUND, ROOFS, LANE, WAY, UNREACHED = "#f8f6f1", ("#d9d5cc", "#8f8a80"), "#b9c7d6", "#55555588", "#a03030"
 WIDTH = 8.0  # of the picture [inch]
@@ -28,20 +29,21 @@ def draw_scene(built: Built, title: str, path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     stations = np.reshape(built.paths.attrs["base_station_positions"], (-1, 3))
     low, high = _extent(built, stations)
     # Beside the map: colour bar and labels; above and below: headline and legend.
     height = (WIDTH - 1.7) * (high[1] - low[1]) / (high[0] - low[0]) + 1.9
-    figure = Figure(figsize=(WIDTH, min(height, 1.2 * WIDTH)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(WIDTH, min(height, 1.2 * WIDTH)), layout=layout)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if built.street_map is None:
         _draw_drop(axes, built)
     else:
         _draw_map(axes, built.street_map)
-        _draw_trajectories(axes, built)
+        _draw_trajectories(axes, built.trajectories, built.street_map)
     users = _draw_coverage(axes, built)
     figure.colorbar(users, ax=axes, label="channel gain in dB", aspect=30, pad=0.02)
     _draw_stations(axes, stations)
@@ -126,15 +128,15 @@ def _draw_map(axes, street_map: StreetMap) -> None:
         axes.plot(*lane.T, color=LANE, linewidth=1.1, zorder=1.5, label=None if index else "lane")
 
 
-def _draw_trajectories(axes, built: Built) -> None:
+def _draw_trajectories(axes, trajectories: Trajectories, street_map: StreetMap) -> None:
     from matplotlib.collections import LineCollection
 
-    start = built.trajectories.position[:, :, 0, :2]
+    start = trajectories.position[:, :, 0, :2]
     pieces = np.stack([start[:, :-1], start[:, 1:]], axis=2).reshape(-1, 2, 2)
     # Between windows the ways are not known here: where a straight line would cut through a house, none is drawn.
     between = pieces[:, :1] + np.linspace(0, 1, 20)[:, None] * (pieces[:, 1:] - pieces[:, :1])
-    clear = (built.street_map.room_at(between) > 0).all(1)
-    axes.add_collection(LineCollection(pieces[clear], colors=WAY, linewidths=0.9, zorder=2))
+    clear = (street_map.room_at(between) > 0).all(1)
+    axes.add_collection(LineCollection(list(pieces[clear]), colors=WAY, linewidths=0.9, zorder=2))
     axes.plot([], [], color=WAY, label="trajectory")
 
 
@@ -144,7 +146,7 @@ def _draw_drop(axes, built: Built) -> None:
     start = built.trajectories.position[:, 0, 0, :2]
     ahead = start + SECONDS_AHEAD * built.trajectories.velocity[:, 0, :2]
     axes.set_facecolor(GROUND)
-    axes.add_collection(LineCollection(np.stack([start, ahead], axis=1), colors=WAY, linewidths=0.9))
+    axes.add_collection(LineCollection(list(np.stack([start, ahead], axis=1)), colors=WAY, linewidths=0.9))
     axes.plot([], [], color=WAY, label=f"way of the next {SECONDS_AHEAD:g} s")
 
 

@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from wavefoundry.errors import InputError
+from wavefoundry.training.session import TrainingData
 
 
 class FewShot(Dataset):
@@ -20,7 +21,7 @@ class FewShot(Dataset):
         InputError: more samples than the data set has.
     """
 
-    def __init__(self, dataset: Dataset, samples: int, seed: int):
+    def __init__(self, dataset: TrainingData, samples: int, seed: int):
         if samples > len(dataset):
             raise InputError(f"few_shot is {samples}, but there are {len(dataset)} samples to learn from")
         drawn = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))[:samples]

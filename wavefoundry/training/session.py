@@ -1,12 +1,34 @@
 """What a family's training is handed, and what it gives back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+import torch
 from torch import nn
-from torch.utils.data import Dataset
 from transformers import PreTrainedModel
+
+
+class BatchSampler(Protocol):
+    """Positions of the items of each batch of an epoch."""
+
+    def __iter__(self) -> Iterator[list[int]]: ...
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class TrainingData(Protocol):
+    """A map-style data set that is read batch by batch; a sub-class of `torch.utils.data.Dataset`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict[str, torch.Tensor]: ...
+
+    def __getitems__(self, positions: list[int], /) -> dict[str, torch.Tensor]:
+        """A whole batch."""
+
+    def batch_sampler(self, batch_size: int, seed: int) -> BatchSampler: ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +44,7 @@ class TrainingSession:
     take_champion: loads the weights of the registry's champion of this entry into a network.
     """
 
-    dataset: Dataset
+    dataset: TrainingData
     delay_fraction: float
     seed: int
     checkpoints: Path

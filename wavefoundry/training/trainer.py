@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,21 +22,25 @@ from transformers.utils import logging
 
 from wavefoundry.errors import InputError
 from wavefoundry.training.options import Training
+from wavefoundry.training.session import TrainingData
 
 # Written last into a checkpoint: a folder without it was left by a training killed while saving.
 COMPLETE = "complete"
 
+Network = TypeVar("Network", bound=nn.Module)
+Batch = TypeVar("Batch")
+
 
 def train(
-    model: nn.Module,
-    dataset: Dataset,
+    model: Network,
+    dataset: TrainingData,
     *,
     config: Training,
     seed: int,
     checkpoints: Path,
     on_epoch: Callable[[dict, int], None] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
-) -> tuple[nn.Module, list[dict]]:
+) -> tuple[Network, list[dict]]:
     """Train `model` in place, or finish a training that was interrupted.
 
     Args:
@@ -43,8 +48,7 @@ def train(
             generator (CPU) is the only source of randomness that survives an interruption by construction, being
             seeded from (seed, step). Its method `no_weight_decay()`, where it has one, names the weights that decay
             leaves alone besides biases and norms.
-        dataset: map-style; `__getitems__` returns a dict batch and `batch_sampler(batch_size, seed)` a batch sampler
-            with `set_epoch`.
+        dataset: what is learnt from.
         seed: of batches and draws. The initial weights are the caller's.
         checkpoints: folder of this training alone; the caller keys it by inputs and parameters and removes it once
             the trained model is saved.
@@ -104,12 +108,13 @@ class _Trainer(Trainer):
         self._history = history
 
     def get_train_dataloader(self) -> DataLoader:
-        sampler = self.train_dataset.batch_sampler(self.args.per_device_train_batch_size, self.args.seed)
-        return DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=_as_read)
+        dataset = cast(TrainingData, self.train_dataset)
+        sampler = dataset.batch_sampler(self.args.per_device_train_batch_size, self.args.seed)
+        return DataLoader(cast(Dataset, dataset), batch_sampler=sampler, collate_fn=_as_read)
 
     def get_decay_parameter_names(self, model) -> list[str]:
         # Trainer itself leaves biases and norms alone.
-        exempt = getattr(model, "no_weight_decay", set)()
+        exempt: set[str] = getattr(model, "no_weight_decay", set)()
         return [name for name in super().get_decay_parameter_names(model) if name not in exempt]
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -127,8 +132,8 @@ class _Trainer(Trainer):
 class _Epochs(TrainerCallback):
     """Tells the batch sampler which epoch it shuffles."""
 
-    def on_epoch_begin(self, args, state, control, *, train_dataloader, **context):
-        train_dataloader.batch_sampler.set_epoch(int(state.epoch or 0))
+    def on_epoch_begin(self, args, state, control, **context):
+        context["train_dataloader"].batch_sampler.set_epoch(int(state.epoch or 0))
 
 
 class _History(TrainerCallback):
@@ -143,7 +148,7 @@ class _History(TrainerCallback):
             self._sums[name] = self._sums.get(name, 0) + value.detach().double()
             self._counts[name] = self._counts.get(name, 0) + 1
 
-    def on_epoch_end(self, args, state, control, *, lr_scheduler, **context):
+    def on_epoch_end(self, args, state, control, **context):
         row = {"epoch": round(state.epoch)}
         row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
         if not math.isfinite(row["loss"]):
@@ -151,7 +156,7 @@ class _History(TrainerCallback):
                 f"training diverged: the loss of epoch {row['epoch']} is {row['loss']}; "
                 f"learning_rate is {args.learning_rate:g}, a smaller one is needed"
             )
-        row["learning_rate"] = lr_scheduler.get_last_lr()[0]
+        row["learning_rate"] = context["lr_scheduler"].get_last_lr()[0]
         state.log_history.append(row)
 
 
@@ -211,5 +216,5 @@ def _last_complete(folder: Path) -> Path | None:
     return max(complete, key=lambda checkpoint: int(checkpoint.name.rpartition("-")[2]), default=None)
 
 
-def _as_read(batch: dict) -> dict:
+def _as_read(batch: Batch) -> Batch:
     return batch

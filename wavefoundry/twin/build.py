@@ -57,13 +57,12 @@ def build(
         InputError: no open ground, no room for the traffic, a scene or base station that cannot be traced, or no user
             is reached.
     """
-    construct = _ray_traced if isinstance(twin, RayTracedTwin) else _statistical
-    return construct(twin, test_users, motion_seed, channel_seed, map_units)
+    if isinstance(twin, RayTracedTwin):
+        return _ray_traced(twin, motion_seed, channel_seed, map_units)
+    return _statistical(twin, test_users, motion_seed, channel_seed, map_units)
 
 
-def _ray_traced(
-    twin: RayTracedTwin, test_users: np.ndarray, motion_seed: int, channel_seed: int, map_units: MapUnits
-) -> Built:
+def _ray_traced(twin: RayTracedTwin, motion_seed: int, channel_seed: int, map_units: MapUnits) -> Built:
     street_map = survey(twin.site)
     trajectories = simulate(street_map, twin.site.traffic, twin.site.sampling, np.random.default_rng(motion_seed))
     traced = trace(twin, trajectories, street_map, channel_seed, map_units)

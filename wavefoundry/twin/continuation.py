@@ -177,6 +177,6 @@ def _strongest(found: Paths, root: np.ndarray, count: int) -> tuple[Paths, np.nd
     return Paths(**{field.name: pick(getattr(found, field.name)) for field in fields(Paths)}), share
 
 
-def _direction(paths: Paths, at: tuple[np.ndarray, ...]) -> np.ndarray:
+def _direction(paths: Paths, at: tuple[np.ndarray | slice | int, ...]) -> np.ndarray:
     zenith, azimuth = paths.zenith[at].astype(float), paths.azimuth[at].astype(float)
     return np.stack([np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)], axis=-1)

@@ -28,22 +28,25 @@ def trace(
     Raises:
         InputError: vehicles are objects of the scene, and their antennas inside them; or the scene cannot be traced.
     """
-    if not isinstance(twin.tracing.keys, ContinuousKeys):
-        return _trace_grid(twin, trajectories, street_map, seed, map_units)
+    keys = twin.tracing.keys
+    if not isinstance(keys, ContinuousKeys):
+        return _trace_grid(twin, keys.spacing, trajectories, street_map, seed, map_units)
     if twin.tracing.vehicles_scatter:
         return _trace_among_vehicles(twin, trajectories, seed, map_units)
-    return _trace_windows(twin, trajectories, seed, map_units)
+    return _trace_windows(twin, keys.interval, trajectories, seed, map_units)
 
 
-def _trace_windows(twin: RayTracedTwin, trajectories: Trajectories, seed: int, map_units: MapUnits) -> Traced:
-    """At key positions, and at closer ones where much is born or dies between keys."""
+def _trace_windows(
+    twin: RayTracedTwin, interval: int, trajectories: Trajectories, seed: int, map_units: MapUnits
+) -> Traced:
+    """At key positions, `interval` slots apart, and at closer ones where much is born or dies between keys."""
     keys, last, stations = twin.key_slots(), twin.site.sampling.slots - 1, len(twin.base_stations)
     position, velocity = trajectories.position.reshape(-1, last + 1, 3), trajectories.velocity.reshape(-1, 3)
     everyone = [np.arange(len(position))] * stations
     found = _trace_at(twin, keys, position, velocity, everyone, seed, map_units)
     if len(keys) == 1:
         return found
-    closer = [*range(0, last, -(-min(last, twin.tracing.keys.interval) // CLOSER)), last]
+    closer = [*range(0, last, -(-min(last, interval) // CLOSER)), last]
     uneasy = np.flatnonzero(_changing_share(found.paths) > LARGEST_CHANGE)
     if len(uneasy) == 0 or closer == keys:
         return found
@@ -70,7 +73,7 @@ def _trace_at(twin, slots: list[int], position, velocity, links: list[np.ndarray
 def _changing_share(paths: Paths) -> np.ndarray:
     """Share of the energy of each link (link,) in tracks that are born or die."""
     power = paths.power
-    changing = (paths.valid.any(1) & ~paths.valid.all(1))[:, None]
+    changing = np.expand_dims(paths.valid.any(1) & ~paths.valid.all(1), 1)
     total = power.sum((1, 2))
     return np.divide((power * changing).sum((1, 2)), total, out=np.zeros(len(total)), where=total > 0)
 
@@ -101,10 +104,15 @@ def _trace_among_vehicles(twin: RayTracedTwin, trajectories: Trajectories, seed:
 
 
 def _trace_grid(
-    twin: RayTracedTwin, trajectories: Trajectories, street_map: StreetMap, seed: int, map_units: MapUnits
+    twin: RayTracedTwin,
+    spacing: float,
+    trajectories: Trajectories,
+    street_map: StreetMap,
+    seed: int,
+    map_units: MapUnits,
 ) -> Traced:
-    """Every slot takes the paths of the nearest grid point; each point is traced once."""
-    points, nearest = _grid_points(trajectories.position, street_map, twin.tracing.keys.spacing)
+    """Every slot takes the paths of the nearest point of a grid of this spacing [m]; each point is traced once."""
+    points, nearest = _grid_points(trajectories.position, street_map, spacing)
     chunks, stations = _chunks(len(points), twin.tracing.users_per_call), len(twin.base_stations)
     arguments = [(twin, station, points[part], seed) for station in range(stations) for part in chunks]
     traced = concatenate(list(map_units(trace_points, arguments)), _rows(stations, chunks, len(points)))

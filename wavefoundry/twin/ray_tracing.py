@@ -204,7 +204,8 @@ def _line_of_sight(found: Paths) -> np.ndarray:
 def _by_key(twin, station, position, velocity, seed, vehicles: Vehicles) -> Paths:
     """Trace key by key, vehicles where they are then."""
     scene, _ = _radio_scene(twin.model_dump_json(), station)
-    parts, present = [], []
+    parts: list[Paths] = []
+    present: list = []
     try:
         for key in range(position.shape[1]):
             models = _vehicle_models(scene, vehicles.position[:, key], vehicles.velocity)

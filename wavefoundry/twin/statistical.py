@@ -40,7 +40,8 @@ def drop(twin: StatisticalTwin, test_users: np.ndarray, generator: np.random.Gen
     """
     start = np.concatenate([_places(twin, generator), np.full((twin.users, 1), twin.user_height)], axis=1)
     heading = generator.uniform(0, 2 * np.pi, twin.users)
-    speed = generator.uniform(*twin.speed, twin.users)
+    low, high = twin.speed
+    speed = generator.uniform(low, high, twin.users)
     if twin.test_speeds is not None:
         speed[test_users] = np.resize(twin.test_speeds, np.count_nonzero(test_users))
     velocity = speed[:, None] * np.stack([np.cos(heading), np.sin(heading), np.zeros(twin.users)], axis=-1)

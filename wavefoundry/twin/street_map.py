@@ -1,6 +1,7 @@
 """Map of the open ground of a scene: where users can be, found by looking straight down on it."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -210,7 +211,8 @@ def _look_down(scene, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     down = mi.Ray3f(mi.Point3f(mi.Float(x), mi.Float(y), top), mi.Vector3f(0, 0, -1))
     hit = scene.ray_intersect_preliminary(down)
     height = np.where(hit.is_valid().numpy(), top - hit.t.numpy().astype(float), np.nan)
-    _, shape = np.unique(dr.reinterpret_array(mi.UInt32, hit.shape).numpy(), return_inverse=True)
+    objects = cast(mi.UInt32, dr.reinterpret_array(mi.UInt32, hit.shape))
+    _, shape = np.unique(objects.numpy(), return_inverse=True)
     return height.reshape(points.shape[:-1]), shape.reshape(points.shape[:-1])
 
 
@@ -230,7 +232,7 @@ def _walled(scene, points: np.ndarray, surface: np.ndarray, is_open: np.ndarray)
             start = (ends[0] + [0, 0, height]).T.astype(np.float32)
             way = (ends[1] - ends[0]).T.astype(np.float32)
             ray = mi.Ray3f(mi.Point3f(*map(mi.Float, start)), mi.Vector3f(*map(mi.Float, way)))
-            ray.maxt = 1.0
+            ray.maxt = 1.0  # type: ignore[assignment]  # mitsuba takes numbers; its stubs know arrays alone
             between.flat[pairs] |= scene.ray_test(ray).numpy()
         walled[first] |= between
         walled[second] |= between

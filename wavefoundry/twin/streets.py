@@ -286,7 +286,7 @@ def _bend(start: np.ndarray, end: np.ndarray, away: np.ndarray, towards: np.ndar
     along = np.linspace(0, 1, max(int(np.ceil(2 * distance / SPACING)), 4) + 1)[1:-1, None]
     weights = (1 - along) ** 3, 3 * (1 - along) ** 2 * along, 3 * (1 - along) * along**2, along**3
     points = start, start + reach * distance * away, end - reach * distance * towards, end
-    return sum(weight * point for weight, point in zip(weights, points, strict=True))
+    return sum((weight * point for weight, point in zip(weights, points, strict=True)), np.zeros(2))
 
 
 def _heading(offsets: np.ndarray) -> np.ndarray:
@@ -349,7 +349,7 @@ def _smooth(line: np.ndarray, width: float) -> np.ndarray:
 
 def _safe(street_map: StreetMap, wanted: np.ndarray, fallback: np.ndarray, within: bool) -> np.ndarray:
     """The wanted way, drawn towards the fallback, point by point, where it would come too close to a wall."""
-    share = np.ones(len(wanted))
+    share: np.ndarray = np.ones(len(wanted))
     for _ in range(8):
         way = fallback + share[:, None] * (wanted - fallback)
         bad = ~_is_safe(street_map, way, within)

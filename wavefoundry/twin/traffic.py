@@ -47,7 +47,7 @@ def simulate(
         InputError: no street is wide enough for vehicles, or windows are too long to be straight on these streets.
     """
     ranges = [traffic.vehicle_speed] * traffic.vehicles + [traffic.pedestrian_speed] * traffic.pedestrians
-    speed = np.array([generator.uniform(*limits) for limits in ranges])
+    speed = np.array([generator.uniform(low, high) for low, high in ranges])
     streets, pavements = find_streets(street_map), find_pavements(street_map)
     if traffic.vehicles and not streets.lanes:
         raise InputError(

@@ -1,5 +1,7 @@
 """The curriculum of masked channel modelling: from epoch to epoch the masks grow harder."""
 
+from collections.abc import Sequence
+
 from transformers import TrainerCallback
 
 from wavefoundry.networks.lwm_temporal.options import Masking
@@ -21,7 +23,7 @@ class MaskingCurriculum(TrainerCallback):
         low, high = self._masking.min_mask_ratio, self._masking.max_mask_ratio
         return low + (high - low) * self._progress(epoch) if self._masking.curriculum == "ratio" else high
 
-    def strategies(self, epoch: int) -> list[str]:
+    def strategies(self, epoch: int) -> Sequence[str]:
         """Strategies of an epoch: at first one, at the end of the warm-up all, in the order of the parameters."""
         known = self._masking.strategies
         if self._masking.curriculum == "ratio":
@@ -32,6 +34,6 @@ class MaskingCurriculum(TrainerCallback):
         warmup = self._masking.warmup_epochs
         return 1.0 if epoch >= warmup else epoch / warmup
 
-    def on_epoch_begin(self, args, state, control, *, model, **context):
-        epoch = round(state.epoch or 0)
+    def on_epoch_begin(self, args, state, control, **context):
+        model, epoch = context["model"], round(state.epoch or 0)
         model.mask_ratio, model.mask_strategies = self.ratio(epoch), self.strategies(epoch)

@@ -6,6 +6,7 @@ masked channel modelling; `LWMTemporalPredictor` is the same network fine-tuned 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -138,8 +139,8 @@ def rotary_angles(grid: tuple[int, int, int], pairs: int, device: torch.device) 
     geometric = 100.0 ** (-order / math.ceil(pairs / 3))
     ring = 2 * math.pi * (order + 1) / grid[1]
     frequency = torch.where(axes == 1, ring, geometric)
-    positions = torch.meshgrid(*(torch.arange(size, device=device) for size in grid), indexing="ij")
-    positions = torch.stack([axis.flatten() for axis in positions], dim=-1)
+    meshes = torch.meshgrid(*(torch.arange(size, device=device) for size in grid), indexing="ij")
+    positions = torch.stack([mesh.flatten() for mesh in meshes], dim=-1)
     return positions[:, axes] * frequency
 
 
@@ -166,9 +167,9 @@ class Attention(nn.Module):
         query, key, value = self.qkv(tokens).chunk(3, dim=-1)
         if angles is not None:
             query, key = rotate(query, angles), rotate(key, angles)
-        heads = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value)]
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value))
         bias = self.energy_gain[:, None] * log_energy[:, None, :]
-        mixed = sparse_attention(*heads, bias.to(heads[0].dtype), grid, self.windows, self.routing)
+        mixed = sparse_attention(query, key, value, bias.to(query.dtype), grid, self.windows, self.routing)
         return self.out(mixed.transpose(1, 2).flatten(-2))
 
 
@@ -355,7 +356,7 @@ class LWMTemporal(LWMTemporalNetwork):
         super().__init__(config)
         # Share of hidden tokens, and how they are chosen: a curriculum changes both from epoch to epoch.
         self.mask_ratio = 0.6
-        self.mask_strategies: list[str] = list(self.options.masking.strategies)
+        self.mask_strategies: Sequence[str] = list(self.options.masking.strategies)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Loss of one batch.

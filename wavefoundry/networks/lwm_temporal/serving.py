@@ -1,8 +1,10 @@
 """LWM-Temporal as a registered predictor."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,17 +15,20 @@ from wavefoundry.networks.lwm_temporal import served
 from wavefoundry.networks.lwm_temporal.model import (
     ENERGY_FLOOR,
     LEARNED_POSITIONS,
+    Layer,
     LWMTemporalPredictor,
     rotate,
     routing,
     windows,
 )
+from wavefoundry.networks.lwm_temporal.ssta import Routing
 
 
 def export(model: LWMTemporalPredictor, folder: Path) -> None:
     """Write what `wavefoundry.deployment.served_predictor` loads into `folder`, which is made."""
     graph = LWMTemporalGraph(model)
-    export_graph(graph, *graph.example(), settings_of(model), Path(served.__file__), folder)
+    inputs, sizes = graph.example()
+    export_graph(graph, inputs, sizes, settings_of(model), Path(served.__file__), folder)
 
 
 def settings_of(model: LWMTemporalPredictor) -> dict:
@@ -67,9 +72,10 @@ class LWMTemporalGraph(nn.Module):
         """
         model = self.model
         hidden = model.embedding(features)
-        if positions is not None:
-            hidden = hidden + sum(model.positions.axes[axis][positions[:, axis]] for axis in range(3))
-        if self.front:
+        if model.positions is not None:
+            axes = model.positions.axes
+            hidden = hidden + sum(axes[axis][positions[:, axis]] for axis in range(3))
+        if model.class_token is not None:
             hidden = torch.cat([model.class_token.expand(hidden.shape[0], 1, -1), hidden], dim=1)
 
         def seen(scores):
@@ -77,7 +83,7 @@ class LWMTemporalGraph(nn.Module):
                 return visible
             return self._route(scores, candidates, count) | always
 
-        for block in model.blocks:
+        for block in cast(Iterable[Layer], model.blocks):
             hidden = hidden + self._attend(block.attention, block.attention_norm(hidden), log_energy, angles, seen)
             hidden = hidden + block.mlp(block.mlp_norm(hidden))
         return model.reconstruct(model.norm(hidden)[:, self.front :])
@@ -94,12 +100,13 @@ class LWMTemporalGraph(nn.Module):
 
     def _route(self, scores, candidates, count):
         """Which candidates win: the `count` highest of each query, ties included; see `ssta.route`."""
+        routing = cast(Routing, self.routing)
         scores = scores.masked_fill(~candidates, -torch.inf)
-        if not self.routing.per_head:
+        if not routing.per_head:
             scores = scores.mean(dim=1, keepdim=True)
         # There may be fewer keys than the most that are chosen.
-        padded = nn.functional.pad(scores, (0, self.routing.maximum), value=-torch.inf)
-        highest = padded.topk(self.routing.maximum, dim=-1).values
+        padded = nn.functional.pad(scores, (0, routing.maximum), value=-torch.inf)
+        highest = padded.topk(routing.maximum, dim=-1).values
         least = highest.gather(-1, (count - 1)[:, None].expand(*highest.shape[:-1], 1))
         return (scores >= least) & candidates
 

@@ -8,6 +8,7 @@ Alikhani et al., "Large Wireless Model (LWM): A Foundation Model for Wireless Ch
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
@@ -68,7 +69,7 @@ class ChannelTokens(nn.Module):
 
     def embed(self, tokens: torch.Tensor, patch_size: int) -> torch.Tensor:
         """(batch, token, 2 patch_size^2) -> (batch, 1 + token, hidden_size), class token first."""
-        embedding = self.embeddings[str(patch_size)]
+        embedding = cast(nn.Linear, self.embeddings[str(patch_size)])
         embedded = embedding(tokens.to(embedding.weight.dtype))
         first = self.class_token.to(embedded.dtype).expand(len(tokens), 1, -1)
         return torch.cat([first, embedded], dim=1)

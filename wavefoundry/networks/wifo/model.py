@@ -5,7 +5,9 @@ depends on the size of its input: one set of weights serves every (time, antenna
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
@@ -57,18 +59,18 @@ class Puzzle:
 
 @dataclass
 class Trace:
-    """Inner values that distillation compares; filled by `WiFo.reconstruct` when handed to it.
+    """Inner values that distillation compares; there once `WiFo.reconstruct` has filled them in.
 
     embedding: (batch, visible token, hidden_size), before positions are added.
     encoder_attention, decoder_attention: one (batch, head, token, token) per layer.
     encoder_hidden, decoder_hidden: (batch, token, hidden_size) after the last attention sub-layer.
     """
 
-    embedding: torch.Tensor | None = None
-    encoder_attention: list[torch.Tensor] | None = None
-    decoder_attention: list[torch.Tensor] | None = None
-    encoder_hidden: torch.Tensor | None = None
-    decoder_hidden: torch.Tensor | None = None
+    embedding: torch.Tensor = field(init=False)
+    encoder_attention: list[torch.Tensor] = field(default_factory=list)
+    decoder_attention: list[torch.Tensor] = field(default_factory=list)
+    encoder_hidden: torch.Tensor = field(init=False)
+    decoder_hidden: torch.Tensor = field(init=False)
 
 
 class Attention(nn.Module):
@@ -147,7 +149,8 @@ class WiFo(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Conv3d)):
             init.xavier_uniform_(module.weight)
-            init.zeros_(module.bias)
+            if module.bias is not None:
+                init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
@@ -226,19 +229,20 @@ class WiFo(PreTrainedModel):
         """
         positions = position_encoding(grid, self.architecture.hidden_size).to(visible.device)
         embedded = self._embed(visible)
-        encoder_weights = None if trace is None else []
+        if trace is not None:
+            trace.encoder_attention, trace.decoder_attention = [], []
+        encoder_weights = None if trace is None else trace.encoder_attention
         encoded, encoder_hidden = self.encoder(embedded + positions[visible_at], encoder_weights)
 
         # The decoder sees tokens by their positions alone, so their order is free: visible ones first.
         tokens = torch.cat([self.bridge(encoded), self.mask_token.expand(*hidden_at.shape, -1)], dim=1)
-        decoder_weights = None if trace is None else []
+        decoder_weights = None if trace is None else trace.decoder_attention
         decoded, decoder_hidden = self.decoder(
             tokens + positions[torch.cat([visible_at, hidden_at], dim=1)], decoder_weights
         )
         if trace is not None:
             trace.embedding = embedded
-            trace.encoder_attention, trace.encoder_hidden = encoder_weights, encoder_hidden
-            trace.decoder_attention, trace.decoder_hidden = decoder_weights, decoder_hidden
+            trace.encoder_hidden, trace.decoder_hidden = encoder_hidden, decoder_hidden
         found = self.head(decoded[:, visible_at.shape[1] :]).float()
         return torch.complex(*found.chunk(2, dim=-1))
 
@@ -365,7 +369,7 @@ def start_along_axes(model: WiFo) -> None:
     model.head.weight.copy_(HEAD_START / scale * basis.T @ contents)
 
     for stack, share in ((model.encoder, ENCODER_START), (model.decoder, 1.0)):
-        for block in stack.blocks:
+        for block in cast(Iterable[Layer], stack.blocks):
             query, key, value = block.attention.qkv.weight.view(3, heads, width, size)
             for head in range(heads):
                 compared = _compared_features(size, except_axis=head % (len(AXES) + 1))[: width - 1]
@@ -381,7 +385,7 @@ def start_along_axes(model: WiFo) -> None:
             mixing = nn.init.orthogonal_(torch.empty(size, size))
             value.copy_(mixing.view_as(value))
             block.attention.out.weight.copy_(share * contents.T @ contents @ mixing.T)
-            init.zeros_(block.mlp[-1].weight)
+            init.zeros_(cast(nn.Linear, block.mlp[-1]).weight)
 
 
 def _subspaces(size: int) -> tuple[torch.Tensor, torch.Tensor]:

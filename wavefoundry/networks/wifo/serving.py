@@ -15,13 +15,14 @@ from wavefoundry.networks.wifo.model import WiFo, position_widths
 def export(model: WiFo, folder: Path) -> None:
     """Write what `wavefoundry.deployment.served_predictor` loads into `folder`, which is made."""
     graph = WiFoGraph(model)
+    inputs, sizes = graph.example()
     size = model.architecture.hidden_size
     settings = {
         "patch_size": list(model.architecture.patch_size),
         "hidden_size": size,
         "position_widths": position_widths(size),
     }
-    export_graph(graph, *graph.example(), settings, Path(served.__file__), folder)
+    export_graph(graph, inputs, sizes, settings, Path(served.__file__), folder)
 
 
 class WiFoGraph(nn.Module):

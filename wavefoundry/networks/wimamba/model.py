@@ -6,6 +6,7 @@ encoding, and the cost is linear in the number of tokens.
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -77,7 +78,7 @@ class Mamba(nn.Module):
         """Causal depthwise convolution over tokens, which come first: a sum of shifted products."""
         taps = self.conv1d.weight[:, 0].to(inputs.dtype).unbind(1)
         earlier = F.pad(inputs, (0, 0, 0, 0, len(taps) - 1, 0))
-        outputs = self.conv1d.bias.to(inputs.dtype)
+        outputs = cast(torch.Tensor, self.conv1d.bias).to(inputs.dtype)
         for shift, tap in enumerate(taps):
             outputs = torch.addcmul(outputs, earlier[shift : shift + len(inputs)], tap)
         return outputs

@@ -25,12 +25,12 @@ class AutonomousPassiveSwitch(TrainerCallback):
     def __init__(self, config: AutonomousPassive | None):
         self._config = config
 
-    def on_epoch_begin(self, args, state, control, *, model, **context):
-        model.passive = next_phase(state.log_history, self._config) == PASSIVE
+    def on_epoch_begin(self, args, state, control, **context):
+        context["model"].passive = next_phase(state.log_history, self._config) == PASSIVE
 
-    def on_epoch_end(self, args, state, control, *, model, **context):
+    def on_epoch_end(self, args, state, control, **context):
         rows = state.log_history
-        rows[-1]["phase"] = PASSIVE if model.passive else AUTONOMOUS
+        rows[-1]["phase"] = PASSIVE if context["model"].passive else AUTONOMOUS
         # Every epoch has as many steps, and a step of a passive one runs the teacher once.
         rows[-1]["teacher_passes_saved"] = sum(row["phase"] == AUTONOMOUS for row in rows) / len(rows)
 

@@ -29,6 +29,8 @@ class KnowledgeSelection(nn.Module):
     tokens steer the choice without being trained by it.
     """
 
+    drawn: torch.Tensor
+
     def __init__(
         self,
         student_size: int,

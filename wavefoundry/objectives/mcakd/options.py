@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.networks.wifo.options import Options as WiFoOptions
 from wavefoundry.objectives.objective import ObjectiveOptions
 from wavefoundry.section import Count, Positive, Probability, Section
 
@@ -34,7 +35,7 @@ class Options(ObjectiveOptions):
     autonomous_passive: AutonomousPassive | None = Field(description="null distils in every epoch")
 
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
-        if family != "wifo" or teacher_family != "wifo":
+        if not isinstance(student, WiFoOptions) or not isinstance(teacher, WiFoOptions):
             return f"it compares inner values of two WiFo; the teacher is a {teacher_family}, the student a {family}"
         own, shown = student.architecture, teacher.architecture
         if own.hidden_size > shown.hidden_size:
