@@ -23,8 +23,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.timing import medians, seconds
 from wavefoundry.evaluation.efficiency import embed, peak_memory, peak_memory_of_gpu
 from wavefoundry.networks.lwm.model import LWM, LWMConfig
-from wavefoundry.networks.wimamba.selective_scan import cuda_kernel
 from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
+from wavefoundry.networks.wimamba.selective_scan import cuda_kernel
 
 BATCH, ANTENNAS, SUBCARRIERS = 4, 240, 240
 TOKENS = {8: 901, 6: 1601, 4: 3601}  # by patch size, in the order in which they are measured

@@ -13,16 +13,16 @@ import tempfile
 from pathlib import Path
 
 import torch
-
 import wavefoundry.models  # noqa: F401  (registers the architectures)
+from stages.model_folders import model_folder
+from wavefoundry.deployment.export import export
+from wavefoundry.deployment.onnx_predictor import OnnxPredictor
+
 from benchmarks.timing import medians
 from stages import params
 from stages.evaluate_prediction import load_split
-from stages.model_folders import model_folder
 from stages.stage import clear_errors
 from storage.models.model_folder import load_model
-from wavefoundry.deployment.export import export
-from wavefoundry.deployment.onnx_predictor import OnnxPredictor
 from wavefoundry.evaluation.metrics import nmse
 
 BATCH = 32

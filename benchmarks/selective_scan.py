@@ -27,8 +27,8 @@ from transformers.models.mamba.modeling_mamba import MambaMixer
 
 from benchmarks.efficiency_table import BATCH, naive
 from benchmarks.timing import medians
-from wavefoundry.networks.wimamba import model as wimamba
 from wavefoundry.networks.lwm.model import LWM, LWMConfig
+from wavefoundry.networks.wimamba import model as wimamba
 from wavefoundry.networks.wimamba.model import Layer, WiMamba, WiMambaConfig
 
 ROUNDS = {901: 5, 1601: 3, 3601: 3}  # tokens: rounds

@@ -18,9 +18,9 @@ from stages import params
 from stages.scenario import simulate as scenario_stage
 from wavefoundry.csi.path_response import frequency_response
 from wavefoundry.twin.build import build
-from wavefoundry.twin.options import RayTracedTwin
 from wavefoundry.twin.dataset import ray_traced_dataset
 from wavefoundry.twin.key_positions import trace
+from wavefoundry.twin.options import RayTracedTwin
 from wavefoundry.twin.scene import rt
 from wavefoundry.twin.street_map import survey
 from wavefoundry.twin.traffic import simulate

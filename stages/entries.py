@@ -73,7 +73,9 @@ def _named(key: str) -> Callable[[Any], Any]:
 
 # Types that are made of what is found: a type checker sees mappings of anything.
 if TYPE_CHECKING:
-    Learners = Methods = Tasks = dict[str, Any]
+    Learners = dict[str, Any]
+    Methods = dict[str, Any]
+    Tasks = dict[str, Any]
     Objective = Any
 else:
     Learners = dict[Name, _kinds("family", families(), Learner)]

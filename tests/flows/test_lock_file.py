@@ -1,35 +1,43 @@
 """dvc.lock, entry by entry, is what DVC itself writes."""
 
-from pathlib import Path
-
 import pytest
 from dvc.utils.serialize import loads_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.flow_stress import make_project, serial_lock
 from flows.lock_file import LockFile
 from storage.errors import StorageError
 
-# The first entries of the project, as DVC has written them.
-COUNT = 8
-WHOLE = (Path(__file__).parents[2] / "dvc.lock").read_text()
-ENTRIES = loads_yaml(WHOLE)["stages"]
-NAMES = list(ENTRIES)[:COUNT]
-WRITTEN = WHOLE[: WHOLE.index(f"\n  {list(ENTRIES)[COUNT]}:\n") + 1]
+# Stages of the graph of benchmarks.flow_stress.
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A dvc.lock as `dvc repro` has written it: its text and its entries."""
+    folder = tmp_path_factory.mktemp("serial")
+    make_project(folder)
+    text = serial_lock(folder).decode()
+    return text, loads_yaml(text)["stages"]
 
 
 @settings(max_examples=10)
-@given(order=st.permutations(NAMES))
-def test_entries_of_the_project_in_any_order(tmp_path_factory, order):
+@given(order=st.permutations(range(COUNT)))
+def test_entries_in_any_order(written, tmp_path_factory, order):
+    text, entries = written
+    names = list(entries)
+    assert len(names) == COUNT
     path = tmp_path_factory.mktemp("lock") / "dvc.lock"
     lock_file = LockFile(path)
-    for name in order:
-        lock_file.put(name, ENTRIES[name], set(NAMES[NAMES.index(name) :]))
-    assert path.read_text() == WRITTEN
+    for place in order:
+        lock_file.put(names[place], entries[names[place]], set(names[place:]))
+    assert path.read_text() == text
     # What stands there is replaced in its place.
-    lock_file.put(order[0], ENTRIES[order[0]], set())
-    assert path.read_text() == WRITTEN
-    assert lock_file.names() == NAMES
+    first = names[order[0]]
+    lock_file.put(first, entries[first], set())
+    assert path.read_text() == text
+    assert lock_file.names() == names
 
 
 def test_shared_values_are_written_out(tmp_path):
