@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from wavefoundry.csi.kept_delays import kept_delay_bins
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -10,7 +12,7 @@ class Facts:
 
     slots, antennas, subcarriers: size of a sample (time, antenna, subcarrier).
     array: (polarisations, rows, columns) of the base station's array.
-    delay_bins: number of delay bins that the angle-delay maps of the data set keep.
+    delay_fraction: share of the delay bins that angle-delay maps keep.
     antenna_spacing: distance of neighbouring elements [wavelengths].
     slot_duration: [s].
     subcarrier_spacing: [Hz].
@@ -21,11 +23,16 @@ class Facts:
     antennas: int
     subcarriers: int
     array: tuple[int, int, int]
-    delay_bins: int
+    delay_fraction: float
     antenna_spacing: float
     slot_duration: float
     subcarrier_spacing: float
     carrier_frequency: float
+
+    @property
+    def delay_bins(self) -> int:
+        """Number of delay bins that angle-delay maps of so many subcarriers keep."""
+        return kept_delay_bins(self.subcarriers, self.delay_fraction)
 
     @property
     def is_snapshot(self) -> bool:
@@ -38,5 +45,5 @@ class Facts:
         return self.array[0] == self.array[1] == 1
 
     def with_sizes(self, slots: int, subcarriers: int) -> Self:
-        """The same data set cut to so many slots and subcarriers; delay bins are those of the whole band."""
+        """The same data set with so many slots and subcarriers."""
         return replace(self, slots=slots, subcarriers=subcarriers)

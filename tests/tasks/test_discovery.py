@@ -53,7 +53,7 @@ def test_bad_options_are_refused(task, changes):
 
 
 def facts(antennas: int, subcarriers: int) -> Facts:
-    return Facts(1, antennas, subcarriers, (1, 1, antennas), subcarriers, 0.5, 1e-3, 1e5, 3.5e9)
+    return Facts(1, antennas, subcarriers, (1, 1, antennas), 1.0, 0.5, 1e-3, 1e5, 3.5e9)
 
 
 @pytest.mark.parametrize(("antennas", "subcarriers", "fits"), [(3, 5, True), (2, 8, False), (8, 4, False)])

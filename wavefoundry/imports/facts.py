@@ -1,6 +1,5 @@
 """Facts of a data set, generated or imported."""
 
-from wavefoundry.csi.kept_delays import kept_delay_bins
 from wavefoundry.facts import Facts
 from wavefoundry.imports.options import Imported, ImportedArrays, ImportedDeepMIMO
 from wavefoundry.twin.options import RayTracedTwin, Scenario
@@ -23,7 +22,7 @@ def facts_of(dataset: Scenario | Imported, delay_fraction: float) -> Facts:
         antennas=antennas,
         subcarriers=subcarriers,
         array=(array.polarisations, array.rows, array.columns),
-        delay_bins=kept_delay_bins(subcarriers, delay_fraction),
+        delay_fraction=delay_fraction,
         antenna_spacing=array.spacing,
         slot_duration=timing.slot_duration,
         subcarrier_spacing=band.subcarrier_spacing,

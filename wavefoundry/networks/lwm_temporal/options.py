@@ -4,7 +4,6 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from wavefoundry.csi.kept_delays import kept_delay_bins
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
 from wavefoundry.section import (
@@ -139,19 +138,18 @@ class Options(FamilyOptions):
     def why_not(self, facts: Facts) -> str | None:
         if facts.is_snapshot:
             return "it has one slot, in which there is nothing to predict"
-        return self._why_not_grid(facts, facts.slots, facts.delay_bins)
+        return self._why_not_grid(facts)
 
     def why_not_predict(self, facts: Facts, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
         if facts.is_snapshot:
             return "it has one slot, in which there is nothing to predict"
-        bins = kept_delay_bins(known[1] + wanted[1], facts.delay_bins / facts.subcarriers)
-        return self._why_not_grid(facts, known[0] + wanted[0], bins)
+        return self._why_not_grid(facts.with_sizes(known[0] + wanted[0], known[1] + wanted[1]))
 
     def why_not_embed(self, facts: Facts) -> str | None:
-        return self._why_not_grid(facts, 1, facts.delay_bins)
+        return self._why_not_grid(facts.with_sizes(1, facts.subcarriers))
 
-    def _why_not_grid(self, facts: Facts, slots: int, delay_bins: int) -> str | None:
-        shape = self.architecture
+    def _why_not_grid(self, facts: Facts) -> str | None:
+        shape, delay_bins = self.architecture, facts.delay_bins
         if not facts.is_linear_array:
             return "its array is no uniform linear one of one polarisation, on which alone neighbours are known"
         for axis, size, step in zip(("angle", "delay"), (facts.antennas, delay_bins), shape.patch_size, strict=True):
@@ -164,6 +162,7 @@ class Options(FamilyOptions):
                     f"architecture.{window} {getattr(shape, window)} is larger than the grid of {rows} x {columns} "
                     "tokens"
                 )
-        if slots * rows * columns > shape.max_seq_len:
-            return f"architecture.max_seq_len {shape.max_seq_len} is less than its {slots * rows * columns} tokens"
+        tokens = facts.slots * rows * columns
+        if tokens > shape.max_seq_len:
+            return f"architecture.max_seq_len {shape.max_seq_len} is less than its {tokens} tokens"
         return None
