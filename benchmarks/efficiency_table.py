@@ -20,10 +20,9 @@ from functools import partial
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks import published
 from benchmarks.timing import medians, seconds
 from wavefoundry.evaluation.efficiency import embed, peak_memory, peak_memory_of_gpu
-from wavefoundry.networks.lwm.model import LWM, LWMConfig
-from wavefoundry.networks.wimamba.model import WiMamba, WiMambaConfig
 from wavefoundry.networks.wimamba.selective_scan import cuda_kernel
 
 BATCH, ANTENNAS, SUBCARRIERS = 4, 240, 240
@@ -60,13 +59,13 @@ def over_wimamba(values: dict[str, float]) -> dict[str, float]:
 
 
 def row(patch_size: int, latency_ms: dict[str, float], megabytes: dict[str, float]) -> dict:
-    published = {name: over_wimamba(values)["naive"] for name, values in PUBLISHED[patch_size].items()}
+    paper = {name: over_wimamba(values)["naive"] for name, values in PUBLISHED[patch_size].items()}
     return {
         "tokens": TOKENS[patch_size],
         "latency_ms": latency_ms,
         "megabytes": megabytes,
-        "latency_over_wimamba": over_wimamba(latency_ms) | {"naive_published": published["latency_ms"]},
-        "memory_over_wimamba": over_wimamba(megabytes) | {"naive_published": published["megabytes"]},
+        "latency_over_wimamba": over_wimamba(latency_ms) | {"naive_published": paper["latency_ms"]},
+        "memory_over_wimamba": over_wimamba(megabytes) | {"naive_published": paper["megabytes"]},
     }
 
 
@@ -118,10 +117,7 @@ def on_gpu(models: dict, csi: torch.Tensor) -> dict:
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    models = {
-        "wimamba": WiMamba(WiMambaConfig()).eval(),
-        "fused": LWM(LWMConfig(max_seq_len=max(TOKENS.values()))).eval(),
-    }
+    models = {"wimamba": published.wimamba(), "fused": published.lwm(max(TOKENS.values()))}
     csi = torch.randn(BATCH, 1, ANTENNAS, SUBCARRIERS, dtype=torch.complex64)
     result = {
         "batch": BATCH,

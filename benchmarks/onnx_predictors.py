@@ -1,7 +1,7 @@
 """Registered predictors: the ONNX form (ONNX Runtime and numpy) against the network in torch, in latency and rounding.
 
-python -m benchmarks.onnx_predictors, after `make run`: one thread; every predictor, its first seed, on all test samples
-that LWM-Temporal reads: the second half of the slots from the first, and of the subcarriers. "rounding" is the relative
+python -m benchmarks.onnx_predictors, after `make run`: one thread; every network that predicts, its first seed, on all
+test samples that predictors are compared on, every question of the study, without noise. "rounding" is the relative
 norm of the difference of one answer: of ONNX from torch, and of torch from itself for the same channel in another unit
 (three times as large), which rounds differently too. Where LWM-Temporal's routing decides between two keys of nearly
 equal score, either can be large.
@@ -10,20 +10,19 @@ equal score, either can be large.
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-import wavefoundry.models  # noqa: F401  (registers the architectures)
-from stages.model_folders import model_folder
-from wavefoundry.deployment.export import export
-from wavefoundry.deployment.onnx_predictor import OnnxPredictor
 
 from benchmarks.timing import medians
 from stages import params
-from stages.evaluate_prediction import load_split
+from stages.loading import load_network, load_split
+from stages.paths import model_folder
 from stages.stage import clear_errors
-from storage.models.model_folder import load_model
+from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.evaluation.metrics import nmse
+from wavefoundry.networks.family import serving_module
 
 BATCH = 32
 ROUNDS = 30
@@ -41,33 +40,34 @@ def summary(power_ratios: list[torch.Tensor]) -> dict:
     }
 
 
-def questions(data: dict[str, torch.Tensor]):
-    """Batches of all data: (what is known, axis, horizon), half of the slots and half of the subcarriers."""
+def questions(parameters: params.Params, data: dict[str, torch.Tensor]) -> Iterator[tuple[torch.Tensor, int, int]]:
+    """Batches of all data: what is known, and how many slots and subcarriers are asked for."""
     for csi in data.values():
         for part in csi.split(BATCH):
-            slots, subcarriers = part.shape[1] // 2, part.shape[3] // 2
-            yield part[:, :slots], "time", slots
-            yield part[..., :subcarriers], "frequency", subcarriers
+            for question in parameters.evaluate.prediction.questions.values():
+                known, wanted = question.sizes(part.shape[1], part.shape[3])
+                yield part[:, : known[0], :, : known[1]], *wanted
 
 
-def one_question(data: dict[str, torch.Tensor]):
-    known, axis, horizon = next(questions(data))
-    return known[:1], axis, horizon
+def one_question(parameters: params.Params, data: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int, int]:
+    known, *wanted = next(questions(parameters, data))
+    return known[:1], *wanted
 
 
 def measure(name: str, parameters: params.Params, data: dict[str, torch.Tensor]) -> dict:
-    model = load_model(model_folder(name, parameters.predictors[name][0]))
+    entry = parameters.models[name]
+    model = load_network(parameters, name, model_folder(name, entry.seeds[0]))
     with tempfile.TemporaryDirectory() as folder:
-        export(model, Path(folder))
-        served = OnnxPredictor(Path(folder))
+        serving_module(entry.family).export(model, Path(folder))
+        served = ServedPredictor(folder)
     onnx, other_unit = [], []
-    for known, *asked in questions(data):
-        expected = model.predict(known, *asked)
-        onnx.append(nmse(torch.from_numpy(served.predict(known.numpy(), *asked)), expected))
-        other_unit.append(nmse(model.predict(UNIT * known, *asked) / UNIT, expected))
-    known, *asked = one_question(data)
+    for known, *wanted in questions(parameters, data):
+        expected = model.predict(known, *wanted)
+        onnx.append(nmse(torch.from_numpy(served.predict(known.numpy(), *wanted)), expected))
+        other_unit.append(nmse(model.predict(UNIT * known, *wanted) / UNIT, expected))
+    known, *wanted = one_question(parameters, data)
     seconds = medians(
-        {"torch": lambda: model.predict(known, *asked), "onnx": lambda: served.predict(known.numpy(), *asked)}, ROUNDS
+        {"torch": lambda: model.predict(known, *wanted), "onnx": lambda: served.predict(known.numpy(), *wanted)}, ROUNDS
     )
     return {
         "latency_ms": {form: 1e3 * value for form, value in seconds.items()},
@@ -82,10 +82,12 @@ def main():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     parameters = params.read()
-    data = load_split(parameters.learnt_by("lwm_temporal"), "test")
+    data = {dataset: load_split(dataset, "test") for dataset in parameters.compared}
+    networks = [name for name in parameters.answering if name in parameters.models]
     with torch.inference_mode():
-        results = {name: measure(name, parameters, data) for name in parameters.predictors}
-    print(json.dumps({"threads": 1, "batch": 1, "known": list(one_question(data)[0].shape), **results}))
+        results = {name: measure(name, parameters, data) for name in networks}
+    known = list(one_question(parameters, data)[0].shape)
+    print(json.dumps({"threads": 1, "batch": 1, "known": known, **results}))
 
 
 if __name__ == "__main__":

@@ -25,15 +25,16 @@ from torch import nn
 from transformers import MambaConfig, MambaModel
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
+from benchmarks import published
 from benchmarks.efficiency_table import BATCH, naive
 from benchmarks.timing import medians
-from wavefoundry.networks.lwm.model import LWM, LWMConfig
+from wavefoundry.networks.lwm.model import LWM
 from wavefoundry.networks.wimamba import model as wimamba
-from wavefoundry.networks.wimamba.model import Layer, WiMamba, WiMambaConfig
+from wavefoundry.networks.wimamba.model import Layer, WiMamba, inner_size, step_rank
 
 ROUNDS = {901: 5, 1601: 3, 3601: 3}  # tokens: rounds
 NAIVE_UP_TO = 1601
-CONFIG = WiMambaConfig()
+SHAPE = published.WIMAMBA.architecture
 
 
 class ForeignMambas(nn.Module):
@@ -52,21 +53,21 @@ class ForeignMambas(nn.Module):
 
 def transformers_block() -> nn.Module:
     config = MambaConfig(
-        hidden_size=CONFIG.hidden_size // 2,
-        state_size=CONFIG.state_size,
-        conv_kernel=CONFIG.conv_kernel,
-        time_step_rank=CONFIG.step_rank,
+        hidden_size=SHAPE.hidden_size // 2,
+        state_size=SHAPE.state_size,
+        conv_kernel=SHAPE.conv_kernel,
+        time_step_rank=step_rank(SHAPE),
         expand=1,
     )
-    config.intermediate_size = CONFIG.inner_size
+    config.intermediate_size = inner_size(SHAPE)
     return MambaMixer(config, layer_idx=0)
 
 
 def mambapy_block() -> nn.Module:
     config = MambapyConfig(
-        d_model=CONFIG.hidden_size // 2, n_layers=1, dt_rank=CONFIG.step_rank, d_state=CONFIG.state_size
+        d_model=SHAPE.hidden_size // 2, n_layers=1, dt_rank=step_rank(SHAPE), d_state=SHAPE.state_size
     )
-    config.d_inner = CONFIG.inner_size
+    config.d_inner = inner_size(SHAPE)
     return MambaBlock(config)
 
 
@@ -80,10 +81,10 @@ def with_blocks_of(model: WiMamba, build) -> WiMamba:
 
 def mamba_model(expand: int) -> MambaModel:
     config = MambaConfig(
-        hidden_size=CONFIG.hidden_size,
-        state_size=CONFIG.state_size,
-        num_hidden_layers=CONFIG.depth,
-        conv_kernel=CONFIG.conv_kernel,
+        hidden_size=SHAPE.hidden_size,
+        state_size=SHAPE.state_size,
+        num_hidden_layers=SHAPE.depth,
+        conv_kernel=SHAPE.conv_kernel,
         expand=expand,
         vocab_size=1,
         use_cache=False,
@@ -103,7 +104,7 @@ def sequential_scan(inputs, step, rate, enter, leave):
 
 
 def measure(tokens: int, wimamba_models: dict[str, WiMamba], others: dict, lwm: LWM) -> dict:
-    hidden = torch.randn(BATCH, tokens, CONFIG.hidden_size, generator=torch.Generator().manual_seed(tokens))
+    hidden = torch.randn(BATCH, tokens, SHAPE.hidden_size, generator=torch.Generator().manual_seed(tokens))
 
     functions = {name: lambda model=model: model.encode(hidden) for name, model in wimamba_models.items()}
     functions |= {name: lambda model=model: model(inputs_embeds=hidden) for name, model in others.items()}
@@ -128,14 +129,14 @@ def measure(tokens: int, wimamba_models: dict[str, WiMamba], others: dict, lwm: 
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = WiMamba(CONFIG).eval()
+    model = published.wimamba()
     wimamba_models = {
         "ours": model,
         "transformers": with_blocks_of(model, transformers_block),
         "mambapy": with_blocks_of(model, mambapy_block),
     }
     others = {f"mamba_model_expand_{expand}": mamba_model(expand) for expand in (1, 2)}
-    lwm = LWM(LWMConfig(max_seq_len=max(ROUNDS))).eval()
+    lwm = published.lwm(max(ROUNDS))
     with torch.inference_mode():
         results = {tokens: measure(tokens, wimamba_models, others, lwm) for tokens in ROUNDS}
     sizes = {"ours": model, **others, "lwm": lwm}
