@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from storage.stores.csi_store import append_store, open_store, write_store
 from storage.digests import digest
 from storage.errors import StorageError
+from storage.stores.csi_store import append_store, open_store, write_store
 from storage.stores.inspection import check_store
 from tests.storage.example import make_dataset
 

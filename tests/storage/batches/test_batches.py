@@ -19,9 +19,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from storage.batches import batches, reading
 from storage.batches.batches import CSIBatches, OneStoreBatchSampler
-from storage.stores.csi_store import split_attributes, write_store
 from storage.batches.epochs import StoreItems, plan_epoch
 from storage.errors import StorageError
+from storage.stores.csi_store import split_attributes, write_store
 from storage.stores.schema import SPLITS
 from storage.stores.shards import StoredArray
 from tests.storage.example import small_shards

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, BertConfig, PreTrainedConfig, PreTrainedModel
 
-from storage.models.model_folder import load_model, save_model
 from storage.errors import StorageError
+from storage.models.model_folder import load_model, save_model
 
 
 class ToyConfig(PreTrainedConfig):

@@ -9,9 +9,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.stores.csi_store import append_store, open_store, write_store
 from storage.digests import digest
 from storage.errors import StorageError
+from storage.stores.csi_store import append_store, open_store, write_store
 from storage.stores.schema import KINDS, windows_total
 from tests.storage.example import make_dataset, small_shards
 

@@ -13,10 +13,10 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.stores import shards
-from storage.stores.csi_store import assign_splits, open_store, read_array, split_indices, write_store
 from storage.digests import digest
 from storage.errors import StorageError
+from storage.stores import shards
+from storage.stores.csi_store import assign_splits, open_store, read_array, split_indices, write_store
 from storage.stores.schema import KINDS
 from tests.storage.example import make_dataset, small_shards
 

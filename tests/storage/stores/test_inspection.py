@@ -111,7 +111,7 @@ def test_what_is_no_store_is_one_line_on_stderr(tmp_path):
         [sys.executable, "-m", "storage", "check", str(tmp_path)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr == f"{tmp_path}: no CSI store there (zarr.json is missing)\n"
