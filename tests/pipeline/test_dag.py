@@ -45,7 +45,7 @@ def test_everything_deleted_and_run_again_gives_the_same_bytes(study):
     for name in ("data", "models", "history", "metrics", "measurements", "figures", "report", ".dvc/cache", ".mlflow"):
         shutil.rmtree(study.folder / name)
     (study.folder / "dvc.lock").unlink()
-    study.repro()
+    study.flow()
     after = study.digests()
     assert {path: md5 for path, md5 in after.items() if not is_measured(path)} == {
         path: md5 for path, md5 in before.items() if not is_measured(path)
@@ -72,7 +72,7 @@ def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(study)
     content = tiny_parameters()
     content["distill"]["tiny_wifo"]["objective"]["weight"] = 0.2
     study.write_parameters(content)
-    ran = set(study.repro()) - CHEAP
+    ran = set(study.flow()) - CHEAP
     assert ran == {
         "distill@tiny_wifo",
         "evaluate_prediction_distill@tiny_wifo",
@@ -94,7 +94,7 @@ def test_a_data_set_that_every_entry_holds_out_is_one_more_column_and_no_trainin
     for entry in (*content["pretrain"].values(), *content["teach"].values()):
         entry["held_out"] = ["later"]
     study.write_parameters(content)
-    ran = set(study.repro())
+    ran = set(study.flow())
     trainings = {name for name in ran if name.partition("@")[0] in ("pretrain", "teach", "distill")}
     after = study.digests()
     assert not trainings
@@ -122,7 +122,7 @@ def test_two_networks_of_one_family_and_two_students_of_them_stand_in_one_study(
         "options": {"architecture": {"hidden_size": 32}},
     }
     study.write_parameters(content)
-    ran = {name for name in study.repro() if "@" in name}
+    ran = {name for name in study.flow() if "@" in name}
     assert ran == {
         f"{stage}@{name}"
         for group, name in (("teach", "wide_wifo"), ("distill", "tiny_wide"))

@@ -194,7 +194,7 @@ def toys(tmp_path_factory) -> Study:
     content["predictors"]["mean_of_two"] = {"method": "mean_of_known", "last": 2}
     content["evaluate"]["downstream"]["tasks"]["strong_channel"] = {"hidden": [4]}
     study.write_parameters(content)
-    study.first_run = study.repro()
+    study.first_run = study.flow()
     return study
 
 
