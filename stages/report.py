@@ -54,7 +54,8 @@ def draw(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas
         ("latency_ms", "latency", "latency [ms]"),
         ("peak_mebibytes", "memory", "peak memory [MiB]"),
     ):
-        draw_against_tokens(costs[metric], label, REPORT / f"figures/efficiency/{name}.png")
+        if any(costs[metric].values()):
+            draw_against_tokens(costs[metric], label, REPORT / f"figures/efficiency/{name}.png")
     if parameters.evaluate.downstream is not None:
         draw_downstream(table, parameters.evaluate.downstream, REPORT)
     draw_examples(parameters)
@@ -68,14 +69,19 @@ def draw_examples(parameters: params.Params) -> None:
     from wavefoundry.plots.prediction import draw_maps
 
     for dataset in parameters.sequences:
-        maps = {}
+        shown: dict[str, list[str]] = {}
         for name in parameters.answering:
-            with np.load(examples_file(name)) as examples:
-                if dataset in examples:
-                    maps[name] = examples[dataset]
-        if not maps:
+            # The question whose map the evaluation has kept.
+            asked = [question for question, found in answerable(parameters, name) if found == dataset]
+            if asked:
+                shown.setdefault(asked[0], []).append(name)
+        if not shown:
             continue
-        question = next(asked for asked, found in answerable(parameters, next(iter(maps))) if found == dataset)
+        question = max(shown, key=lambda asked: len(shown[asked]))
+        maps = {}
+        for name in shown[question]:
+            with np.load(examples_file(name)) as examples:
+                maps[name] = examples[dataset]
         store = open_store(csi_store(dataset), "csi")
         _, target, wanted = questions(parameters)[question].split(example_user(dataset))
         ahead_ms = 1e3 * wanted[0] * parameters.facts(dataset).slot_duration
@@ -156,6 +162,7 @@ def write_report(parameters: params.Params) -> None:
         "efficiency": efficiency_section(table, measured, section.efficiency.batch_size, section.efficiency.slots),
         "scenario_summary": summary_table(summaries),
         "left_out": "\n".join(f"- {sentence}" for sentence in parameters.left_out),
+        "trained": bool(parameters.models),
         "shading": SHADING if any(parameters.objective_name(name) for name in parameters.models) else "",
         "registry": summary_table(json.loads(DECISIONS.read_text()), by_row=True),
     }

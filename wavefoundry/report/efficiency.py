@@ -16,6 +16,8 @@ def efficiency_section(table: pandas.DataFrame, measured: pandas.DataFrame, batc
     """
     counted = table[table["evaluation"] == "efficiency"]
     costs = measured[measured["dataset"].isna()]
+    if costs.empty:
+        return "No network of this study gives representations."
     parts = [
         f"One forward pass of {batch_size} synthetic channel(s), nothing hidden: backbones of snapshots read one slot, "
         f"those of sequences {slots}. Columns are antennas x subcarriers; cells are tokens, operations, median latency "
