@@ -176,6 +176,10 @@ def on_one_thread(function: Callable[[], Any]) -> Any:
     import torch
     from threadpoolctl import threadpool_limits
 
+    # Libraries that are loaded later would keep their threads.
+    import wavefoundry.evaluation.downstream.heads
+    import wavefoundry.evaluation.downstream.inputs  # noqa: F401
+
     torch.set_num_threads(1)
     with threadpool_limits(1):
         return function()

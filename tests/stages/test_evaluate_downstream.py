@@ -1,6 +1,7 @@
 """Data of two carriers become labelled snapshots, or are refused by name; the table that each entry writes."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from stages.schema import Params
 from storage.models.model_folder import save_model
 from storage.stores.csi_store import write_store
 from storage.tables import read_table
-from tests.parameters import tiny_parameters
+from tests.parameters import PROJECT, tiny_parameters
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.options import UNTRAINED
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SEARCH, TUNED
@@ -231,3 +232,20 @@ def test_a_study_without_the_tasks_has_empty_tables_and_says_so(study, monkeypat
 def test_an_entry_of_another_group_is_refused(study, monkeypatch, group, name, message):
     with pytest.raises(SystemExit, match=message):
         run(monkeypatch, tiny_parameters(), group, name)
+
+
+def test_every_library_has_one_thread_whenever_it_is_loaded():
+    """By two threads sums are rounded otherwise, and the scores would depend on the machine."""
+    code = (
+        "from stages.evaluate_downstream import on_one_thread\n"
+        "def libraries():\n"
+        "    import numpy, sklearn.decomposition, sklearn.neural_network, scipy.linalg\n"
+        "    from threadpoolctl import threadpool_info\n"
+        "    return {one['filepath']: one['num_threads'] for one in threadpool_info()}\n"
+        "found = on_one_thread(libraries)\n"
+        "print(len(found), set(found.values()))\n"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT)
+    count, threads = result.stdout.split(maxsplit=1)
+    assert int(count) >= 2 and threads.strip() == "{1}"
