@@ -11,6 +11,7 @@ from storage.tables import read_table
 @clear_errors()
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -19,9 +20,15 @@ def main() -> None:
     from wavefoundry.report.prediction import overview
 
     header, rows = overview(read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS), params.read().compared)
-    table = Table(title="Test NMSE on held-out trajectories, mean ± spread over seeds")
-    for heading in header:
-        table.add_column(escape(heading), justify="left" if heading == "model" else "right", no_wrap=True)
+    # Narrow enough for a terminal of 80 columns: headings may break, figures may not, and the report tells the seeds.
+    title = "Test NMSE on held-out trajectories, mean ± spread over seeds"
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    kept = [column for column, heading in enumerate(header) if heading != "seeds"]
+    header = [header[column] for column in kept]
+    rows = [[row[column].replace(" ± ", "±") for column in kept] for row in rows]
+    for column, heading in enumerate(header):
+        width = max(len(row[column]) for row in rows)
+        table.add_column(escape(heading), justify="left" if heading == "model" else "right", min_width=width)
     for row in rows:
         table.add_row(*row)
     Console().print(table)
