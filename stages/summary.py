@@ -22,7 +22,7 @@ def main() -> None:
     header, rows = overview(read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS), params.read().compared)
     # Narrow enough for a terminal of 80 columns: headings may break, figures may not, and the report tells the seeds.
     title = "Test NMSE [dB] on held-out trajectories, mean ± spread over seeds"
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(title=escape(title), box=SIMPLE, padding=(0, 1, 0, 0))
     kept = [column for column, heading in enumerate(header) if heading != "seeds"]
     header = [header[column].removesuffix(" [dB]") for column in kept]
     rows = [[row[column].replace(" ± ", "±") for column in kept] for row in rows]
