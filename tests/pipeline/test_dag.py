@@ -70,7 +70,7 @@ def test_a_changed_number_runs_its_branch_and_no_other(study):
 
 def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(study):
     content = tiny_parameters()
-    content["distill"]["tiny_wifo"]["objective"]["weight"] = 0.2
+    content["distill"]["tiny_wifo"]["options"]["training"] = {"learning_rate": 1.0e-3}
     study.write_parameters(content)
     ran = set(study.flow()) - CHEAP
     assert ran == {
