@@ -18,11 +18,12 @@ import argparse
 import shutil
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 
 from stages import params
 from stages.dependencies import closure
 from stages.json_files import write_json
-from stages.paths import INPUTS, TASKS, csi_store, inputs_file, store
+from stages.paths import INPUTS, TASKS, inputs_file, store
 from stages.stage import clear_errors
 from storage.digests import digest
 
@@ -61,14 +62,14 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     shutil.rmtree(INPUTS, ignore_errors=True)
-    stores: dict[str, str] = {}
+    stores: dict[Path, str] = {}
 
     def digests(kind: str, names: Iterable[str]) -> dict[str, str]:
         found = {}
         for dataset in names:
-            path = str(store(kind, dataset))
+            path = store(kind, dataset)
             if path not in stores:
-                stores[path] = digest(store(kind, dataset))
+                stores[path] = digest(path)
             found[dataset] = stores[path]
         return found
 
@@ -98,7 +99,7 @@ def main() -> None:
     write_json(
         TASKS,
         {
-            "stores": {name: digest(csi_store(name)) for name in (section.channels, section.beams)},
+            "stores": digests("csi", (section.channels, section.beams)),
             "code": code_digests({f"wavefoundry.tasks.{task.task}" for task in section.tasks.values()}),
         },
     )
