@@ -28,7 +28,7 @@ def score_files(parameters: params.Params) -> list[Path]:
 
 def measured_files(parameters: params.Params) -> list[Path]:
     """The tables of latencies and memory."""
-    return [measured_file("efficiency", name) for name in [*parameters.predictors, *parameters.models]]
+    return [measured_file(name) for name in [*parameters.predictors, *parameters.models]]
 
 
 @clear_errors()

@@ -4,7 +4,6 @@ NAME is an entry of `pretrain`, `teach` or `distill`; `raw` stands for the raw c
 compared, and for what is reached without learning. Scores lie in metrics/, how long they took in measurements/.
 """
 
-import argparse
 import io
 import tempfile
 import time
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages import params
+from stages.arguments import group_and_name
 from stages.json_files import write_json
-from stages.paths import TASKS, csi_store, embedder_folder, inputs_file, measured_file, scores_file
+from stages.paths import TASKS, csi_store, embedder_folder, inputs_file, scores_file, seconds_file
 from stages.stage import clear_errors, stage
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.classification import ClassificationTask
@@ -220,11 +220,7 @@ def evaluate(name: str, parameters: "Params") -> "tuple[list[Row], Seconds]":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.evaluate_downstream", description=__doc__)
-    parser.add_argument("group", choices=GROUPS)
-    parser.add_argument("name", help=f"entry of the group in params.yaml; {RAW} of {RAW}")
-    arguments = parser.parse_args()
-    group, name = arguments.group, arguments.name
+    group, name = group_and_name("stages.evaluate_downstream", __doc__, GROUPS)
     with clear_errors():
         parameters = params.read()
         if group == RAW and name != RAW:
@@ -236,7 +232,7 @@ def main() -> None:
     if model is not None:
         inputs += [embedder_folder(name, model.seeds[0]), inputs_file(name, "code")]
         stage_name = f"evaluate_downstream_{group}@{name}"
-    scores, costs = scores_file("downstream", name), measured_file("downstream", name).with_suffix(".json")
+    scores, costs = scores_file("downstream", name), seconds_file(name)
     with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, costs]) as run:
         from storage.tables import write_table
         from wavefoundry.evaluation.results import as_table

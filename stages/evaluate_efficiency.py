@@ -5,12 +5,12 @@ parameters, tokens and operations are a function of the network alone; latencies
 lie in a table of their own.
 """
 
-import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.evaluate_prediction import GROUPS, answerable, questions
+from stages.arguments import group_and_name
+from stages.evaluate_prediction import GROUPS, questions
 from stages.loading import load_network, load_predictors, load_split, predictor_folders
 from stages.paths import embedder_folder, inputs_file, measured_file, scores_file
 from stages.stage import clear_errors, stage
@@ -73,28 +73,23 @@ def cost_of_prediction(parameters: params.Params, name: str, predictor: "Predict
     """The latency of every question, on samples of the first data set of the study that is answered."""
     from wavefoundry.evaluation.efficiency import latency_ms
 
-    section, rows = parameters.evaluate.efficiency, {}
-    for question, dataset in answerable(parameters, name):
-        if question not in rows:
-            csi = load_split(dataset, "test")[: section.batch_size]
-            known, _, wanted = questions(parameters)[question].split(csi)
-            latency = latency_ms(predictor, known, wanted, section.prediction_repetitions)
-            rows[question] = {"question": question, "dataset": dataset, "metric": "latency_ms", "value": latency}
-    return [row | {"part": CPU} for row in rows.values()]
+    section, rows = parameters.evaluate.efficiency, []
+    for question, dataset in parameters.first_answered(name).items():
+        csi = load_split(dataset, "test")[: section.batch_size]
+        known, _, wanted = questions(parameters)[question].split(csi)
+        latency = latency_ms(predictor, known, wanted, section.prediction_repetitions)
+        rows.append({"question": question, "dataset": dataset, "metric": "latency_ms", "value": latency, "part": CPU})
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("group", choices=GROUPS)
-    parser.add_argument("name", help="entry of the group in params.yaml")
-    arguments = parser.parse_args()
-    group, name = arguments.group, arguments.name
+    group, name = group_and_name("stages.evaluate_efficiency", __doc__, GROUPS)
     with clear_errors():
         parameters = params.read()
         folders = predictor_folders(parameters, group, name)[:1]
     section = parameters.evaluate.efficiency
-    inputs = [*folders, inputs_file(name, "scored"), inputs_file(name, "code")]
-    outputs = [scores_file("efficiency", name), measured_file("efficiency", name)]
+    inputs = [*folders, inputs_file(name, "timed"), inputs_file(name, "code")]
+    outputs = [scores_file("efficiency", name), measured_file(name)]
     with stage(f"evaluate_efficiency_{group}@{name}", section=section, dependencies=inputs, outputs=outputs) as run:
         import torch
 
@@ -125,7 +120,7 @@ def main() -> None:
             measured += cost_of_prediction(parameters, name, predictor)
         labels = {"evaluation": "efficiency", "model": name}
         write_table(scores_file("efficiency", name), as_table(labels | row for row in counted))
-        write_table(measured_file("efficiency", name), as_table(labels | row for row in measured))
+        write_table(measured_file(name), as_table(labels | row for row in measured))
         run.log_metrics(
             {f"{row.get('question', 'all')}.{row['metric']}": row["value"] for row in counted if "value" in row}
         )

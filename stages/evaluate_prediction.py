@@ -3,10 +3,10 @@
 Written are a table of results, a function of data and weights alone, and the predicted maps that the report draws.
 """
 
-import argparse
 from typing import TYPE_CHECKING
 
 from stages import params
+from stages.arguments import group_and_name
 from stages.loading import load_predictors, load_split, predictor_folders
 from stages.paths import csi_store, examples_file, inputs_file, scores_file
 from stages.stage import clear_errors, stage
@@ -29,16 +29,6 @@ def questions(parameters: params.Params) -> dict[str, "Question"]:
     return {name: Question(options, section.snr_db, section.noise_seed) for name, options in section.questions.items()}
 
 
-def answerable(parameters: params.Params, name: str) -> list[tuple[str, str]]:
-    """(question, data set) that a predictor answers."""
-    return [
-        (question, dataset)
-        for question in parameters.evaluate.prediction.questions
-        for dataset in parameters.datasets
-        if parameters.why_not_predict(name, question, dataset) is None
-    ]
-
-
 def score_all(parameters: params.Params, name: str, predictors: dict) -> list[dict]:
     """Rows of the table of results of one entry."""
     from tqdm import tqdm
@@ -46,7 +36,7 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> list[di
     from wavefoundry.evaluation.prediction import score
     from wavefoundry.evaluation.results import sample_statistics
 
-    pairs, asked = answerable(parameters, name), questions(parameters)
+    pairs, asked = parameters.answered(name), questions(parameters)
     work = [(split, *pair, seed) for split in SPLITS for pair in pairs for seed in predictors]
     datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
     data = {split: {dataset: load_split(dataset, split) for dataset in datasets} for split in SPLITS}
@@ -68,7 +58,7 @@ def example_maps(parameters: params.Params, name: str, predictor) -> dict[str, "
     """
     maps: dict[str, np.ndarray] = {}
     asked = questions(parameters)
-    for question, dataset in answerable(parameters, name):
+    for question, dataset in parameters.answered(name):
         if dataset not in maps:
             known, _, wanted = asked[question].split(example_user(dataset))
             maps[dataset] = last_map(dataset, predictor.predict(known, *wanted))
@@ -93,11 +83,7 @@ def last_map(dataset: str, csi) -> "np.ndarray":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("group", choices=GROUPS)
-    parser.add_argument("name", help="entry of the group in params.yaml")
-    arguments = parser.parse_args()
-    group, name = arguments.group, arguments.name
+    group, name = group_and_name("stages.evaluate_prediction", __doc__, GROUPS)
     with clear_errors():
         parameters = params.read()
         folders = predictor_folders(parameters, group, name)
@@ -115,7 +101,7 @@ def main() -> None:
         from wavefoundry.evaluation.results import as_table
 
         torch.set_num_threads(1)
-        predictors = load_predictors(parameters, group, name) if answerable(parameters, name) else {}
+        predictors = load_predictors(parameters, group, name) if parameters.answered(name) else {}
         rows = score_all(parameters, name, predictors)
         write_table(scores_file("prediction", name), as_table(rows))
         first = next(iter(predictors.values()), None)

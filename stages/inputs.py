@@ -5,6 +5,7 @@ For every entry NAME, in data/inputs/NAME:
 - options.json: of a network all options by which it is built and trained, those of a student with its teacher's;
 - stores.json: of a network the stores that it learns from;
 - scored.json: the CSI stores on which it answers a question;
+- timed.json: those of them on which its latency is measured;
 - code.json: the code of its family, objective or method;
 - serving.json: the code by which it is registered and served.
 
@@ -73,14 +74,10 @@ def main() -> None:
             found[dataset] = stores[path]
         return found
 
-    questions = parameters.evaluate.prediction.questions
     for name in [*parameters.models, *parameters.predictors]:
-        scored = [
-            dataset
-            for dataset in parameters.datasets
-            if any(parameters.why_not_predict(name, question, dataset) is None for question in questions)
-        ]
+        scored = dict.fromkeys(dataset for _, dataset in parameters.answered(name))
         write_json(inputs_file(name, "scored"), digests("csi", scored))
+        write_json(inputs_file(name, "timed"), digests("csi", parameters.first_answered(name).values()))
         if name in parameters.models:
             model = parameters.models[name]
             write_json(inputs_file(name, "options"), training_options(parameters, name))

@@ -10,9 +10,10 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from stages.messages import describe, keys_of
+from stages.messages import keys_of
 from stages.schema import Params
 from wavefoundry.errors import InputError
+from wavefoundry.faults import describe
 
 PATH = Path("params.yaml")
 

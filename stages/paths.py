@@ -33,7 +33,7 @@ def store(kind: str, name: str) -> Path:
 
 
 def inputs_file(name: str, what: str) -> Path:
-    """What an entry depends on: "options", "stores", "scored", "code" or "serving"."""
+    """What an entry depends on: "options", "stores", "scored", "timed", "code" or "serving"; see stages/inputs.py."""
     return INPUTS / name / f"{what}.json"
 
 
@@ -73,9 +73,14 @@ def examples_file(name: str) -> Path:
     return Path("metrics/examples") / f"{name}.npz"
 
 
-def measured_file(evaluation: str, name: str) -> Path:
-    """The table of what differs from run to run by nature: latencies, memory, seconds."""
-    return Path("measurements") / evaluation / f"{name}.csv"
+def measured_file(name: str) -> Path:
+    """The table of the latencies and the memory of one entry, which differ from run to run by nature."""
+    return Path("measurements/efficiency") / f"{name}.csv"
+
+
+def seconds_file(name: str) -> Path:
+    """How long the downstream tasks of one entry took, which differs from run to run by nature."""
+    return Path("measurements/downstream") / f"{name}.json"
 
 
 def figures_folder(kind: str, name: str) -> Path:

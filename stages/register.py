@@ -109,7 +109,7 @@ class HeldOut:
     def __init__(self, parameters: params.Params, name: str):
         self._section = parameters.evaluate.prediction
         self._repetitions = parameters.evaluate.efficiency.prediction_repetitions
-        answered = parameters.answered_by(name)
+        answered = list(parameters.first_answered(name))
         self._questions = {asked: question for asked, question in questions(parameters).items() if asked in answered}
         self.stores = {name: digest(csi_store(name)) for name in parameters.compared}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.evaluate_prediction import answerable, example_user, last_map, questions
+from stages.evaluate_prediction import example_user, last_map, questions
 from stages.paths import (
     DECISIONS,
     MEASURED,
@@ -72,7 +72,7 @@ def draw_examples(parameters: params.Params) -> None:
         shown: dict[str, list[str]] = {}
         for name in parameters.answering:
             # The question whose map the evaluation has kept.
-            asked = [question for question, found in answerable(parameters, name) if found == dataset]
+            asked = [question for question, found in parameters.answered(name) if found == dataset]
             if asked:
                 shown.setdefault(asked[0], []).append(name)
         if not shown:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from stages.entries import Learners, Methods, Model, Name, Students, Tasks, objective_options, options_of
-from stages.messages import describe
 from stages.scale_out import Workers
 from wavefoundry.csi.options import AngleDelay
 from wavefoundry.deployment.options import Register
@@ -15,6 +14,7 @@ from wavefoundry.errors import InputError
 from wavefoundry.evaluation import options as evaluation
 from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
 from wavefoundry.facts import Facts
+from wavefoundry.faults import describe
 from wavefoundry.imports.facts import facts_of
 from wavefoundry.imports.options import Imported
 from wavefoundry.networks.family import families
@@ -165,24 +165,32 @@ class Params(Section):
         wanted = self.evaluate.prediction.questions[question].wanted
         return wanted.slots, wanted.subcarriers
 
-    def answered_by(self, name: str) -> list[str]:
-        """Questions that a predictor, trained or not, answers about at least one data set."""
+    def answered(self, name: str) -> list[tuple[str, str]]:
+        """(question, data set) that a predictor, trained or not, answers."""
         return [
-            question
+            (question, dataset)
             for question in self.evaluate.prediction.questions
-            if any(self.why_not_predict(name, question, dataset) is None for dataset in self.datasets)
+            for dataset in self.datasets
+            if self.why_not_predict(name, question, dataset) is None
         ]
+
+    def first_answered(self, name: str) -> dict[str, str]:
+        """The first data set about which a predictor answers each question; its latency is measured there."""
+        found: dict[str, str] = {}
+        for question, dataset in self.answered(name):
+            found.setdefault(question, dataset)
+        return found
 
     @property
     def answering(self) -> list[str]:
         """Predictors, trained or not, that answer at least one question, in the order of the DAG, methods first."""
-        return [name for name in [*self.predictors, *self.models] if self.answered_by(name)]
+        return [name for name in [*self.predictors, *self.models] if self.answered(name)]
 
     @property
     def compared(self) -> list[str]:
         """Data sets that every predictor has learnt from and answers its questions about: means over data sets are
         taken over these."""
-        questions = {name: self.answered_by(name) for name in self.answering}
+        questions = {name: list(self.first_answered(name)) for name in self.answering}
         return [
             dataset
             for dataset in self.datasets

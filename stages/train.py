@@ -1,8 +1,7 @@
 """Stages pretrain@NAME and teach@NAME: train the network of an entry, in the phases that its family has."""
 
-import argparse
-
 from stages import params
+from stages.arguments import group_and_name
 from stages.paths import history_file, inputs_file, models_folder, store
 from stages.stage import clear_errors, stage
 from stages.training import train_seeds
@@ -12,11 +11,7 @@ GROUPS = ("pretrain", "teach")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("group", choices=GROUPS)
-    parser.add_argument("name", help="entry of the group in params.yaml")
-    arguments = parser.parse_args()
-    group, name = arguments.group, arguments.name
+    group, name = group_and_name("stages.train", __doc__, GROUPS)
     with clear_errors():
         parameters = params.read()
         model = parameters.model(name, [group])

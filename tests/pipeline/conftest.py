@@ -1,10 +1,12 @@
-"""A complete study of seconds in a folder of its own: the project's files, tiny parameters, DVC without git."""
+"""Studies of seconds in folders of their own: the project's files, tiny parameters, DVC without git."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,25 +29,27 @@ def write_measurement(path: Path, seed: int) -> None:
 class Study:
     """A folder with the project's DAG in it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, parameters: dict):
         self.folder = folder
+        self.parameters = parameters
         for name in COPIED:
             source = PROJECT / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*.partial"))
             else:
                 shutil.copy(source, folder / name)
-        self.write_parameters(tiny_parameters())
-        write_measurement(folder / "measured.npz", seed=0)
+        # What the stages measure is no matter here, so they need no machine of their own.
+        dag = folder / "dvc.yaml"
+        dag.write_text(dag.read_text().replace("      meta: {alone: true}\n", ""))
+        self.write_inputs()
         self.dvc("init", "--no-scm", "-q")
         self.dvc("config", "core.analytics", "false")
 
     def clone(self, folder: Path) -> "Study":
         """What a version control system would hand to somebody else."""
         folder.mkdir()
-        other = Study(folder)
-        for name in ("params.yaml", "dvc.lock", "measured.npz"):
-            shutil.copy(self.folder / name, folder / name)
+        other = Study(folder, self.parameters)
+        shutil.copy(self.folder / "dvc.lock", folder / "dvc.lock")
         return other
 
     def remote(self, folder: Path) -> str:
@@ -53,8 +57,13 @@ class Study:
         self.dvc("remote", "add", "-f", "shelf", str(folder))
         return "shelf"
 
+    def write_inputs(self) -> None:
+        """Parameters and measurement as they are when a test begins."""
+        self.write_parameters(self.parameters)
+        write_measurement(self.folder / "measured.npz", seed=0)
+
     def write_parameters(self, content: dict) -> None:
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(content))
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -92,10 +101,59 @@ class Study:
         lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
 
+    @contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Whatever changes within, the study is as it was afterwards: files that are new are gone, others restored."""
+        lock = (self.folder / "dvc.lock").read_text()
+        before = self._files()
+        try:
+            yield
+        finally:
+            self.write_inputs()
+            (self.folder / "dvc.lock").write_text(lock)
+            for path in self._files() - before:
+                path.unlink()
+            result = self.dvc("checkout", "-q", "--force")
+            assert result.returncode == 0, result.stdout
+
+    def _files(self) -> set[Path]:
+        return {
+            path
+            for name in (*COPIED, "data", "models", "history", "metrics", "measurements", "figures", "report")
+            for path in (self.folder / name).rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
+
+
+def small_parameters() -> dict:
+    """A study of one teacher, one student, one method and one downstream task."""
+    content = tiny_parameters()
+    content["pretrain"] = {}
+    content["predictors"] = {"sample_and_hold": {}}
+    downstream = content["evaluate"]["downstream"]
+    downstream["tasks"] = {"los": downstream["tasks"]["los"]}
+    downstream["tuning"] = None
+    return content
+
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Study:
-    """The tiny study, reproduced once for all tests; a test that changes it puts it back."""
-    study = Study(tmp_path_factory.mktemp("study"))
+    """The study with every kind of entry, reproduced once for all tests, which leave it as it is."""
+    study = Study(tmp_path_factory.mktemp("study"), tiny_parameters())
     study.first_run = study.flow()
     return study
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory) -> Study:
+    """The small study, reproduced once for all tests."""
+    study = Study(tmp_path_factory.mktemp("small"), small_parameters())
+    study.flow()
+    return study
+
+
+@pytest.fixture
+def small(small_study) -> Iterator[Study]:
+    """The small study for a test that changes it; afterwards it is as it was."""
+    with small_study.put_back():
+        yield small_study

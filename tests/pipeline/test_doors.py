@@ -2,13 +2,13 @@
 
 import json
 import textwrap
+from collections.abc import Iterator
 
 import pandas
 import pytest
 import yaml
 
-from tests.parameters import tiny_parameters
-from tests.pipeline.conftest import Study
+from tests.pipeline.conftest import Study, small_parameters
 
 FAMILY = {
     "options.py": '''
@@ -170,47 +170,52 @@ def write(folder, name, text):
     (folder / name).write_text(textwrap.dedent(text).lstrip())
 
 
-def without_anything_else(content):
-    """Two data sets with one slot and one with many, no other network: the toys are what this is about."""
-    content["scenarios"].pop("uma_nlos")
-    content["imported"] = {}
-    content |= {"pretrain": {}, "teach": {}, "distill": {}}
-    content["evaluate"]["downstream"]["tuning"] = None
-    return content
-
-
 @pytest.fixture(scope="module")
-def toys(tmp_path_factory) -> Study:
-    """A study with a toy of each kind; dvc.yaml is the project's, unchanged."""
-    study = Study(tmp_path_factory.mktemp("toys"))
-    for name, text in FAMILY.items():
-        write(study.folder / "wavefoundry/networks/toy", name, text)
-    (study.folder / "wavefoundry/networks/toy/__init__.py").touch()
-    write(study.folder / "wavefoundry/predictors", "mean_of_known.py", PREDICTOR)
-    write(study.folder / "wavefoundry/tasks", "strong_channel.py", TASK)
-    content = without_anything_else(tiny_parameters())
-    training = tiny_parameters()["teach"]["wifo"]["training"]
+def toys(small_study) -> Iterator[Study]:
+    """The small study with a toy of each kind; dvc.yaml is the project's, unchanged."""
+    with small_study.put_back():
+        for name, text in FAMILY.items():
+            write(small_study.folder / "wavefoundry/networks/toy", name, text)
+        (small_study.folder / "wavefoundry/networks/toy/__init__.py").touch()
+        write(small_study.folder / "wavefoundry/predictors", "mean_of_known.py", PREDICTOR)
+        write(small_study.folder / "wavefoundry/tasks", "strong_channel.py", TASK)
+        small_study.write_parameters(with_toys())
+        small_study.toys_run = set(small_study.flow())
+        yield small_study
+
+
+def with_toys():
+    """The small study's parameters and one entry more of each kind."""
+    content = small_parameters()
+    training = content["teach"]["wifo"]["training"]
     content["teach"]["toy"] = {"family": "toy", "start": 0.5, "training": training, "held_out": [], "seeds": [0, 1]}
     content["predictors"]["mean_of_two"] = {"method": "mean_of_known", "last": 2}
     content["evaluate"]["downstream"]["tasks"]["strong_channel"] = {"hidden": [4]}
-    study.write_parameters(content)
-    study.first_run = study.flow()
-    return study
+    return content
 
 
 def table(study):
     return pandas.read_csv(study.folder / "metrics/results.csv")
 
 
+def test_toys_run_and_nothing_of_others_but_their_new_task(toys):
+    assert toys.toys_run == {
+        "params", "inputs", "compare", "register", "report",
+        "teach@toy", "evaluate_prediction_teach@toy", "evaluate_efficiency_teach@toy", "evaluate_downstream_teach@toy",
+        "evaluate_prediction_predictors@mean_of_two", "evaluate_efficiency_predictors@mean_of_two",
+        "evaluate_downstream_raw", "evaluate_downstream_teach@wifo", "evaluate_downstream_distill@tiny_wifo",
+    }  # fmt: skip
+
+
 def test_toys_are_in_the_table_of_results(toys):
     results = table(toys)
     prediction = results[results["evaluation"] == "prediction"]
-    assert set(prediction["model"]) == {"sample_and_hold", "autoregression", "mean_of_two", "toy"}
+    assert set(prediction["model"]) == {"sample_and_hold", "mean_of_two", "wifo", "tiny_wifo", "toy"}
     toy = prediction[prediction["model"] == "toy"]
     assert set(toy["question"]) == {"time"} and set(toy["seed"]) == {0, 1}
     assert set(prediction.loc[prediction["model"] == "mean_of_two", "question"]) == {"time", "frequency", "both"}
     downstream = results[(results["evaluation"] == "downstream") & (results["question"] == "strong_channel")]
-    assert "raw" in set(downstream["model"])
+    assert {"raw", "wifo"} <= set(downstream["model"])
     # Representations are no capability of the toy: left out, and no failure.
     assert "toy" not in set(results.loc[results["evaluation"] == "downstream", "model"])
     costs = results[(results["metric"] == "parameters") & (results["model"] == "toy")]
@@ -223,8 +228,8 @@ def test_toys_are_in_report_and_registry(toys):
         assert f"<td>{name}</td>" in page
     assert "Whether the channel is strong" in page or "whether the channel is strong" in page
     decisions = json.loads((toys.folder / "measurements/registry.json").read_text())
-    assert set(decisions) == {"sample_and_hold", "autoregression", "mean_of_two", "toy"}
-    assert all(decision["alias"] == "champion" for decision in decisions.values())
+    assert set(decisions) == {"sample_and_hold", "mean_of_two", "wifo", "tiny_wifo", "toy"}
+    assert all(decisions[name]["alias"] == "champion" for name in ("mean_of_two", "toy"))
 
 
 def test_toys_are_served_by_the_registry(toys):

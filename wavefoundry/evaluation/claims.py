@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas
 
-from wavefoundry.evaluation.summary import spread
+from wavefoundry.evaluation.over_seeds import spread
 
 # "over 98 % of the teacher's performance" is read as at most so much lost [dB].
 KEPT_DB = 0.1

@@ -5,7 +5,6 @@ it travels with a registered model. It defines `Options`, a pydantic model of it
 `NumpyPredictor` made of them.
 """
 
-import pkgutil
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, create_model
 
 import wavefoundry.predictors
+from wavefoundry.discovery import options_of_files
 from wavefoundry.section import Section
 
 
@@ -39,8 +39,7 @@ class NumpyPredictor(Protocol):
 @cache
 def methods() -> dict[str, type[BaseModel]]:
     """The options of every method by its name; unknown keys and wrong types are refused."""
-    names = sorted(module.name for module in pkgutil.iter_modules(wavefoundry.predictors.__path__))
-    return {name: _strict(import_module(f"wavefoundry.predictors.{name}").Options) for name in names}
+    return {name: _strict(options) for name, options in options_of_files(wavefoundry.predictors).items()}
 
 
 def method_file(method: str) -> Path:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 
 from wavefoundry.evaluation.metrics import to_db
+from wavefoundry.evaluation.over_seeds import spread
 
 
 def mean_nmse_db(table: pandas.DataFrame, datasets: Sequence[str], split: str) -> pandas.DataFrame:
@@ -33,11 +34,6 @@ def by_dataset_nmse_db(table: pandas.DataFrame, split: str) -> pandas.DataFrame:
     rows = table[(table["metric"] == "nmse") & (table["split"] == split)]
     columns = ["model", "question", "dataset", "seed"]
     return rows[columns].assign(nmse_db=[to_db(value) for value in rows["value"]]).reset_index(drop=True)
-
-
-def spread(values: Sequence[float]) -> float:
-    """Standard deviation over seeds, 0 of a single one."""
-    return float(np.std(list(values), ddof=1)) if len(values) > 1 else 0.0
 
 
 def summarise(table: pandas.DataFrame, datasets: Sequence[str], downstream: Any) -> dict[str, Mapping[str, Any]]:

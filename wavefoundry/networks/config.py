@@ -1,12 +1,12 @@
 """config.json of a network, and the registration of networks with transformers' Auto classes."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from wavefoundry.errors import InputError
+from wavefoundry.faults import describe
 from wavefoundry.networks.family import FamilyOptions, model_module
 
 
@@ -36,20 +36,13 @@ class NetworkConfig(PreTrainedConfig):
         try:
             return self.options_class.model_validate(self.options)
         except ValidationError as error:
-            raise InputError("; ".join(map(_told, error.errors()))) from error
+            told = (describe(("options", *fault["loc"]), fault) for fault in error.errors())
+            raise InputError("; ".join(told)) from error
 
     @classmethod
     def of(cls, options: FamilyOptions, delay_fraction: float = 1.0) -> Self:
         """The configuration of a network with these options."""
         return cls(options=options.model_dump(mode="json"), delay_fraction=delay_fraction)
-
-
-def _told(fault: Mapping[str, Any]) -> str:
-    """One fault that pydantic has found in the options: its key, what was found and what is allowed."""
-    key = ".".join(map(str, ("options", *fault["loc"])))
-    # Of a part of the options the message names the key itself; all of it would be a long line.
-    found = "" if isinstance(fault["input"], Mapping) else f"found {fault['input']!r}, "
-    return f"{key}: {found}{fault['msg'].removeprefix('Value error, ')}"
 
 
 def register(family: str) -> None:

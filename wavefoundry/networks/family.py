@@ -12,7 +12,6 @@ A family is a folder `wavefoundry/networks/NAME`; every folder here that has an 
 What a network can do is told by the protocols of `wavefoundry.networks.capabilities`.
 """
 
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -21,6 +20,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
 import wavefoundry.networks
+from wavefoundry.discovery import options_of_folders
 from wavefoundry.facts import Facts
 from wavefoundry.section import Section
 
@@ -83,12 +83,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 @cache
 def families() -> dict[str, type[FamilyOptions]]:
     """The options of every family by its name."""
-    names = sorted(
-        module.name
-        for module in pkgutil.iter_modules(wavefoundry.networks.__path__)
-        if module.ispkg and find_spec(f"wavefoundry.networks.{module.name}.options")
-    )
-    return {name: import_module(f"wavefoundry.networks.{name}.options").Options for name in names}
+    return options_of_folders(wavefoundry.networks, "model")
 
 
 def model_module(family: str) -> ModuleType:

@@ -4,17 +4,16 @@ An objective is a folder `wavefoundry/objectives/NAME` with two modules:
 
 - `options.py` defines `Options`, an `ObjectiveOptions`: the only declaration of its settings;
 - `training.py` defines `distil(student, teacher, options, session)`, which trains `student`, a fresh network that
-`build`
-  of its family has made, beside `teacher`, a trained one, and returns a `wavefoundry.training.session.Trained`.
+  `build` of its family has made, beside `teacher`, a trained one, and returns a
+  `wavefoundry.training.session.Trained`.
 """
 
-import pkgutil
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 
 import wavefoundry.objectives
+from wavefoundry.discovery import options_of_folders
 from wavefoundry.networks.family import FamilyOptions
 from wavefoundry.section import Section
 
@@ -30,12 +29,7 @@ class ObjectiveOptions(Section):
 @cache
 def objectives() -> dict[str, type[ObjectiveOptions]]:
     """The options of every objective by its name."""
-    names = sorted(
-        module.name
-        for module in pkgutil.iter_modules(wavefoundry.objectives.__path__)
-        if module.ispkg and find_spec(f"wavefoundry.objectives.{module.name}.options")
-    )
-    return {name: import_module(f"wavefoundry.objectives.{name}.options").Options for name in names}
+    return options_of_folders(wavefoundry.objectives, "training")
 
 
 def training_module(objective: str) -> ModuleType:

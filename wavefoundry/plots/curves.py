@@ -51,7 +51,8 @@ def draw_nmse(table: pandas.DataFrame, question: str, path: Path) -> None:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from wavefoundry.evaluation.summary import by_dataset_nmse_db, spread
+    from wavefoundry.evaluation.over_seeds import spread
+    from wavefoundry.evaluation.summary import by_dataset_nmse_db
 
     rows = by_dataset_nmse_db(table, "test")
     rows = rows[rows["question"] == question]

@@ -11,8 +11,8 @@ from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, SEARCH
 from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask
-from wavefoundry.evaluation.downstream.verdicts import spread
 from wavefoundry.evaluation.downstream.wording import heading, in_words
+from wavefoundry.evaluation.over_seeds import spread
 
 COLUMNS = 3  # of panels
 PANEL = (3.7, 3.0)  # width and height [inch]

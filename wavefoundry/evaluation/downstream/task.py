@@ -10,7 +10,6 @@ checked through it. It defines `Options`, a `TaskOptions` with every setting of 
 An entry `evaluate.downstream.tasks.NAME` of params.yaml turns it on. Tables and pictures grow with the tasks.
 """
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 import wavefoundry.tasks
+from wavefoundry.discovery import options_of_files
 from wavefoundry.evaluation.downstream.examples import SCORED, ChannelExamples, Examples, Scores, SplitScores
 from wavefoundry.evaluation.downstream.samples import labelled_subset
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
@@ -210,8 +210,7 @@ class ChannelTask(DownstreamTask):
 @cache
 def tasks() -> dict[str, type[TaskOptions]]:
     """The options of every task by the name of its file."""
-    names = sorted(module.name for module in pkgutil.iter_modules(wavefoundry.tasks.__path__))
-    return {name: import_module(f"wavefoundry.tasks.{name}").Options for name in names}
+    return options_of_files(wavefoundry.tasks)
 
 
 def make(name: str, options: TaskOptions) -> DownstreamTask:

@@ -11,6 +11,7 @@ from wavefoundry.evaluation.downstream.parts import CURVE, ROUND_TRIP, SEARCH
 from wavefoundry.evaluation.downstream.scores import SAME_FRACTION, ScoreTable
 from wavefoundry.evaluation.downstream.task import PER_PATCH, ChannelTask, DownstreamTask
 from wavefoundry.evaluation.downstream.wording import show
+from wavefoundry.evaluation.over_seeds import spread
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,6 @@ def judge(table: pandas.DataFrame, tasks: Mapping[str, DownstreamTask], fraction
     scores = ScoreTable(table)
     verdicts = (_TaskJudge(name, task, scores, fraction).verdict() for name, task in tasks.items())
     return [verdict for verdict in verdicts if verdict is not None]
-
-
-def spread(values: Sequence[float]) -> float:
-    """Standard deviation over seeds, 0 of a single one."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 class _TaskJudge:
