@@ -17,8 +17,6 @@ def group_and_name(program: str, description: str | None, groups: Sequence[str])
     """
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("group", choices=groups)
-    parser.add_argument(
-        "name", help="entry of the group; the same word again where it has none"
-    )
+    parser.add_argument("name", help="entry of the group; the same word again where it has none")
     arguments = parser.parse_args()
     return arguments.group, arguments.name

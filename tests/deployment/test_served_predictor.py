@@ -47,9 +47,12 @@ NETWORKS = {
         class_token=True,
         positions="learned",
         phase_mode="magnitude_phase",
+        reference="phase",
         topk_per_head=True,
     ),
-    "unrouted": lambda: small_lwm_temporal(routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1),
+    "unrouted": lambda: small_lwm_temporal(
+        routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1, reference="none"
+    ),
 }
 METHODS = {"sample_and_hold": {}, "autoregression": {"order": 3}}
 # Exporting takes seconds: the others run the graph before its export, in torch, with the same numpy around it.

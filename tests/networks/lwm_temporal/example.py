@@ -26,6 +26,7 @@ SMALL = Options.model_validate(
             "class_token": False,
             "positions": "rotary",
             "phase_mode": "real_imaginary",
+            "reference": "phase_and_scale",
             "max_seq_len": 5120,
         },
         "masking": {

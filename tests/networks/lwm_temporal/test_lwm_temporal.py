@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from tests.networks.lwm_temporal.example import backbone, options, predictor
 from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.errors import InputError
 from wavefoundry.networks.lwm_temporal import model as lwm_temporal
+from wavefoundry.networks.lwm_temporal import reference
 from wavefoundry.networks.lwm_temporal.model import (
     LWMTemporal,
     Patches,
@@ -23,6 +25,7 @@ from wavefoundry.networks.lwm_temporal.model import (
     rotate,
     to_phase_mode,
 )
+from wavefoundry.networks.lwm_temporal.reference import to_complex, to_features
 
 
 def maps(*shape, seed=0):
@@ -82,6 +85,50 @@ def test_reconstruction_scales_with_the_channel(factor):
     scaled = model.reconstruction(factor * tokens, mask, (4, 3, 2))
     # Against the size of the whole: single values may cancel to nearly nothing.
     assert (scaled - factor * straight).norm() < 1e-9 * (factor * straight).norm()
+
+
+@settings(max_examples=20)
+@given(st.floats(0.01, 100.0), st.floats(-3.0, 3.0), st.sampled_from(["phase", "phase_and_scale"]))
+def test_reconstruction_turns_with_the_channel(size, phase, mode):
+    model = backbone(architecture={"reference": mode}).eval().double()
+    factor = size * np.exp(1j * phase)
+    tokens = torch.randn(1, 24, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    mask = torch.rand(1, 24, generator=torch.Generator().manual_seed(0)) < 0.5
+    mask[:, :6] = False  # every position is seen in a frame
+    straight = to_complex(model.reconstruction(tokens, mask, (4, 3, 2)))
+    turned = to_complex(model.reconstruction(to_features(factor * to_complex(tokens)), mask, (4, 3, 2)))
+    assert (turned - factor * straight).norm() < 1e-9 * (factor * straight).norm()
+
+
+def test_bins_that_differ_by_a_complex_factor_look_the_same():
+    """Every bin has its own factor, and the network reads the same of all of them but their strength."""
+    generator = torch.Generator().manual_seed(2)
+    series = torch.polar(torch.ones(1, 5, 1, 1), torch.linspace(0, 2, 5)[None, :, None, None])
+    factors = torch.randn(1, 1, 6, 4, dtype=torch.complex64, generator=generator)
+    # The first position is hidden in the last frames, the second in all.
+    mask = torch.zeros(1, 5, 6, dtype=torch.bool)
+    mask[:, 3:, 0] = mask[:, :, 1] = True
+    bins = (series * factors).masked_fill(mask.unsqueeze(-1), 0)
+    tokens, mask = to_features(bins.flatten(1, 2)), mask.flatten(1)
+    mean = tokens.square().mean(dim=-1).sum(dim=1, keepdim=True) / (~mask).sum()
+    found = reference.reference(tokens, mask, mean, 5, "phase_and_scale")
+    read = (to_complex(tokens) / found).unflatten(1, (5, 6))
+    expected = 2**0.5 * series / series[:, -1:]
+    # But for the floor, which weighs more the weaker a bin is.
+    strong = factors[0, 0].abs() > 0.7
+    strong[:2] = False
+    assert torch.allclose(read[:, :, strong], expected[..., 0].expand(-1, -1, strong.sum()), rtol=2e-3, atol=2e-3)
+    assert torch.allclose(read[:, 2, 0].angle(), torch.zeros(4), atol=1e-5)
+    assert torch.equal(found.unflatten(1, (5, 6))[:, :, 1], mean.sqrt().to(torch.complex64).expand(1, 5, 4))
+
+
+def test_a_silent_sample_predicts_silence_and_a_silent_bin_is_not_turned():
+    model = trained()
+    known = maps(2, 4, 8, 16)
+    known[0] = 0
+    for wanted in ((3, 0), (0, 8), (3, 8)):
+        predicted = model.predict(known, *wanted)
+        assert predicted.isfinite().all() and not predicted[0].any()
 
 
 def test_untrained_predictor_holds_the_last_slot():
@@ -181,10 +228,14 @@ def test_windows_larger_than_the_grid_are_refused():
 
 
 OPTIONS = [
-    {"class_token": class_token, "positions": positions, "phase_mode": phase_mode}
+    {"class_token": class_token, "positions": positions, "phase_mode": phase_mode, "reference": reference}
     for class_token in (False, True)
     for positions in ("rotary", "learned")
-    for phase_mode in ("real_imaginary", "magnitude_phase")
+    for phase_mode, reference in (
+        ("real_imaginary", "none"),
+        ("real_imaginary", "phase_and_scale"),
+        ("magnitude_phase", "phase"),
+    )
 ]
 
 
@@ -211,8 +262,10 @@ def test_embeds_snapshots_and_sequences_whatever_their_scale(slots):
     model = embedder(class_token=True)
     csi = maps(3, slots, 8, 16)
     seen = model.embed_sequence(csi)
-    assert seen.patches.shape == (3, slots * 4 * 2, 16) and seen.class_token.shape == seen.mean.shape == (3, 16)
-    assert torch.allclose(seen.mean, seen.patches.mean(dim=1), atol=1e-6)
+    # Beside each embedding the complex factors of the four bins of its token.
+    assert seen.patches.shape == (3, slots * 4 * 2, 16 + 2 * 4)
+    assert seen.class_token.shape == seen.mean.shape == (3, 16)
+    assert torch.allclose(seen.mean, seen.patches[..., :16].mean(dim=1), atol=1e-6)
     assert torch.allclose(seen.scale, csi.abs().square().mean(dim=(1, 2, 3)).sqrt())
     louder = model.embed_sequence(1e-6 * csi)
     assert torch.allclose(louder.class_token, seen.class_token, atol=1e-4)
@@ -225,6 +278,7 @@ def test_one_checkpoint_serves_grids_it_never_saw(tmp_path, monkeypatch):
     """A channel at rest: frames that see the same of it are alike, however long the sequence is."""
     # The floor is spread over all frames, and so the one thing that depends on their number.
     monkeypatch.setattr(lwm_temporal, "ENERGY_FLOOR", 0.0)
+    monkeypatch.setattr(reference, "ENERGY_FLOOR", 0.0)
     # Two layers that look one frame back: from the third frame on all is seen.
     embedder(temporal_offsets=[-1]).save_pretrained(tmp_path)
     model = AutoModel.from_pretrained(tmp_path)

@@ -25,13 +25,20 @@ from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.lwm_temporal.curriculum import MaskingCurriculum
 from wavefoundry.networks.lwm_temporal.masks import draw_mask
 from wavefoundry.networks.lwm_temporal.options import Architecture, Options
+from wavefoundry.networks.lwm_temporal.reference import (
+    ENERGY_FLOOR,
+    LEAST_ENERGY,
+    reference,
+    strength,
+    to_complex,
+    to_features,
+)
 from wavefoundry.networks.lwm_temporal.ssta import Routing, Windows, sparse_attention
 from wavefoundry.networks.representations import Representations
 from wavefoundry.training.few_shot import FewShot
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
 
-ENERGY_FLOOR = 1e-3  # relative to the mean energy of a token: what a masked token counts as in the routing
 LEARNED_POSITIONS = 512  # per axis, of learned positions
 
 
@@ -200,9 +207,10 @@ class LWMTemporalNetwork(PreTrainedModel):
         super().__init__(config)
         self.options: Options = config.settings
         self.architecture = architecture = self.options.architecture
-        size, features = architecture.embed_dim, 2 * math.prod(architecture.patch_size)
+        size, bins = architecture.embed_dim, math.prod(architecture.patch_size)
+        features, strengths = 2 * bins, bins if architecture.reference == "phase_and_scale" else 1
         self.patches = Patches(architecture.patch_size)
-        self.embedding = nn.Linear(features + 1, size)
+        self.embedding = nn.Linear(features + strengths, size)
         self.blocks = nn.ModuleList(Layer(architecture, self.temporal_offsets) for _ in range(architecture.depth))
         self.norm = nn.LayerNorm(size)
         self.reconstruct = nn.Linear(size, features)
@@ -260,7 +268,9 @@ class LWMTemporalNetwork(PreTrainedModel):
             array_shape: (polarisations, rows, columns) of the array; a uniform linear one if not given.
 
         Returns:
-            with tokens in the order time, angle, delay; class_token is None where the network has none.
+            with tokens in the order time, angle, delay; class_token is None where the network has none. Of a reference
+            other than "none" the factors that the network has divided by follow the embedding of each token, real
+            parts first; their mean over tokens, which would mean nothing, is not in the mean.
 
         Raises:
             InputError: the array does not fit, patches do not divide the grid, there are more tokens than max_seq_len,
@@ -269,8 +279,12 @@ class LWMTemporalNetwork(PreTrainedModel):
         scale = rms_scale(csi)
         maps = to_angle_delay(csi / scale, array_shape or (1, 1, csi.shape[2]), self.kept_bins(csi.shape[-1]))
         grid, tokens = self.patches.grid(maps.shape), self.patches.split(maps)
-        first, hidden, _ = self._encode(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool), grid)
-        return Representations(first, hidden, hidden.mean(dim=1), scale.flatten())
+        first, hidden, factor = self._encode(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool), grid)
+        mean = hidden.mean(dim=1)
+        if self.architecture.reference != "none":
+            # The network sees nothing of the phases that it divides by.
+            hidden = torch.cat([hidden, to_features(factor)], dim=-1)
+        return Representations(first, hidden, mean, scale.flatten())
 
     def embeddings(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Embeddings (batch, token, embed_dim) of tokens (batch, token, feature); where mask is True they count as 0.
@@ -282,12 +296,13 @@ class LWMTemporalNetwork(PreTrainedModel):
 
     def reconstruction(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Reconstructed tokens (batch, token, feature)."""
-        _, hidden, amplitude = self._encode(tokens, mask, grid)
-        return from_phase_mode(self.reconstruct(hidden), self.architecture.phase_mode) * amplitude
+        _, hidden, factor = self._encode(tokens, mask, grid)
+        made = from_phase_mode(self.reconstruct(hidden).to(tokens.dtype), self.architecture.phase_mode)
+        return to_features(to_complex(made) * factor)
 
     def _encode(self, tokens, mask, grid):
         """Embeddings of the class token (batch, embed_dim), or None, and of the others (batch, token, embed_dim), and
-        the amplitude (batch, token, 1) of the angle-delay position that each of these belongs to."""
+        the complex factors (batch, token, bin) by which the bins were divided."""
         if tokens.shape[1] > self.architecture.max_seq_len:
             raise InputError(f"{tokens.shape[1]} tokens, allowed: max_seq_len {self.architecture.max_seq_len}")
         _check_windows(self.architecture, grid)
@@ -295,10 +310,12 @@ class LWMTemporalNetwork(PreTrainedModel):
         tokens = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
         energy = tokens.square().mean(dim=-1)
         mean_energy = energy.sum(dim=1, keepdim=True) / (~mask).sum(dim=1, keepdim=True).clamp_min(1)
+        mean_energy = mean_energy.clamp_min(LEAST_ENERGY)
         log_energy = (energy / mean_energy + ENERGY_FLOOR).log()
-        amplitude = self._amplitude(energy, mask, mean_energy, grid)
-        read = to_phase_mode(tokens / amplitude, self.architecture.phase_mode)
-        hidden = self.embedding(torch.cat([read, (amplitude.square() / mean_energy.unsqueeze(-1)).log()], dim=-1))
+        mode = self.architecture.reference
+        factor = reference(tokens, mask, mean_energy, grid[0], mode)
+        read = to_phase_mode(to_features(to_complex(tokens) / factor), self.architecture.phase_mode)
+        hidden = self.embedding(torch.cat([read, strength(factor, mean_energy, mode)], dim=-1))
         angles = None
         if self.positions is None:
             angles = rotary_angles(grid, self.architecture.embed_dim // 2, tokens.device)
@@ -313,21 +330,8 @@ class LWMTemporalNetwork(PreTrainedModel):
             hidden = block(hidden, log_energy, angles, grid)
         hidden = self.norm(hidden)
         if self.class_token is None:
-            return None, hidden, amplitude
-        return hidden[:, 0], hidden[:, 1:], amplitude
-
-    @staticmethod
-    def _amplitude(energy, mask, mean_energy, grid):
-        """RMS of each angle-delay position over its visible frames.
-
-        Layer normalisation forgets how strong a token is; with every position scaled to one, a path looks the same to
-        the network at any strength, and its prediction is scaled back.
-        """
-        frames = grid[0]
-        visible = (~mask).unflatten(1, (frames, -1))
-        total = energy.unflatten(1, (frames, -1)).sum(dim=1) + ENERGY_FLOOR * mean_energy
-        power = torch.where(visible.any(dim=1), total / visible.sum(dim=1).clamp_min(1), mean_energy)
-        return power.sqrt().repeat(1, frames).unsqueeze(-1)
+            return None, hidden, factor
+        return hidden[:, 0], hidden[:, 1:], factor
 
 
 def _check_windows(architecture: Architecture, grid: tuple[int, int, int]) -> None:

@@ -88,24 +88,36 @@ class LWMTemporal:
         floor, front = np.float32(self._settings["energy_floor"]), int(self._settings["class_token"])
         energy = np.square(tokens).mean(axis=-1)
         mean = energy.sum(axis=1, keepdims=True) / max(1, int((~hidden).sum()))
+        mean = np.maximum(mean, np.float32(self._settings["least_energy"]))
         log_energy = np.pad(np.log(energy / mean + floor), ((0, 0), (front, 0)))
-        amplitude = self._amplitude(energy, hidden, mean, grid)
-        read = self._to_phase_mode(tokens / amplitude)
-        features = np.concatenate([read, np.log(np.square(amplitude) / mean[..., None])], axis=-1)
+        factor = self._reference(from_parts(tokens), hidden, mean, grid)
+        read = self._to_phase_mode(to_parts(from_parts(tokens) / factor))
+        strength = np.square(np.abs(factor)) / mean[..., None]
+        strength = strength if self._settings["reference"] == "phase_and_scale" else strength[..., :1]
+        features = np.concatenate([read, np.log(strength)], axis=-1)
         shared = self._tables(grid)
         rows = max(1, LARGEST_SCORES // (self._settings["num_heads"] * (front + tokens.shape[1]) ** 2))
         parts = [
             self._run(features=features[start : start + rows], log_energy=log_energy[start : start + rows], **shared)
             for start in range(0, len(tokens), rows)
         ]
-        return self._from_phase_mode(np.concatenate(parts)) * amplitude
+        return to_parts(from_parts(self._from_phase_mode(np.concatenate(parts))) * factor)
 
-    def _amplitude(self, energy, hidden, mean, grid) -> np.ndarray:
-        """RMS (batch, token, 1) of each angle-delay position over its visible frames."""
-        visible = (~hidden).reshape(grid[0], -1)
-        total = energy.reshape(len(energy), grid[0], -1).sum(axis=1) + np.float32(self._settings["energy_floor"]) * mean
-        power = np.where(visible.any(axis=0), total / np.maximum(visible.sum(axis=0), 1).astype(np.float32), mean)
-        return np.tile(np.sqrt(power), grid[0])[..., None]
+    def _reference(self, tokens, hidden, mean, grid) -> np.ndarray:
+        """Factor (batch, token, bin) of every bin, from tokens complex (batch, token, bin)."""
+        mode, floor = self._settings["reference"], np.float32(self._settings["energy_floor"])
+        bins, visible = tokens.reshape(len(tokens), grid[0], -1, tokens.shape[-1]), (~hidden).reshape(grid[0], -1)
+        seen, count = visible.any(axis=0)[:, None], np.maximum(visible.sum(axis=0), 1).astype(np.float32)[:, None]
+        energy, mean = np.square(np.abs(bins)).sum(axis=1) / 2, mean[..., None]
+        if mode != "phase_and_scale":
+            energy = np.broadcast_to(energy.mean(axis=-1, keepdims=True), energy.shape)
+        factor = np.sqrt(np.where(seen, (energy + floor * mean) / count, mean)).astype(np.complex64)
+        if mode != "none":
+            last = grid[0] - 1 - visible[::-1].argmax(axis=0)
+            value = np.take_along_axis(bins, last[None, None, :, None], axis=1)[:, 0]
+            length = np.abs(value)
+            factor = factor * np.where(length == 0, np.complex64(1), value / np.where(length == 0, 1, length))
+        return np.tile(factor, (1, grid[0], 1))
 
     def _to_phase_mode(self, tokens: np.ndarray) -> np.ndarray:
         if self._settings["phase_mode"] == "real_imaginary":

@@ -1,6 +1,5 @@
 """LWM-Temporal as a registered predictor."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,6 @@ from torch.export import Dim
 from wavefoundry.deployment.onnx_export import export_graph
 from wavefoundry.networks.lwm_temporal import served
 from wavefoundry.networks.lwm_temporal.model import (
-    ENERGY_FLOOR,
     LEARNED_POSITIONS,
     Layer,
     LWMTemporalPredictor,
@@ -21,6 +19,7 @@ from wavefoundry.networks.lwm_temporal.model import (
     routing,
     windows,
 )
+from wavefoundry.networks.lwm_temporal.reference import ENERGY_FLOOR, LEAST_ENERGY
 from wavefoundry.networks.lwm_temporal.ssta import Routing
 
 
@@ -34,7 +33,7 @@ def export(model: LWMTemporalPredictor, folder: Path) -> None:
 def settings_of(model: LWMTemporalPredictor) -> dict:
     """What the code around the graph needs to know of the network."""
     architecture, offsets = model.architecture, model.temporal_offsets
-    same = ("patch_size", "embed_dim", "num_heads", "class_token", "phase_mode", "max_seq_len")
+    same = ("patch_size", "embed_dim", "num_heads", "class_token", "phase_mode", "reference", "max_seq_len")
     chosen, seen = routing(architecture), windows(architecture, offsets)
     return {name: getattr(architecture, name) for name in same} | {
         "temporal_offsets": offsets,
@@ -44,6 +43,7 @@ def settings_of(model: LWMTemporalPredictor) -> dict:
         "routing": chosen and asdict(chosen),
         "learned_positions": LEARNED_POSITIONS if architecture.positions == "learned" else None,
         "energy_floor": ENERGY_FLOOR,
+        "least_energy": LEAST_ENERGY,
     }
 
 
@@ -117,7 +117,7 @@ class LWMTemporalGraph(nn.Module):
         everything = token + front if front else token
         square = {0: everything, 1: everything}
         inputs = {
-            "features": torch.randn(2, tokens, 2 * math.prod(architecture.patch_size) + 1),
+            "features": torch.randn(2, tokens, self.model.embedding.in_features),
             "log_energy": torch.randn(2, every),
         }
         sizes = {"features": {0: batch, 1: token}, "log_energy": {0: batch, 1: everything}}
