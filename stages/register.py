@@ -7,6 +7,9 @@ averaged over the questions, is lower than the standing champion's by more than 
 alike: when the held-out data, the questions or the code that scores have changed since, the standing champion is scored
 anew, by the code registered with it.
 
+The name `predictor` stands for the best of all entries that answer every question in time, chosen by the validation
+split; its champion is what somebody loads who asks for no network in particular.
+
 `python -m stages.register --rollback NAME` gives the alias back to the champion before; the version that had it is
 marked as demoted and stays out of the race.
 """
@@ -16,7 +19,8 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from statistics import mean
@@ -32,7 +36,7 @@ from stages.stage import clear_errors, stage
 from storage.digests import digest
 from storage.git import head
 from storage.tables import read_table
-from wavefoundry.deployment.options import Register
+from wavefoundry.deployment.options import BEST, Register
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +52,8 @@ REQUIREMENTS = ("mlflow", "onnxruntime")
 # Modules that decide about a score, besides the predictor itself.
 SCORING = ("wavefoundry.evaluation.prediction", "wavefoundry.evaluation.metrics")
 MEAN = "mean"
+# Tag of a version of BEST: the entry that it is.
+ENTRY_TAG = "entry"
 LAYOUT = (
     "csi: complex (batch, time, antenna, subcarrier), or real (batch, 2, time, antenna, subcarrier) with real parts in "
     "channel 0, or real (batch, time, antenna, subcarrier, 2) with real parts at 0; all sizes are free. The result has "
@@ -194,9 +200,24 @@ def served(parameters: params.Params, candidate: Candidate) -> Served | None:
 
 
 def offer(
-    registry: "Registry", candidate: Candidate, form: Served, held_out: HeldOut, gate: Register, run_id: str
+    registry: "Registry",
+    candidate: Candidate,
+    model_md5: str,
+    log: Callable[[], str],
+    held_out: HeldOut,
+    gate: Register,
+    run_id: str,
 ) -> tuple["Version", dict[str, Any]]:
     """Register a candidate unless it is registered, and give it the alias that it earns.
+
+    Args:
+        registry: where.
+        candidate: what is offered, and its scores.
+        model_md5: identifies the model.
+        log: gives the id of the logged model; called if the candidate is not registered yet.
+        held_out: what it was scored on.
+        gate: what it must pass.
+        run_id: the run of the stage.
 
     Returns:
         The version, and what was decided and why.
@@ -204,11 +225,11 @@ def offer(
     from storage.tracking.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG
 
     champion = registry.champion(candidate.name)
-    version = registry.find(candidate.name, form.md5)
-    tags = {MODEL_TAG: form.md5, "git.commit": head().get("commit", "unknown")} if version is None else {}
+    version = registry.find(candidate.name, model_md5)
+    tags = {MODEL_TAG: model_md5, "git.commit": head().get("commit", "unknown")} if version is None else {}
     tags |= _tags(candidate, held_out)
     if version is None:
-        version = registry.register(candidate.name, _log(candidate, form, held_out, run_id), run_id, tags)
+        version = registry.register(candidate.name, log(), run_id, tags)
     else:
         registry.tag(version, tags)
     latency = float(version.tags.get(LATENCY_TAG) or held_out.latency_ms(version))
@@ -237,6 +258,34 @@ def offer(
         "champion_before": champion.number if champion else None,
         "champion_before_nmse_db": None if champion_db is None else round(champion_db, 4),
     }
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A candidate, the version that it is, and what was decided about it."""
+
+    candidate: Candidate
+    version: "Version"
+    decision: dict[str, Any]
+
+
+def best_entry(offered: dict[str, Offered], questions: set[str], latency_limit_ms: float) -> str | None:
+    """The entry with the lowest NMSE in dB on the validation split, averaged over the questions.
+
+    Args:
+        offered: by the name of the entry.
+        questions: all of these must be answered.
+        latency_limit_ms: the longest that one prediction may take.
+
+    Returns:
+        its name; None if there is no such entry.
+    """
+    eligible = {
+        name: mean(entry.candidate.validation_nmse_db.values())
+        for name, entry in offered.items()
+        if set(entry.candidate.validation_nmse_db) == questions and entry.decision["latency_ms"] <= latency_limit_ms
+    }
+    return min(eligible, key=lambda name: eligible[name], default=None)
 
 
 def _champion_score(registry: "Registry", champion: "Version", held_out: HeldOut) -> float:
@@ -403,13 +452,14 @@ def register(parameters: params.Params) -> None:
     with stage(
         "register", section=parameters.register_, dependencies=[*stores, *folders, RESULTS], outputs=[DECISIONS]
     ) as run:
-        from storage.tracking.registry import Registry, clear_failures
+        from storage.tracking.registry import MODEL_TAG, Registry, clear_failures
         from wavefoundry.evaluation.results import COLUMNS
         from wavefoundry.evaluation.summary import mean_nmse_db
 
         table = read_table(RESULTS, COLUMNS)
         test, validation = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
-        decisions = {}
+        offered: dict[str, Offered] = {}
+        gate, snr_db = parameters.register_, parameters.evaluate.prediction.snr_db
         reference = next(iter(parameters.predictors), None)
         with clear_failures():
             registry = Registry()
@@ -419,13 +469,34 @@ def register(parameters: params.Params) -> None:
                 if form is None:
                     continue
                 held_out = HeldOut(parameters, name)
-                version, decision = offer(registry, candidate, form, held_out, parameters.register_, run.id)
+                log = partial(_log, candidate, form, held_out, run.id)
+                version, decision = offer(registry, candidate, form.md5, log, held_out, gate, run.id)
                 beside = scores_beside_reference(candidate, table, parameters.compared, reference)
-                text = description(candidate, decision, beside, parameters.evaluate.prediction.snr_db)
-                describe(registry, version, text, beside, run.id)
-                decisions[name] = decision
+                describe(registry, version, description(candidate, decision, beside, snr_db), beside, run.id)
+                offered[name] = Offered(candidate, version, decision)
+            decisions = {name: entry.decision for name, entry in offered.items()}
+            best = best_entry(offered, set(parameters.evaluate.prediction.questions), gate.latency_limit_ms)
+            if best is not None:
+                entry = offered[best]
+                candidate, held_out = replace(entry.candidate, name=BEST), HeldOut(parameters, best)
+                version, decision = offer(
+                    registry,
+                    candidate,
+                    entry.version.tags[MODEL_TAG],
+                    lambda: entry.version.model_id,
+                    held_out,
+                    gate,
+                    run.id,
+                )
+                registry.tag(version, {ENTRY_TAG: best})
+                beside = scores_beside_reference(entry.candidate, table, parameters.compared, reference)
+                text = description(candidate, decision, beside, snr_db)
+                describe(registry, version, f"The best of all entries: `{best}`.\n\n{text}", beside, run.id)
+                decisions[BEST] = decision | {ENTRY_TAG: best}
         write_json(DECISIONS, decisions)
         run.log_folder(DECISIONS, "registry")
+    if BEST not in decisions:
+        print(f"{BEST}: no entry answers every question within {parameters.register_.latency_limit_ms} ms")
     for name, decision in decisions.items():
         print(f"{name} version {decision['version']}: {decision['alias'] or 'no alias'} ({decision['reason']})")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from stages.entries import Learners, Methods, Model, Name, Students, Tasks, objective_options, options_of
 from stages.scale_out import Workers
 from wavefoundry.csi.options import AngleDelay
-from wavefoundry.deployment.options import Register
+from wavefoundry.deployment.options import BEST, Register
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation import options as evaluation
 from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
@@ -232,10 +232,10 @@ class Params(Section):
                 for name in getattr(self, group):
                     if name in taken:
                         raise ValueError(f"{group}.{name}: the name is taken by {taken[name]}.{name}")
-                    if kinds[0] == "pretrain" and (name == RAW or name.endswith(UNTRAINED)):
+                    if kinds[0] == "pretrain" and (name in (RAW, BEST) or name.endswith(UNTRAINED)):
                         raise ValueError(
                             f"{group}.{name}: the name stands for something else in the results; allowed are names "
-                            f"other than {RAW} that do not end in {UNTRAINED}"
+                            f"other than {RAW} and {BEST} that do not end in {UNTRAINED}"
                         )
                     taken[name] = group
         for name, scenario in self.scenarios.items():

@@ -28,11 +28,12 @@ DEMOTED_TAG = "demoted"
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registered model."""
+    """One version of a registered model; `model_id` is the logged model that it is."""
 
     name: str
     number: int
     tags: dict[str, str]
+    model_id: str
 
     @property
     def uri(self) -> str:
@@ -269,4 +270,4 @@ def load(version: Version):
 
 
 def _version(version) -> Version:
-    return Version(version.name, int(version.version), dict(version.tags))
+    return Version(version.name, int(version.version), dict(version.tags), version.model_id)

@@ -90,9 +90,9 @@ class Study:
         assert result.returncode == 0, result.stdout[-4000:]
         return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage '")]
 
-    def flow(self) -> list[str]:
-        """Reproduce everything by the flow, which runs two stages at a time; the names of the stages that ran."""
-        result = self.run("-m", "flows.pipeline")
+    def flow(self, *targets: str) -> list[str]:
+        """Reproduce by the flow, which runs two stages at a time; the names of the stages that ran."""
+        result = self.run("-m", "flows.pipeline", *targets)
         assert result.returncode == 0, result.stdout[-4000:]
         return re.findall(r"Completed\('(\S+) has run'\)", result.stdout)
 
@@ -106,9 +106,13 @@ class Study:
         """Whatever changes within, the study is as it was afterwards: files that are new are gone, others restored."""
         lock = (self.folder / "dvc.lock").read_text()
         before = self._files()
+        records, aside = self.folder / ".mlflow", self.folder / "aside"
+        shutil.copytree(records, aside)
         try:
             yield
         finally:
+            shutil.rmtree(records)
+            aside.rename(records)
             self.write_inputs()
             (self.folder / "dvc.lock").write_text(lock)
             for path in self._files() - before:
@@ -125,35 +129,27 @@ class Study:
         }
 
 
-def small_parameters() -> dict:
-    """A study of one teacher, one student, one method and one downstream task."""
+def study_parameters() -> dict:
+    """Every kind of entry once, except that snapshots and their beams are of one data set."""
     content = tiny_parameters()
-    content["pretrain"] = {}
-    content["predictors"] = {"sample_and_hold": {}}
+    del content["scenarios"]["canyon_28ghz"], content["pretrain"]["lwm"], content["predictors"]["autoregression"]
     downstream = content["evaluate"]["downstream"]
-    downstream["tasks"] = {"los": downstream["tasks"]["los"]}
-    downstream["tuning"] = None
+    downstream["beams"] = downstream["channels"]
+    downstream["tasks"] = {name: downstream["tasks"][name] for name in ("los", "interpolation")}
+    downstream["tuning"]["tasks"] = ["los"]
     return content
 
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Study:
-    """The study with every kind of entry, reproduced once for all tests, which leave it as it is."""
-    study = Study(tmp_path_factory.mktemp("study"), tiny_parameters())
+    """The study, reproduced once for all tests, which leave it as it is."""
+    study = Study(tmp_path_factory.mktemp("study"), study_parameters())
     study.first_run = study.flow()
     return study
 
 
-@pytest.fixture(scope="session")
-def small_study(tmp_path_factory) -> Study:
-    """The small study, reproduced once for all tests."""
-    study = Study(tmp_path_factory.mktemp("small"), small_parameters())
-    study.flow()
-    return study
-
-
 @pytest.fixture
-def small(small_study) -> Iterator[Study]:
-    """The small study for a test that changes it; afterwards it is as it was."""
-    with small_study.put_back():
-        yield small_study
+def changing(study) -> Iterator[Study]:
+    """The study for a test that changes it; afterwards it is as it was."""
+    with study.put_back():
+        yield study

@@ -5,13 +5,18 @@ import json
 
 import pandas
 
-from tests.pipeline.conftest import small_parameters, write_measurement
+from tests.pipeline.conftest import study_parameters, write_measurement
 
 # Stages that look at everything and take a second.
 CHEAP = {"params", "inputs"}
 # Stages that join what all others have written.
 JOINING = {"compare", "register", "report"}
-PREDICTORS = [("predictors", "sample_and_hold"), ("teach", "wifo"), ("distill", "tiny_wifo")]
+PREDICTORS = [
+    ("predictors", "sample_and_hold"),
+    ("pretrain", "lwm_temporal"),
+    ("teach", "wifo"),
+    ("distill", "tiny_wifo"),
+]
 EVALUATIONS = ("prediction", "downstream", "efficiency")
 
 
@@ -24,26 +29,26 @@ def changed(study):
     return json.loads(study.dvc("status", "--json").stdout.splitlines()[-1])
 
 
-def test_a_changed_number_of_a_scenario(small):
-    content = small_parameters()
+def test_a_changed_number_of_a_scenario(changing):
+    content = study_parameters()
     content["scenarios"]["uma_nlos"]["twin"]["speed"] = [2.0, 13.0]
-    small.write_parameters(content)
-    ran = small.repro("angle_delay@street_canyon", "angle_delay@uma_nlos")
+    changing.write_parameters(content)
+    ran = changing.repro("angle_delay@street_canyon", "angle_delay@uma_nlos")
     assert set(ran) == {"params", "scenario@uma_nlos", "csi@uma_nlos", "angle_delay@uma_nlos"}
     content["scenarios"]["uma_nlos"]["ofdm"]["timing_advance"] = 3.0e-7
-    small.write_parameters(content)
-    assert set(small.repro("angle_delay@uma_nlos")) == {"params", "csi@uma_nlos", "angle_delay@uma_nlos"}
-    small.repro("inputs")
-    assert "teach@wifo" in changed(small)
+    changing.write_parameters(content)
+    assert set(changing.repro("angle_delay@uma_nlos")) == {"params", "csi@uma_nlos", "angle_delay@uma_nlos"}
+    changing.repro("inputs")
+    assert {"teach@wifo", "pretrain@lwm_temporal"} <= set(changed(changing))
     # Back to what was run before: everything comes from the cache.
-    small.write_parameters(small_parameters())
-    assert set(small.repro("angle_delay@uma_nlos", "inputs")) <= CHEAP
-    assert "teach@wifo" not in changed(small)
+    changing.write_parameters(study_parameters())
+    assert set(changing.repro("angle_delay@uma_nlos", "inputs")) <= CHEAP
+    assert "teach@wifo" not in changed(changing)
 
 
-def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(small):
+def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(changing):
     """One student with another number; beside it a second teacher of the same family, and a student of that one."""
-    content = small_parameters()
+    content = study_parameters()
     content["distill"]["tiny_wifo"]["options"]["training"] = {"learning_rate": 1.0e-3}
     wide = copy.deepcopy(content["teach"]["wifo"])
     wide["architecture"]["hidden_size"] = 64
@@ -53,50 +58,51 @@ def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(small)
         "options": {"architecture": {"hidden_size": 32}},
         "objective": None,
     }
-    small.write_parameters(content)
-    ran = set(small.flow()) - CHEAP
+    changing.write_parameters(content)
+    ran = set(changing.flow()) - CHEAP
     entries = (("distill", "tiny_wifo"), ("teach", "wide_wifo"), ("distill", "tiny_wide"))
     assert ran == JOINING.union(*(stages_of(group, name) for group, name in entries))
-    results = pandas.read_csv(small.folder / "metrics/results.csv")
+    results = pandas.read_csv(changing.folder / "metrics/results.csv")
     sizes = results[results["metric"] == "parameters"].set_index("model")["value"]
     assert sizes["tiny_wifo"] < sizes["wifo"] == sizes["tiny_wide"] < sizes["wide_wifo"]
-    page = (small.folder / "report/report.html").read_text()
+    page = (changing.folder / "report/report.html").read_text()
     assert all(f"<td>{name}</td>" in page for name in ("wifo", "wide_wifo", "tiny_wifo", "tiny_wide"))
-    decisions = json.loads((small.folder / "measurements/registry.json").read_text())
+    decisions = json.loads((changing.folder / "measurements/registry.json").read_text())
     assert {"wifo", "wide_wifo", "tiny_wifo", "tiny_wide"} <= set(decisions)
 
 
-def test_a_data_set_that_every_entry_holds_out_is_one_more_column_and_no_training(small):
-    before = small.digests()
-    content = small_parameters()
+def test_a_data_set_that_every_entry_holds_out_is_one_more_column_and_no_training(changing):
+    before = changing.digests()
+    content = study_parameters()
     content["scenarios"]["later"] = copy.deepcopy(content["scenarios"]["uma_nlos"])
     content["scenarios"]["later"]["twin"]["line_of_sight"] = True
-    content["teach"]["wifo"]["held_out"] = ["later"]
-    small.write_parameters(content)
-    ran = set(small.flow()) - CHEAP
-    after = small.digests()
+    for entry in (*content["pretrain"].values(), *content["teach"].values()):
+        entry["held_out"] = ["later"]
+    changing.write_parameters(content)
+    ran = set(changing.flow()) - CHEAP
+    after = changing.digests()
     assert ran == JOINING | {f"{stage}@later" for stage in ("scenario", "csi", "angle_delay")} | {
         f"evaluate_prediction_{group}@{name}" for group, name in PREDICTORS
     }
     models = {path: md5 for path, md5 in before.items() if path.startswith("models/")}
     assert models and {path: after[path] for path in models} == models
-    results = pandas.read_csv(small.folder / "metrics/results.csv")
+    results = pandas.read_csv(changing.folder / "metrics/results.csv")
     seen = results[(results["evaluation"] == "prediction") & (results["dataset"] == "later")]
     assert set(seen["model"]) == {name for _, name in PREDICTORS}
 
 
-def test_a_new_entry_adds_one_branch(small):
-    content = small_parameters()
+def test_a_new_entry_adds_one_branch(changing):
+    content = study_parameters()
     content["scenarios"]["uma_los"] = copy.deepcopy(content["scenarios"]["uma_nlos"])
     content["scenarios"]["uma_los"]["twin"]["line_of_sight"] = True
-    small.write_parameters(content)
-    ran = small.repro("angle_delay")
+    changing.write_parameters(content)
+    ran = changing.repro("angle_delay")
     assert set(ran) == {"params", "scenario@uma_los", "csi@uma_los", "angle_delay@uma_los"}
 
 
-def test_a_replaced_file_runs_its_branch_and_no_other(small):
-    write_measurement(small.folder / "measured.npz", seed=1)
-    ran = small.repro("angle_delay", "imported_angle_delay")
+def test_a_replaced_file_runs_its_branch_and_no_other(changing):
+    write_measurement(changing.folder / "measured.npz", seed=1)
+    ran = changing.repro("angle_delay", "imported_angle_delay")
     assert set(ran) == {"import@measured", "imported_angle_delay@measured"}
-    small.repro("inputs")
-    assert "teach@wifo" in changed(small)
+    changing.repro("inputs")
+    assert "teach@wifo" in changed(changing)

@@ -8,7 +8,7 @@ import pandas
 import pytest
 import yaml
 
-from tests.pipeline.conftest import Study, small_parameters
+from tests.pipeline.conftest import Study, study_parameters
 
 FAMILY = {
     "options.py": '''
@@ -165,28 +165,32 @@ TASK = '''
 '''
 
 
+# Everything that predicts, the toys among them.
+PREDICTORS = {"sample_and_hold", "mean_of_two", "lwm_temporal", "wifo", "tiny_wifo", "toy"}
+
+
 def write(folder, name, text):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(textwrap.dedent(text).lstrip())
 
 
 @pytest.fixture(scope="module")
-def toys(small_study) -> Iterator[Study]:
-    """The small study with a toy of each kind; dvc.yaml is the project's, unchanged."""
-    with small_study.put_back():
+def toys(study) -> Iterator[Study]:
+    """The study with a toy of each kind; dvc.yaml is the project's, unchanged."""
+    with study.put_back():
         for name, text in FAMILY.items():
-            write(small_study.folder / "wavefoundry/networks/toy", name, text)
-        (small_study.folder / "wavefoundry/networks/toy/__init__.py").touch()
-        write(small_study.folder / "wavefoundry/predictors", "mean_of_known.py", PREDICTOR)
-        write(small_study.folder / "wavefoundry/tasks", "strong_channel.py", TASK)
-        small_study.write_parameters(with_toys())
-        small_study.toys_run = set(small_study.flow())
-        yield small_study
+            write(study.folder / "wavefoundry/networks/toy", name, text)
+        (study.folder / "wavefoundry/networks/toy/__init__.py").touch()
+        write(study.folder / "wavefoundry/predictors", "mean_of_known.py", PREDICTOR)
+        write(study.folder / "wavefoundry/tasks", "strong_channel.py", TASK)
+        study.write_parameters(with_toys())
+        study.toys_run = set(study.flow())
+        yield study
 
 
 def with_toys():
-    """The small study's parameters and one entry more of each kind."""
-    content = small_parameters()
+    """The study's parameters and one entry more of each kind."""
+    content = study_parameters()
     training = content["teach"]["wifo"]["training"]
     content["teach"]["toy"] = {"family": "toy", "start": 0.5, "training": training, "held_out": [], "seeds": [0, 1]}
     content["predictors"]["mean_of_two"] = {"method": "mean_of_known", "last": 2}
@@ -204,13 +208,14 @@ def test_toys_run_and_nothing_of_others_but_their_new_task(toys):
         "teach@toy", "evaluate_prediction_teach@toy", "evaluate_efficiency_teach@toy", "evaluate_downstream_teach@toy",
         "evaluate_prediction_predictors@mean_of_two", "evaluate_efficiency_predictors@mean_of_two",
         "evaluate_downstream_raw", "evaluate_downstream_teach@wifo", "evaluate_downstream_distill@tiny_wifo",
+        "evaluate_downstream_pretrain@lwm_temporal", "evaluate_downstream_pretrain@wimamba",
     }  # fmt: skip
 
 
 def test_toys_are_in_the_table_of_results(toys):
     results = table(toys)
     prediction = results[results["evaluation"] == "prediction"]
-    assert set(prediction["model"]) == {"sample_and_hold", "mean_of_two", "wifo", "tiny_wifo", "toy"}
+    assert set(prediction["model"]) == PREDICTORS
     toy = prediction[prediction["model"] == "toy"]
     assert set(toy["question"]) == {"time"} and set(toy["seed"]) == {0, 1}
     assert set(prediction.loc[prediction["model"] == "mean_of_two", "question"]) == {"time", "frequency", "both"}
@@ -228,7 +233,7 @@ def test_toys_are_in_report_and_registry(toys):
         assert f"<td>{name}</td>" in page
     assert "Whether the channel is strong" in page or "whether the channel is strong" in page
     decisions = json.loads((toys.folder / "measurements/registry.json").read_text())
-    assert set(decisions) == {"sample_and_hold", "mean_of_two", "wifo", "tiny_wifo", "toy"}
+    assert set(decisions) == PREDICTORS | {"predictor"}
     assert all(decisions[name]["alias"] == "champion" for name in ("mean_of_two", "toy"))
 
 

@@ -88,6 +88,7 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
         ("pretrain.wimamba.architecture.hidden_size", 63, "found 63.*multiple of 2"),
         ("pretrain.wifo", TINY["teach"]["wifo"], r"teach\.wifo: the name is taken by pretrain\.wifo"),
         ("pretrain.raw", TINY["pretrain"]["lwm"], r"pretrain\.raw: the name stands for something else"),
+        ("predictors.predictor", {"method": "sample_and_hold"}, r"predictors\.predictor: the name stands for"),
         ("teach.wifo_untrained", TINY["teach"]["wifo"], r"teach\.wifo_untrained: the name stands for something else"),
         ("teach.Wifo", TINY["teach"]["wifo"], r"teach\.Wifo.*should match pattern"),
         (f"teach.{'w' * 300}", TINY["teach"]["wifo"], r"teach\.w{30}.*at most 60 characters"),

@@ -12,7 +12,8 @@ from stages.register import (
     MEAN,
     Candidate,
     HeldOut,
-    Served,
+    Offered,
+    best_entry,
     choose,
     description,
     is_better,
@@ -41,7 +42,7 @@ class FakeRegistry:
         return next((version for version in self.versions if version.tags[MODEL_TAG] == model_md5), None)
 
     def register(self, name, model_id, run_id, tags):
-        self.versions.append(Version(name, len(self.versions) + 1, dict(tags)))
+        self.versions.append(Version(name, len(self.versions) + 1, dict(tags), model_id))
         return self.versions[-1]
 
     def tag(self, version, tags):
@@ -72,14 +73,13 @@ class FakeHeldOut:
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(register, "_log", lambda candidate, form, held_out, run_id: "m-1")
 
 
 def offered(registry, weights, nmse_db, held_out, seed=0):
     """The decision about a candidate of these weights."""
     validation = {"time": -1.0, "frequency": -1.0}
     candidate = Candidate("tiny_wifo", seed, {"time": nmse_db, "frequency": nmse_db}, validation)
-    return offer(registry, candidate, Served(weights, lambda folder: None, None), held_out, GATE, "run")[1]
+    return offer(registry, candidate, weights, lambda: "m-1", held_out, GATE, "run")[1]
 
 
 def test_first_version_is_champion():
@@ -234,3 +234,19 @@ def test_comparison_depends_on_data_questions_and_the_code_that_scores(monkeypat
     with_code = md5()
     digests["wavefoundry/evaluation/metrics.py"] = "a third"
     assert md5() != with_code
+
+
+def test_the_best_entry_is_chosen_by_validation_among_those_that_answer_all_in_time():
+    def entry(name, latency, **validation):
+        test = dict.fromkeys(validation, -30.0 if name == "lucky" else -1.0)
+        return Offered(Candidate(name, 0, test, validation), None, {"latency_ms": latency})
+
+    offered = {
+        "half": entry("half", 1.0, time=-20.0),
+        "slow": entry("slow", 11.0, time=-20.0, frequency=-20.0),
+        "lucky": entry("lucky", 1.0, time=-4.0, frequency=-4.0),
+        "best": entry("best", 1.0, time=-7.0, frequency=-3.0),
+    }
+    assert best_entry(offered, {"time", "frequency"}, 10.0) == "best"
+    assert best_entry(offered, {"time", "frequency"}, 20.0) == "slow"
+    assert best_entry(offered, {"time", "frequency", "both"}, 20.0) is None

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,13 +106,20 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
     registry, run = Registry(), Run("register", {}, {})
     gate = parameters.register_.model_copy(update={"latency_limit_ms": 1e6})
     form = register.served(parameters, candidate)
-    _, decision = register.offer(registry, candidate, form, held_out, gate, run.id)
+    log = partial(register._log, candidate, form, held_out, run.id)
+    version, decision = register.offer(registry, candidate, form.md5, log, held_out, gate, run.id)
     assert (decision["version"], decision["alias"]) == (1, "champion")
     champion = registry.champion("tiny_wifo")
     assert held_out.score_db(champion) == pytest.approx(candidate.score_db, abs=1e-5)
     assert float(champion.tags["nmse_db"]) == candidate.score_db
     fetched = fetch_model(champion, tmp_path_factory.mktemp("fetched"))
     assert digest(fetched) == digest(FOLDER)
+
+    # The same logged model under a second name.
+    best = replace(candidate, name="predictor")
+    again, _ = register.offer(registry, best, form.md5, lambda: version.model_id, held_out, gate, run.id)
+    assert registry.champion("predictor") == registry.find("predictor", form.md5) and again.model_id == version.model_id
+    assert held_out.score_db(again) == pytest.approx(candidate.score_db, abs=1e-5)
 
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     generator = np.random.default_rng(0)

@@ -4,6 +4,9 @@ from pydantic import Field
 
 from wavefoundry.section import NonNegative, Positive, Section
 
+# Name in the registry of the best of all entries; no entry may have it.
+BEST = "predictor"
+
 
 class Register(Section):
     margin_db: NonNegative = Field(description="a challenger must beat the champion's held-out NMSE by more than this")
