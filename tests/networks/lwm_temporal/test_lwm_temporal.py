@@ -144,20 +144,28 @@ def test_untrained_predictor_holds_the_last_slot_of_a_band_that_it_completes():
     assert torch.allclose(both, completed[:, -1:].expand(-1, 3, -1, -1), atol=1e-5)
 
 
-def test_both_at_once_is_the_corner_of_one_map_of_which_the_future_is_hidden_and_the_band_padded():
+def test_both_at_once_is_the_future_of_the_completed_band():
     model = trained()
     known = maps(2, 4, 8, 16)
     scale = known.abs().square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-    padded = torch.zeros(2, 7, 8, 24, dtype=torch.complex64)
-    padded[:, :4, :, :16] = known / scale
-    seen = to_angle_delay(padded, (1, 1, 8), 6)
-    grid = model.patches.grid(seen.shape)
-    mask = (torch.arange(7) >= 4).repeat_interleave(grid[1] * grid[2]).expand(2, -1)
-    change = model.reconstruction(model.patches.split(seen), mask, grid)
-    # The head gives the change from the last known frame.
-    held = torch.cat([seen[:, :4], seen[:, 3:4].expand(-1, 3, -1, -1)], dim=1)
-    whole = to_csi(model.patches.join(model.patches.split(held) + change, grid), (1, 1, 8), 24) * scale
-    assert torch.allclose(model.predict(known, 3, 8), whole[:, 4:, :, 16:], atol=1e-5)
+    blurred = to_angle_delay(torch.nn.functional.pad(known / scale, (0, 8)), (1, 1, 8), 6)
+    visible = torch.zeros(2, 4 * 4 * 3, dtype=torch.bool)
+    change = model.reconstruction(model.patches.split(blurred), visible, (4, 4, 3))
+    completed = to_csi(blurred + model.patches.join(change, (4, 4, 3)), (1, 1, 8), 24) * scale
+    assert torch.allclose(model.predict(known, 0, 8), completed[..., 16:], atol=1e-5)
+    future = model.predict(completed, 3, 0)[..., 16:]
+    assert torch.allclose(model.predict(known, 3, 8), future, atol=1e-2)
+    assert not torch.allclose(future, completed[:, -1:, :, 16:].expand(-1, 3, -1, -1), atol=0.1)
+
+
+def test_phases_of_neighbouring_bins_are_seen_where_nothing_is_hidden():
+    tokens = torch.randn(2, 24, 8, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(2, 24, dtype=torch.bool)
+    mask[1, 18:] = True
+    mean = tokens.square().mean(dim=(1, 2))[:, None]
+    factor = {mode: reference.reference(tokens, mask, mean, 4, mode) for mode in ("none", "phase_and_scale")}
+    assert torch.equal(factor["none"][0], factor["phase_and_scale"][0])
+    assert factor["phase_and_scale"][1].imag.abs().min() > 0
 
 
 def test_nothing_and_less_than_nothing_is_no_question():
@@ -262,10 +270,8 @@ def test_embeds_snapshots_and_sequences_whatever_their_scale(slots):
     model = embedder(class_token=True)
     csi = maps(3, slots, 8, 16)
     seen = model.embed_sequence(csi)
-    # Beside each embedding the complex factors of the four bins of its token.
-    assert seen.patches.shape == (3, slots * 4 * 2, 16 + 2 * 4)
-    assert seen.class_token.shape == seen.mean.shape == (3, 16)
-    assert torch.allclose(seen.mean, seen.patches[..., :16].mean(dim=1), atol=1e-6)
+    assert seen.patches.shape == (3, slots * 4 * 2, 16) and seen.class_token.shape == seen.mean.shape == (3, 16)
+    assert torch.allclose(seen.mean, seen.patches.mean(dim=1), atol=1e-6)
     assert torch.allclose(seen.scale, csi.abs().square().mean(dim=(1, 2, 3)).sqrt())
     louder = model.embed_sequence(1e-6 * csi)
     assert torch.allclose(louder.class_token, seen.class_token, atol=1e-4)
@@ -350,17 +356,15 @@ def test_augmentation_noises_the_input_and_turns_both():
 def test_horizon_is_drawn_in_its_range_and_no_further_than_the_sequence(monkeypatch):
     horizons = []
     model = predictor(prediction={"known_fraction": 0.5, "horizon": [2, 9]})
-    predict = model._predict_tokens
+    fill_in = model._fill_in
     monkeypatch.setattr(
-        model,
-        "_predict_tokens",
-        lambda known, slots, band, kept: horizons.append((slots, band)) or predict(known, slots, band, kept),
+        model, "_fill_in", lambda known, slots: horizons.append((slots, known.shape[1])) or fill_in(known, slots)
     )
     for seed in range(60):
         model(maps(1, 8, 4, 4), torch.Generator().manual_seed(seed))
     # One axis at a time.
-    assert {slots for slots, band in horizons if not band} == {2, 3, 4}
-    assert {slots for slots, band in horizons if band} == {0}
+    assert {slots for slots, known in horizons if known == 4} == {2, 3, 4}
+    assert {slots for slots, known in horizons if known == 8} == {0}
 
 
 def test_without_fine_tuning_the_hidden_frames_are_what_pretraining_reconstructs():

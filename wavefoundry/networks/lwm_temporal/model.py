@@ -268,9 +268,7 @@ class LWMTemporalNetwork(PreTrainedModel):
             array_shape: (polarisations, rows, columns) of the array; a uniform linear one if not given.
 
         Returns:
-            with tokens in the order time, angle, delay; class_token is None where the network has none. Of a reference
-            other than "none" the factors that the network has divided by follow the embedding of each token, real
-            parts first; their mean over tokens, which would mean nothing, is not in the mean.
+            with tokens in the order time, angle, delay; class_token is None where the network has none.
 
         Raises:
             InputError: the array does not fit, patches do not divide the grid, there are more tokens than max_seq_len,
@@ -279,12 +277,8 @@ class LWMTemporalNetwork(PreTrainedModel):
         scale = rms_scale(csi)
         maps = to_angle_delay(csi / scale, array_shape or (1, 1, csi.shape[2]), self.kept_bins(csi.shape[-1]))
         grid, tokens = self.patches.grid(maps.shape), self.patches.split(maps)
-        first, hidden, factor = self._encode(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool), grid)
-        mean = hidden.mean(dim=1)
-        if self.architecture.reference != "none":
-            # The network sees nothing of the phases that it divides by.
-            hidden = torch.cat([hidden, to_features(factor)], dim=-1)
-        return Representations(first, hidden, mean, scale.flatten())
+        first, hidden, _ = self._encode(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool), grid)
+        return Representations(first, hidden, hidden.mean(dim=1), scale.flatten())
 
     def embeddings(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Embeddings (batch, token, embed_dim) of tokens (batch, token, feature); where mask is True they count as 0.
@@ -447,8 +441,8 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             clean = clean[:, : known.shape[1] + drawn]
         known = add_noise(known, snr_db, generator)
         scale = rms_scale(known)
-        missing = clean.shape[1] - known.shape[1], clean.shape[3] - known.shape[3]
-        predicted, future, _ = self._predict_tokens(known / scale, *missing, csi.shape[-1])
+        maps = self._maps(known / scale, clean.shape[3] - known.shape[3], csi.shape[-1])
+        predicted, future, _ = self._fill_in(maps, clean.shape[1] - known.shape[1])
         target = to_angle_delay(clean / scale, array, csi.shape[-1])
         # A band is completed in all frames.
         wanted = future if axis == "time" else torch.ones_like(future)
@@ -460,15 +454,19 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             return csi[:, : round(csi.shape[1] * self.options.prediction.known_fraction)]
         return csi[..., : round(csi.shape[3] * self.options.prediction.known_fraction)]
 
-    def _predict_tokens(self, known: torch.Tensor, slots: int, subcarriers: int, kept: int):
-        """Tokens of all frames, which of them (batch, token) are not known, and their grid."""
-        padded = nn.functional.pad(known, (0, subcarriers, 0, 0, 0, slots))
-        maps = to_angle_delay(padded, (1, 1, known.shape[2]), kept)
+    def _maps(self, known: torch.Tensor, subcarriers: int, kept: int) -> torch.Tensor:
+        """Maps (batch, time, angle, delay) of a known block; a band of which a part is missing is blurred there."""
+        return to_angle_delay(nn.functional.pad(known, (0, subcarriers)), (1, 1, known.shape[2]), kept)
+
+    def _fill_in(self, known: torch.Tensor, slots: int):
+        """Tokens of known frames and as many after them as are asked for, which of them (batch, token) are not known,
+        and their grid."""
+        maps = nn.functional.pad(known, (0, 0, 0, 0, 0, slots))
         grid = self.patches.grid(maps.shape)
         future = torch.arange(grid[0], device=known.device) >= known.shape[1]
         mask = future.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
         tokens = self.patches.split(maps)
-        held = self.patches.split(torch.where(future[:, None, None], maps[:, known.shape[1] - 1, None], maps))
+        held = self.patches.split(torch.where(future[:, None, None], known[:, -1:], maps))
         reconstruction = self.reconstruction(tokens, mask, grid)
         if self.predicts_changes:
             predicted = held + reconstruction
@@ -479,6 +477,8 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
     @torch.no_grad()
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
+
+        Where both are asked for, the band is completed first, for which all known frames are seen, then continued.
 
         Args:
             known: complex (batch, time, antenna, subcarrier), of a uniform linear array.
@@ -491,8 +491,11 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         require_extent(slots, subcarriers)
         band = known.shape[3] + subcarriers
         scale = rms_scale(known)
-        tokens, _, grid = self._predict_tokens(known / scale, slots, subcarriers, self.kept_bins(band))
-        csi = to_csi(self.patches.join(tokens, grid), (1, 1, known.shape[2]), band) * scale
+        maps = self._maps(known / scale, subcarriers, self.kept_bins(band))
+        for missing in [0] * bool(subcarriers) + [slots] * bool(slots):
+            tokens, _, grid = self._fill_in(maps, missing)
+            maps = self.patches.join(tokens, grid)
+        csi = to_csi(maps, (1, 1, known.shape[2]), band) * scale
         csi = csi[:, known.shape[1] :] if slots else csi
         return csi[..., known.shape[3] :] if subcarriers else csi
 

@@ -1,7 +1,9 @@
 """By what the network divides every angle-delay bin before it reads it, and multiplies what it makes of it.
 
-A path turns at the same rate whatever its strength and phase. What differs by a complex factor only shall look the same
-to the network; this is ours, the model card of LWM-Temporal knows nothing of it.
+A path turns at the same rate whatever its strength and phase. Where frames are to be filled in, what differs by a
+complex factor only shall look the same to the network; this is ours, the model card of LWM-Temporal knows nothing of
+it. Where no frame is hidden, as in the completion of a band, phases of neighbouring bins tell of the delays between
+them, and nothing is turned.
 """
 
 import torch
@@ -32,7 +34,8 @@ def reference(
         frames: number of them.
         mode: "none": the RMS over the visible frames of all bins at the token's position; "phase": this, and the phase
             of the bin's last visible frame; "phase_and_scale": this phase, and the RMS of the bin itself. Where no
-            frame of a position is visible the mean energy stands for its own, and nothing is turned.
+            frame of a position is visible the mean energy stands for its own, and nothing is turned. Samples of which
+            nothing is hidden have the reference "none".
 
     Returns:
         complex (batch, token, bin).
@@ -42,15 +45,16 @@ def reference(
     seen, count = visible.any(dim=1).unsqueeze(-1), visible.sum(dim=1).clamp_min(1).unsqueeze(-1)
     # Per real part, as energies of tokens are.
     energy = bins.abs().square().sum(dim=1) / 2
-    if mode != "phase_and_scale":
-        energy = energy.mean(dim=-1, keepdim=True).expand_as(energy)
+    common, complete = energy.mean(dim=-1, keepdim=True).expand_as(energy), ~mask.any(dim=1)[:, None, None]
+    energy = torch.where(complete, common, energy) if mode == "phase_and_scale" else common
     mean_energy = mean_energy.unsqueeze(-1)
     scale = torch.where(seen, (energy + ENERGY_FLOOR * mean_energy) / count, mean_energy).sqrt()
     factor = torch.complex(scale, torch.zeros_like(scale))
     if mode != "none":
         order = torch.arange(1, frames + 1, device=tokens.device)[:, None]
         last = (visible * order).amax(dim=1).sub(1).clamp_min(0)
-        factor = factor * _turn(bins.gather(1, last[:, None, :, None].expand(-1, 1, -1, bins.shape[-1]))[:, 0])
+        turn = _turn(bins.gather(1, last[:, None, :, None].expand(-1, 1, -1, bins.shape[-1]))[:, 0])
+        factor = torch.where(complete, factor, factor * turn)
     return factor.repeat(1, frames, 1)
 
 

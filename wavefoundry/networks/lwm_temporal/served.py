@@ -38,24 +38,29 @@ class LWMTemporal:
         scale = rms_scale(known)
         band = known.shape[3] + subcarriers
         kept = max(1, round(band * settings["delay_fraction"]))
-        padded = np.pad(known / scale, [(0, 0), (0, slots), (0, 0), (0, subcarriers)])
+        padded = np.pad(known / scale, [(0, 0), (0, 0), (0, 0), (0, subcarriers)])
         angles = np.fft.fft(padded, axis=2, norm="ortho")
         maps = np.fft.ifft(angles, axis=3, norm="ortho")[..., :kept].astype(np.complex64)
+        # A band is completed first, in the known frames.
+        for missing in [0] * bool(subcarriers) + [slots] * bool(slots):
+            maps = self._fill_in(maps, missing)
+        frequencies = np.fft.fft(maps, n=band, axis=3, norm="ortho")
+        csi = (np.fft.ifft(frequencies, axis=2, norm="ortho") * scale).astype(np.complex64)
+        csi = csi[:, seen:] if slots else csi
+        return csi[..., known.shape[3] :] if subcarriers else csi
 
+    def _fill_in(self, known: np.ndarray, slots: int) -> np.ndarray:
+        """Maps (batch, time, angle, delay) of the known frames and as many after them as are asked for."""
+        maps, seen = np.pad(known, [(0, 0), (0, slots), (0, 0), (0, 0)]), known.shape[1]
         grid = self._grid(maps.shape[1:])
         future = np.arange(grid[0]) >= seen
         hidden = np.repeat(future, grid[1] * grid[2])
         tokens = self._split(maps, grid)
         change = self._reconstruct(np.where(hidden[:, None], np.float32(0), tokens), hidden, grid)
-        if settings["predicts_changes"]:
+        if self._settings["predicts_changes"]:
             last = np.where(future[:, None, None], maps[:, seen - 1, None], maps)
-            predicted = self._split(last, grid) + change
-        else:
-            predicted = np.where(hidden[:, None], change, tokens)
-        frequencies = np.fft.fft(self._join(predicted, grid), n=band, axis=3, norm="ortho")
-        csi = (np.fft.ifft(frequencies, axis=2, norm="ortho") * scale).astype(np.complex64)
-        csi = csi[:, seen:] if slots else csi
-        return csi[..., known.shape[3] :] if subcarriers else csi
+            return self._join(self._split(last, grid) + change, grid).astype(np.complex64)
+        return self._join(np.where(hidden[:, None], change, tokens), grid).astype(np.complex64)
 
     def _grid(self, shape) -> tuple[int, int, int]:
         """Tokens along (time, angle, delay)."""
@@ -105,7 +110,8 @@ class LWMTemporal:
 
     def _reference(self, tokens, hidden, mean, grid) -> np.ndarray:
         """Factor (batch, token, bin) of every bin, from tokens complex (batch, token, bin)."""
-        mode, floor = self._settings["reference"], np.float32(self._settings["energy_floor"])
+        mode = self._settings["reference"] if hidden.any() else "none"
+        floor = np.float32(self._settings["energy_floor"])
         bins, visible = tokens.reshape(len(tokens), grid[0], -1, tokens.shape[-1]), (~hidden).reshape(grid[0], -1)
         seen, count = visible.any(axis=0)[:, None], np.maximum(visible.sum(axis=0), 1).astype(np.float32)[:, None]
         energy, mean = np.square(np.abs(bins)).sum(axis=1) / 2, mean[..., None]
