@@ -7,6 +7,7 @@ Communications 46(7), 1998.
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from wavefoundry.csi.normalisation import rms_scale
@@ -30,33 +31,27 @@ class LMMSEConfig(NetworkConfig):
 class LMMSE(PreTrainedModel):
     """Powers of angle bins, and covariances of slots and of subcarriers, which are functions of distance alone.
 
-    Nothing is learnt by gradients: the covariances are buffers, and predictions are computed by `served.LMMSE`.
+    They are parameters without gradient, and predictions are computed by `served.LMMSE`.
     Fresh, it takes channels for white noise and predicts 0.
     """
 
     config_class = LMMSEConfig
     main_input_name = "csi"
 
-    power: torch.Tensor
-    time: torch.Tensor
-    frequency: torch.Tensor
-
     def __init__(self, config: LMMSEConfig):
         super().__init__(config)
         self.options: Options = config.settings
         pairs = self.options.angles if self.options.covariance == "per_bin" else 1
-        self.register_buffer("power", torch.ones(self.options.angles))
-        # (angle bin or 1, entry, entry, real and imaginary part).
-        for name, size in (("time", self.options.slots), ("frequency", self.options.subcarriers)):
-            white = torch.eye(size, dtype=torch.complex64).expand(pairs, -1, -1)
-            self.register_buffer(name, torch.view_as_real(white.contiguous()))
+        self.power = nn.Parameter(torch.ones(self.options.angles), requires_grad=False)
+        self.time = nn.Parameter(_white(pairs, self.options.slots), requires_grad=False)
+        self.frequency = nn.Parameter(_white(pairs, self.options.subcarriers), requires_grad=False)
         self.post_init()
 
-    def _init_weights(self, module: torch.nn.Module) -> None:
+    def _init_weights(self, module: nn.Module) -> None:
         """There are no weights to draw."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The buffers as `served.LMMSE` takes them."""
+        """The parameters as `served.LMMSE` takes them."""
         covariances = {name: torch.view_as_complex(getattr(self, name).cpu()).numpy() for name in ("time", "frequency")}
         return {"power": self.power.cpu().numpy()} | covariances
 
@@ -144,7 +139,13 @@ class Sums:
             if largest < sums.shape[-1]:
                 raise InputError(f"{name} is {sums.shape[-1]}, but no sample has more than {largest}")
             found.append(_covariance(sums[0] / sums[1].real.clamp_min(torch.finfo(torch.float64).tiny)))
-        return power / power.mean(), *found
+        time, frequency = found
+        return power / power.mean(), time, frequency
+
+
+def _white(matrices: int, size: int) -> torch.Tensor:
+    """Unit matrices (matrix, entry, entry, real and imaginary part)."""
+    return torch.view_as_real(torch.eye(size, dtype=torch.complex64).repeat(matrices, 1, 1))
 
 
 def _covariance(by_distance: torch.Tensor) -> torch.Tensor:
