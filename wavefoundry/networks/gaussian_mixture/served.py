@@ -110,7 +110,8 @@ class Posterior:
             self._log_weights = np.log(np.maximum(weights, np.finfo(np.float64).tiny))
 
     def mean(self, series: np.ndarray, noise: float) -> np.ndarray:
-        """
+        """Of series of any power.
+
         Args:
             series: complex (series, known step).
             noise: variance of the noise.
@@ -118,16 +119,20 @@ class Posterior:
         Returns:
             complex (series, wanted step).
         """
-        count, known = series.shape
         power = np.square(np.abs(series)).mean(axis=1)
         power = np.maximum(np.maximum(power - noise, LEAST_SIGNAL * noise), np.finfo(np.float64).tiny)
         scale = np.sqrt(power)[:, None]
+        return scale * self.mean_of_scaled(series / scale, noise / power)
+
+    def mean_of_scaled(self, series: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Of complex (series, known step) in the scale of the mixture, with noise of variances (series)."""
+        count, known = series.shape
         basis = self._vectors.conj().transpose(1, 0, 2).reshape(known, -1)
-        entries = ((series / scale) @ basis).reshape(count, -1, known)  # (series, component, entry)
-        variances = self._values + (noise / power)[:, None, None]
+        entries = (series @ basis).reshape(count, -1, known)  # (series, component, entry)
+        variances = self._values + noise[:, None, None]
         fits = np.square(np.abs(entries)) / variances + np.log(variances)
         likelihoods = self._log_weights - fits.sum(axis=-1)
         shares = np.exp(likelihoods - likelihoods.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         reach = self._reach.transpose(0, 2, 1).reshape(-1, self.wanted)
-        return scale * ((shares[..., None] * entries / variances).reshape(count, -1) @ reach)
+        return (shares[..., None] * entries / variances).reshape(count, -1) @ reach
