@@ -125,7 +125,8 @@ def test_what_it_cannot_take_is_one_clear_error():
     with pytest.raises(InputError, match="not finite"):
         model.predict(known * float("nan"), 1, 0)
     for chosen, message in ((options(slots=9), "slots is 9, but no sample has more than 8"),
-                            (options(subcarriers=17), "subcarriers is 17"), (options(angles=5), "angles is 5")):  # fmt: skip
+                            (options(subcarriers=17), "subcarriers is 17"),
+                            (options(angles=5), "angles is 5")):  # fmt: skip
         with pytest.raises(InputError, match=message):
             build(chosen, 1.0).learn(InMemory([smooth(2, 8, 4, 16)]), 0)
 

@@ -29,7 +29,7 @@ def fit(
         components: number of Gaussians.
         iterations: number of steps.
         floor: least eigenvalue of a covariance.
-        generator: draws the series whose autocovariances the components start from.
+        generator: draws the series that the components start from.
         on_iteration: called with the perplexity of each step, exp(- mean log-likelihood of an entry), which never
             rises.
 
@@ -51,21 +51,34 @@ def fit(
 
 
 def start(groups: list[torch.Tensor], length: int, components: int, generator: torch.Generator) -> torch.Tensor:
-    """Complex128 (component, step, step): the autocovariances of single series, drawn at random."""
-    sizes = torch.tensor([len(group) for group in groups])
-    drawn = torch.randperm(int(sizes.sum()), generator=generator)
-    drawn = drawn[torch.arange(components) % len(drawn)]  # again from the first where there are few
-    ends = sizes.cumsum(0)
+    """The autocovariances of single series as covariances, complex128 (component, step, step).
+
+    Each series is drawn with a chance that grows with the squared distance of its autocovariance from those drawn
+    before (k-means++), so that rare spectra are found, too. Source: D. Arthur, S. Vassilvitskii, "k-means++: The
+    Advantages of Careful Seeding", SODA 2007.
+    """
+    lags = torch.cat([_autocovariances(group, length) for group in groups])
+    compared = lags[:, : min(group.shape[1] for group in groups)]
+    chances = torch.ones(len(lags), dtype=torch.float64)
+    nearest = torch.full_like(chances, torch.inf)
+    drawn = []
+    for _ in range(components):
+        sums = chances.cumsum(0)
+        place = int(torch.searchsorted(sums, sums[-1] * torch.rand((), generator=generator), right=True))
+        drawn.append(min(place, len(lags) - 1))
+        distance = torch.view_as_real(compared - compared[drawn[-1]]).square().sum(dim=(1, 2)).double()
+        nearest = torch.minimum(nearest, distance)
+        # Where there are fewer series than components some are drawn again.
+        chances = nearest if nearest.any() else torch.ones_like(nearest)
     difference = torch.arange(length)[:, None] - torch.arange(length)
-    made = []
-    for number in drawn.tolist():
-        group = int(torch.searchsorted(ends, number, right=True))
-        series = groups[group][number - int(ends[group])].to(torch.complex128)
-        spectrum = torch.fft.fft(series, n=2 * length).abs().square()
-        lags = torch.fft.ifft(spectrum)[:length] / len(series)
-        matrix = lags[difference.abs()]
-        made.append(torch.where(difference < 0, matrix.conj(), matrix))
-    return torch.stack(made)
+    matrices = lags[drawn].to(torch.complex128)[:, difference.abs()]
+    return torch.where(difference < 0, matrices.conj(), matrices)
+
+
+def _autocovariances(series: torch.Tensor, length: int) -> torch.Tensor:
+    """Complex (series, lag) for lags below `length`, 0 from the number of steps on; a matrix of them is definite."""
+    spectrum = torch.fft.fft(series, n=2 * length).abs().square()
+    return torch.fft.ifft(spectrum)[:, :length] / series.shape[1]
 
 
 def expectation(
