@@ -51,25 +51,14 @@ def fit(
 
 
 def start(groups: list[torch.Tensor], length: int, components: int, generator: torch.Generator) -> torch.Tensor:
-    """The autocovariances of single series as covariances, complex128 (component, step, step).
+    """The autocovariances of single series, drawn at random, as covariances; complex128 (component, step, step).
 
-    Each series is drawn with a chance that grows with the squared distance of its autocovariance from those drawn
-    before (k-means++), so that rare spectra are found, too. Source: D. Arthur, S. Vassilvitskii, "k-means++: The
-    Advantages of Careful Seeding", SODA 2007.
+    Drawn as in k-means++, which prefers series that are unlike those drawn before, the components of channels become
+    kinds that are rare, and predictions worse by up to 3 dB.
     """
     lags = torch.cat([_autocovariances(group, length) for group in groups])
-    compared = lags[:, : min(group.shape[1] for group in groups)]
-    chances = torch.ones(len(lags), dtype=torch.float64)
-    nearest = torch.full_like(chances, torch.inf)
-    drawn = []
-    for _ in range(components):
-        sums = chances.cumsum(0)
-        place = int(torch.searchsorted(sums, sums[-1] * torch.rand((), generator=generator), right=True))
-        drawn.append(min(place, len(lags) - 1))
-        distance = torch.view_as_real(compared - compared[drawn[-1]]).square().sum(dim=(1, 2)).double()
-        nearest = torch.minimum(nearest, distance)
-        # Where there are fewer series than components some are drawn again.
-        chances = nearest if nearest.any() else torch.ones_like(nearest)
+    drawn = torch.randperm(len(lags), generator=generator)
+    drawn = drawn[torch.arange(components) % len(drawn)]  # some again where there are fewer series than components
     difference = torch.arange(length)[:, None] - torch.arange(length)
     matrices = lags[drawn].to(torch.complex128)[:, difference.abs()]
     return torch.where(difference < 0, matrices.conj(), matrices)
