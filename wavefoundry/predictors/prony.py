@@ -1,4 +1,4 @@
-"""Prony's method on every angle-delay bin of a channel, with a penalty that keeps it calm on noisy samples.
+"""Prony's method on every angle-delay bin of a channel, made calm on noisy samples.
 
 Source: H. Yin, H. Wang, Y. Liu, D. Gesbert, "Addressing the Curse of Mobility in Massive MIMO with Prony-Based
 Angular-Delay Domain Channel Predictions", IEEE Journal on Selected Areas in Communications 38(12), 2020,
@@ -24,7 +24,9 @@ class Predictor:
     bin the linear recursion that its series over time obeys. A sum of p rotating paths obeys one of order p, so the
     prediction is exact without noise. The published least squares have no penalty, and on noisy samples some recursions
     then grow without bound: their errors exceed the channel by orders of magnitude. Here the squared coefficients are
-    penalised relative to the energy of the bin, which shrinks the predictions of bins that hold mostly noise.
+    penalised relative to the energy of the bin, which shrinks the predictions of bins that hold mostly noise. Roots of
+    the recursion outside the unit circle, which would let it grow, are moved onto it, for no path grows from slot to
+    slot. Neither changes the prediction of paths without noise, but for the size of the penalty.
 
     In frequency the vector form of the same paper is used: an angle bin has one recursion along the subcarriers, which
     all its slots share. Both at once are one after the other, time first.
@@ -69,7 +71,7 @@ class Predictor:
     def _extrapolate(self, series: np.ndarray, horizon: int) -> np.ndarray:
         """Continue series (..., realisation, step) by `horizon` steps; realisations share their recursion."""
         values = series.astype(np.complex128)
-        weights = recursion(values, self._order, self._regularisation)[..., None, :]
+        weights = bounded(recursion(values, self._order, self._regularisation))[..., None, :]
         for _ in range(horizon):
             following = (values[..., -self._order :] * weights).sum(axis=-1, keepdims=True)
             values = np.concatenate([values, following], axis=-1)
@@ -98,3 +100,19 @@ def recursion(series: np.ndarray, order: int, regularisation: float) -> np.ndarr
     energy = np.trace(gram, axis1=-2, axis2=-1).real / order
     penalty = np.maximum(regularisation * energy, np.finfo(energy.dtype).tiny)
     return np.linalg.solve(gram + penalty[..., None, None] * np.eye(order), adjoint @ following)[..., 0]
+
+
+def bounded(coefficients: np.ndarray) -> np.ndarray:
+    """Coefficients (..., order) as of `recursion`, with the roots outside the unit circle moved onto it."""
+    order = coefficients.shape[-1]
+    companion = np.zeros((*coefficients.shape, order), dtype=coefficients.dtype)
+    companion[..., 0, :] = coefficients[..., ::-1]
+    companion[..., np.arange(1, order), np.arange(order - 1)] = 1
+    roots = np.linalg.eigvals(companion)
+    roots = roots / np.maximum(np.abs(roots), 1)
+    polynomial = np.ones((*coefficients.shape[:-1], 1), dtype=coefficients.dtype)
+    for root in np.moveaxis(roots, -1, 0):
+        longer = np.concatenate([polynomial, np.zeros_like(polynomial[..., :1])], axis=-1)
+        longer[..., 1:] -= root[..., None] * polynomial
+        polynomial = longer
+    return -polynomial[..., :0:-1]
