@@ -54,7 +54,12 @@ NETWORKS = {
         routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1, reference="none"
     ),
 }
-METHODS = {"sample_and_hold": {}, "autoregression": {"order": 3}}
+METHODS = {
+    "sample_and_hold": {},
+    "autoregression": {"order": 3},
+    "prony": {"order": 1, "regularisation": 0.1},
+    "kalman": {"order": 1, "snr_db": 20.0, "compensation": 0.5},
+}
 # Exporting takes seconds: the others run the graph before its export, in torch, with the same numpy around it.
 EXPORTED = {"wifo": "wifo", "routed": "lwm_temporal"}
 

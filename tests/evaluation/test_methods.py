@@ -13,7 +13,12 @@ from wavefoundry.evaluation.method_predictor import MethodPredictor
 from wavefoundry.evaluation.methods import make, method_file, methods
 from wavefoundry.networks.capabilities import Embedder, Predictor
 
-OPTIONS = {"sample_and_hold": {}, "autoregression": {"order": 2}}
+OPTIONS = {
+    "sample_and_hold": {},
+    "autoregression": {"order": 2},
+    "prony": {"order": 2, "regularisation": 0.01},
+    "kalman": {"order": 2, "snr_db": 20.0, "compensation": 0.0},
+}
 
 
 def test_the_methods_of_the_project_are_found():

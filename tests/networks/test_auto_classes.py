@@ -12,11 +12,15 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from storage.stores.csi_store import write_store
+from tests.networks.gaussian_mixture import example as gaussian_mixture
+from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
 from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.storage.example import make_dataset
+from wavefoundry.networks.gaussian_mixture.model import GaussianMixtureConfig
+from wavefoundry.networks.lmmse.model import LMMSEConfig
 from wavefoundry.networks.lwm.model import LWMConfig
 from wavefoundry.networks.lwm_temporal.model import LWMTemporalConfig, LWMTemporalPredictorConfig
 from wavefoundry.networks.wifo.model import WiFoConfig
@@ -28,6 +32,14 @@ SNAPSHOTS = {"hidden_size": 16, "depth": 1, "patch_sizes": [2, 4]}
 TEMPORAL = {"depth": 1, "temporal_offsets": [-1]}
 # Architecture: its config, and what it makes of a channel (batch, time, antenna, subcarrier).
 MODELS = {
+    "gaussian_mixture": (
+        GaussianMixtureConfig.of(gaussian_mixture.options()),
+        lambda model, csi: torch.view_as_real(model.predict(csi[..., :8], 2, 4)),
+    ),
+    "lmmse": (
+        LMMSEConfig.of(lmmse.options()),
+        lambda model, csi: torch.view_as_real(model.predict(csi[..., :8], 2, 4)),
+    ),
     "lwm": (
         LWMConfig.of(lwm.options(**SNAPSHOTS, heads=2)),
         lambda model, csi: model.embed(csi[:, 0], 4).patches,

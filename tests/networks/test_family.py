@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from tests.networks.facts import facts
+from tests.networks.gaussian_mixture import example as gaussian_mixture
+from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
 from tests.networks.wifo import example as wifo
@@ -25,12 +27,18 @@ from wavefoundry.networks.family import FamilyOptions, families, merged, model_m
 from wavefoundry.objectives.objective import ObjectiveOptions, objectives, training_module
 
 EXAMPLES = {
+    "gaussian_mixture": gaussian_mixture.options(),
+    "lmmse": lmmse.options(),
     "lwm": lwm.options(),
     "lwm_temporal": lwm_temporal.options(),
     "wifo": wifo.options(),
     "wimamba": wimamba.options(),
 }
+# Those that give representations.
+EMBEDDING = ("lwm", "lwm_temporal", "wifo", "wimamba")
 NETWORKS = {
+    "gaussian_mixture": lambda: model_module("gaussian_mixture").build(gaussian_mixture.options(), 1.0),
+    "lmmse": lambda: model_module("lmmse").build(lmmse.options(), 1.0),
     "lwm": lwm.lwm,
     "lwm_temporal": lwm_temporal.backbone,
     "lwm_temporal_predictor": lwm_temporal.predictor,
@@ -83,17 +91,19 @@ class TestEveryFamily:
     def test_an_option_that_is_misspelt_or_missing_is_named(self, name):
         values = EXAMPLES[name].model_dump()
         with pytest.raises(ValidationError, match="trainnig"):
-            families()[name].model_validate(values | {"trainnig": values["training"]})
+            families()[name].model_validate(values | {"trainnig": 1})
         for key in values:
             with pytest.raises(ValidationError, match=f"(?m)^{key}$"):
                 families()[name].model_validate({other: value for other, value in values.items() if other != key})
 
-    def test_changes_go_into_mappings_and_leave_the_rest(self, name):
-        changed = EXAMPLES[name].changed({"training": {"epochs": 77}})
-        assert changed.training.epochs == 77
-        assert changed.changed({"training": {"epochs": EXAMPLES[name].training.epochs}}) == EXAMPLES[name]
-        with pytest.raises(ValidationError, match=r"training\.epochs"):
-            EXAMPLES[name].changed({"training": {"epochs": 0}})
+
+@pytest.mark.parametrize("name", EMBEDDING)
+def test_changes_go_into_mappings_and_leave_the_rest(name):
+    changed = EXAMPLES[name].changed({"training": {"epochs": 77}})
+    assert changed.training.epochs == 77
+    assert changed.changed({"training": {"epochs": EXAMPLES[name].training.epochs}}) == EXAMPLES[name]
+    with pytest.raises(ValidationError, match=r"training\.epochs"):
+        EXAMPLES[name].changed({"training": {"epochs": 0}})
 
 
 def test_every_objective_keeps_its_promises():
@@ -112,22 +122,24 @@ def test_options_of_everything_are_read_without_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == [
-        "[]", "lwm", "lwm_temporal", "wifo", "wimamba", "mcakd", "autoregression", "sample_and_hold"
+        "[]", "gaussian_mixture", "lmmse", "lwm", "lwm_temporal", "wifo", "wimamba", "mcakd", "autoregression",
+        "kalman", "prony", "sample_and_hold"
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_can_what_it_should(name):
     network = NETWORKS[name]()
-    predicts, tunable = name in ("wifo", "lwm_temporal_predictor"), name in ("lwm", "wimamba")
+    statistics, tunable = name in ("gaussian_mixture", "lmmse"), name in ("lwm", "wimamba")
+    predicts = statistics or name in ("wifo", "lwm_temporal_predictor")
     sequences = name in ("wifo", "lwm_temporal", "lwm_temporal_predictor")
-    assert isinstance(network, Embedder)
+    assert isinstance(network, Embedder) != statistics
     assert isinstance(network, Predictor) == predicts
     assert isinstance(network, SequenceEmbedder) == sequences
     assert isinstance(network, Tunable) == tunable
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", EMBEDDING)
 def test_options_say_how_many_layers_may_be_trained_and_which_patches_there_are(name):
     network, options = NETWORKS[name](), EXAMPLES[name]
     assert options.tunable_layers == (len(network.layers) if isinstance(network, Tunable) else 0)
@@ -143,7 +155,7 @@ def test_options_say_how_many_layers_may_be_trained_and_which_patches_there_are(
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 18))
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", EMBEDDING)
 @settings(max_examples=40)
 @given(sizes=sizes, fraction=st.sampled_from([0.25, 0.5, 1.0]))
 def test_options_know_beforehand_which_snapshots_a_network_embeds(name, sizes, fraction):
@@ -164,7 +176,7 @@ def test_options_know_beforehand_which_snapshots_a_network_embeds(name, sizes, f
             network.embed(csi, patch_size)
 
 
-@pytest.mark.parametrize("name", ["lwm_temporal", "wifo"])
+@pytest.mark.parametrize("name", ["gaussian_mixture", "lmmse", "lwm_temporal", "wifo"])
 @settings(max_examples=60)
 @given(
     known=st.tuples(st.integers(1, 6), st.integers(1, 14)),
@@ -189,7 +201,7 @@ def test_options_know_beforehand_which_questions_a_network_answers(name, known, 
 
 
 def test_snapshots_and_other_arrays_are_refused_in_words():
-    for name in ("lwm_temporal", "wifo"):
+    for name in ("gaussian_mixture", "lmmse", "lwm_temporal", "wifo"):
         assert "one slot" in EXAMPLES[name].why_not(facts(slots=1))
         assert "one slot" in EXAMPLES[name].why_not_predict(facts(slots=1), (1, 8), (0, 8))
     for array in ((2, 1, 4), (1, 2, 4)):

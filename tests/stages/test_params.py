@@ -108,7 +108,7 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
         ("distill.tiny_wifo.objective.weigt", 1.0, r"distill\.tiny_wifo\.objective\.weigt: unknown key"),
         ("distill.tiny_wifo.objective.selection_heads", 3, "selection_heads 3 does not divide"),
         ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
-        ("predictors.guess", {}, r"predictors\.guess\.method: found guess, allowed: autoregression, sample_and_hold"),
+        ("predictors.guess", {}, r"predictors\.guess\.method: found guess, allowed: autoregression, kalman, "),
         ("predictors.autoregression", {"order": 0}, r"predictors\.autoregression\.order: found 0"),
         ("predictors.autoregression", {}, r"predictors\.autoregression\.order: missing"),
         ("predictors.autoregression", {"order": 3, "damping": 1}, r"predictors\.autoregression\.damping: unknown key"),

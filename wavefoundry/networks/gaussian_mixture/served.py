@@ -1,0 +1,138 @@
+"""Prediction with mixtures of Gaussians in numpy; the model in torch calls it, too.
+
+This file travels with a registered model, so it imports numpy alone. Errors are ValueErrors of one line.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+# Least power of a bin, as a share of the noise in it: a bin without more than noise is no reason to divide by zero.
+LEAST_SIGNAL = 0.1
+
+
+def load(settings: dict, folder: Path) -> "GaussianMixtures":
+    """The predictor of a folder that `export` of the family has written."""
+    with np.load(folder / "mixtures.npz", allow_pickle=False) as stored:
+        return GaussianMixtures(settings["snr_db"], **stored)
+
+
+class GaussianMixtures:
+    """The posterior mean of what is wanted, given what is known with noise."""
+
+    def __init__(
+        self,
+        snr_db: float,
+        time_weights: np.ndarray,
+        time_covariances: np.ndarray,
+        frequency_weights: np.ndarray,
+        frequency_covariances: np.ndarray,
+    ):
+        """
+        Args:
+            snr_db: assumed SNR of the known block [dB].
+            time_weights, frequency_weights: (component), of sum 1.
+            time_covariances, frequency_covariances: complex (component, step, step), of series of unit power.
+        """
+        self._noise_to_signal = 10 ** (-snr_db / 10)
+        self._time = Mixture(time_weights, time_covariances, "slots")
+        self._frequency = Mixture(frequency_weights, frequency_covariances, "subcarriers")
+
+    def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        """Predict the CSI beyond a known block, sample by sample: none depends on the others of its batch.
+
+        In time, a series is an angle-delay bin over the slots; in frequency an angle bin over the subcarriers, in each
+        slot. Both at once are one after the other, time first: the frequency's errors would spread over all delays.
+
+        Args:
+            known: complex (batch, time, antenna, subcarrier).
+            slots, subcarriers: how many beyond the known ones are asked for; 0: the known ones.
+
+        Returns:
+            complex64 (batch, slots or known slots, antenna, subcarriers or known subcarriers).
+
+        Raises:
+            ValueError: more slots or subcarriers than the mixtures were learnt for, or values that are not finite.
+        """
+        if not np.isfinite(known).all():
+            raise ValueError("the known block has values that are not finite")
+        time, frequency = self._time.given(known.shape[1], slots), self._frequency.given(known.shape[3], subcarriers)
+        samples = known.astype(np.complex128)
+        return np.stack([self._predict_one(samples[i], time, frequency) for i in range(len(samples))])
+
+    def _predict_one(self, known: np.ndarray, time: "Posterior", frequency: "Posterior") -> np.ndarray:
+        noise = np.square(np.abs(known)).mean() * self._noise_to_signal / (1 + self._noise_to_signal)
+        box = np.fft.fft(known, axis=1, norm="ortho")  # (time, angle, subcarrier)
+        if time.wanted:
+            delays = np.fft.ifft(box, axis=2, norm="ortho")
+            future = time.mean(delays.reshape(len(box), -1).T, noise).T
+            box = np.fft.fft(future.reshape(time.wanted, *box.shape[1:]), axis=2, norm="ortho")
+        if frequency.wanted:
+            beyond = frequency.mean(box.reshape(-1, box.shape[2]), noise)
+            box = beyond.reshape(*box.shape[:2], frequency.wanted)
+        return np.fft.ifft(box, axis=1, norm="ortho").astype(np.complex64)
+
+
+class Mixture:
+    """Zero-mean complex Gaussians with their weights."""
+
+    def __init__(self, weights: np.ndarray, covariances: np.ndarray, name: str):
+        self._weights = weights.astype(np.float64)
+        self._covariances = covariances.astype(np.complex128)
+        self._name = name
+        self._made: dict[tuple[int, int], Posterior] = {}
+
+    def given(self, known: int, wanted: int) -> "Posterior":
+        """What belongs to so many known and wanted steps, by the leading blocks of the covariances."""
+        length = self._covariances.shape[-1]
+        if wanted and known + wanted > length:
+            raise ValueError(
+                f"{known + wanted} {self._name} are known and wanted; the mixture is learnt for {length} of them"
+            )
+        if (known, wanted) not in self._made:
+            self._made[known, wanted] = Posterior(self._weights, self._covariances, known, wanted)
+        return self._made[known, wanted]
+
+
+class Posterior:
+    """The posterior mean of `wanted` steps after `known` ones; nothing where none are wanted.
+
+    Each series is divided by the root of the power that it has beyond the noise, and the noise with it. In the
+    eigenvectors of a component, noise of any variance only adds to the eigenvalues.
+    """
+
+    def __init__(self, weights: np.ndarray, covariances: np.ndarray, known: int, wanted: int):
+        self.wanted = wanted
+        if wanted:
+            values, self._vectors = np.linalg.eigh(covariances[:, :known, :known])
+            self._values = np.maximum(values, 0)
+            self._reach = covariances[:, known : known + wanted, :known] @ self._vectors
+            self._log_weights = np.log(np.maximum(weights, np.finfo(np.float64).tiny))
+
+    def mean(self, series: np.ndarray, noise: float) -> np.ndarray:
+        """Of series of any power.
+
+        Args:
+            series: complex (series, known step).
+            noise: variance of the noise.
+
+        Returns:
+            complex (series, wanted step).
+        """
+        power = np.square(np.abs(series)).mean(axis=1)
+        power = np.maximum(np.maximum(power - noise, LEAST_SIGNAL * noise), np.finfo(np.float64).tiny)
+        scale = np.sqrt(power)[:, None]
+        return scale * self.mean_of_scaled(series / scale, noise / power)
+
+    def mean_of_scaled(self, series: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Of complex (series, known step) in the scale of the mixture, with noise of variances (series)."""
+        count, known = series.shape
+        basis = self._vectors.conj().transpose(1, 0, 2).reshape(known, -1)
+        entries = (series @ basis).reshape(count, -1, known)  # (series, component, entry)
+        variances = self._values + noise[:, None, None]
+        fits = np.square(np.abs(entries)) / variances + np.log(variances)
+        likelihoods = self._log_weights - fits.sum(axis=-1)
+        shares = np.exp(likelihoods - likelihoods.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        reach = self._reach.transpose(0, 2, 1).reshape(-1, self.wanted)
+        return (shares[..., None] * entries / variances).reshape(count, -1) @ reach
