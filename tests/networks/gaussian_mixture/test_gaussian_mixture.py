@@ -137,6 +137,12 @@ def test_what_is_saved_and_what_is_served_are_the_model(tmp_path):
         assert torch.equal(again.predict(known, slots, subcarriers), expected)
 
 
+def test_what_is_unlike_all_that_was_learnt_from_is_not_blown_up(tmp_path):
+    model, turns = gaussian_mixture(tmp_path), 0.45 * torch.arange(8)[:, None, None]
+    fast = torch.polar(torch.ones(8, 4, 8), (2 * torch.pi * turns).expand(8, 4, 8))[None]
+    assert model.predict(fast[:, :4], 4, 0).abs().max() < 0.1
+
+
 def test_longer_and_shorter_and_silent_samples_are_learnt_from(tmp_path):
     parts = [
         smooth(6, 8, 4, 16),

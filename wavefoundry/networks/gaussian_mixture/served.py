@@ -9,6 +9,8 @@ import numpy as np
 
 # Least power of a bin, as a share of the noise in it: a bin without more than noise is no reason to divide by zero.
 LEAST_SIGNAL = 0.1
+# Weight of the component that expects nothing, see `Mixture`.
+UNKNOWN = 1e-6
 
 
 def load(settings: dict, folder: Path) -> "GaussianMixtures":
@@ -74,11 +76,16 @@ class GaussianMixtures:
 
 
 class Mixture:
-    """Zero-mean complex Gaussians with their weights."""
+    """Zero-mean complex Gaussians with their weights.
+
+    White noise is one component more. It is the likeliest one of a series that is unlike all that was learnt from, such
+    as that of a faster user, and its prediction is 0; the least unlikely of the others would blow its misfit up.
+    """
 
     def __init__(self, weights: np.ndarray, covariances: np.ndarray, name: str):
-        self._weights = weights.astype(np.float64)
-        self._covariances = covariances.astype(np.complex128)
+        self._weights = np.append(weights.astype(np.float64), UNKNOWN)
+        white = np.eye(covariances.shape[-1], dtype=np.complex128)[None]
+        self._covariances = np.concatenate([covariances.astype(np.complex128), white])
         self._name = name
         self._made: dict[tuple[int, int], Posterior] = {}
 
