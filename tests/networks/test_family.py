@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from tests.networks.facts import facts
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
+from tests.networks.spectral_predictor import example as spectral_predictor
 from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.parameters import tiny_parameters
@@ -27,6 +28,7 @@ from wavefoundry.objectives.objective import ObjectiveOptions, objectives, train
 EXAMPLES = {
     "lwm": lwm.options(),
     "lwm_temporal": lwm_temporal.options(),
+    "spectral_predictor": spectral_predictor.options(),
     "wifo": wifo.options(),
     "wimamba": wimamba.options(),
 }
@@ -34,9 +36,12 @@ NETWORKS = {
     "lwm": lwm.lwm,
     "lwm_temporal": lwm_temporal.backbone,
     "lwm_temporal_predictor": lwm_temporal.predictor,
+    "spectral_predictor": spectral_predictor.spectral_predictor,
     "wifo": wifo.wifo,
     "wimamba": wimamba.wimamba,
 }
+# Families that give representations.
+EMBEDDERS = [name for name in EXAMPLES if name != "spectral_predictor"]
 
 
 def parameters_of(function) -> list[str]:
@@ -112,22 +117,24 @@ def test_options_of_everything_are_read_without_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == [
-        "[]", "lwm", "lwm_temporal", "wifo", "wimamba", "mcakd", "autoregression", "sample_and_hold"
+        "[]", "lwm", "lwm_temporal", "spectral_predictor", "wifo", "wimamba",
+        "mcakd", "autoregression", "sample_and_hold",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_can_what_it_should(name):
     network = NETWORKS[name]()
-    predicts, tunable = name in ("wifo", "lwm_temporal_predictor"), name in ("lwm", "wimamba")
+    predicts = name in ("spectral_predictor", "wifo", "lwm_temporal_predictor")
+    embeds, tunable = name != "spectral_predictor", name in ("lwm", "wimamba")
     sequences = name in ("wifo", "lwm_temporal", "lwm_temporal_predictor")
-    assert isinstance(network, Embedder)
+    assert isinstance(network, Embedder) == embeds
     assert isinstance(network, Predictor) == predicts
     assert isinstance(network, SequenceEmbedder) == sequences
     assert isinstance(network, Tunable) == tunable
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", EMBEDDERS)
 def test_options_say_how_many_layers_may_be_trained_and_which_patches_there_are(name):
     network, options = NETWORKS[name](), EXAMPLES[name]
     assert options.tunable_layers == (len(network.layers) if isinstance(network, Tunable) else 0)
@@ -143,7 +150,7 @@ def test_options_say_how_many_layers_may_be_trained_and_which_patches_there_are(
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 18))
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", EMBEDDERS)
 @settings(max_examples=40)
 @given(sizes=sizes, fraction=st.sampled_from([0.25, 0.5, 1.0]))
 def test_options_know_beforehand_which_snapshots_a_network_embeds(name, sizes, fraction):
@@ -164,7 +171,7 @@ def test_options_know_beforehand_which_snapshots_a_network_embeds(name, sizes, f
             network.embed(csi, patch_size)
 
 
-@pytest.mark.parametrize("name", ["lwm_temporal", "wifo"])
+@pytest.mark.parametrize("name", ["lwm_temporal", "spectral_predictor", "wifo"])
 @settings(max_examples=60)
 @given(
     known=st.tuples(st.integers(1, 6), st.integers(1, 14)),
@@ -189,12 +196,13 @@ def test_options_know_beforehand_which_questions_a_network_answers(name, known, 
 
 
 def test_snapshots_and_other_arrays_are_refused_in_words():
-    for name in ("lwm_temporal", "wifo"):
+    for name in ("lwm_temporal", "spectral_predictor", "wifo"):
         assert "one slot" in EXAMPLES[name].why_not(facts(slots=1))
         assert "one slot" in EXAMPLES[name].why_not_predict(facts(slots=1), (1, 8), (0, 8))
     for array in ((2, 1, 4), (1, 2, 4)):
         assert "no uniform linear one" in EXAMPLES["lwm_temporal"].why_not(facts(array=array))
         assert EXAMPLES["wifo"].why_not(facts(array=array)) is None
+        assert EXAMPLES["spectral_predictor"].why_not(facts(array=array)) is None
     for name in ("lwm", "wimamba"):
         assert EXAMPLES[name].why_not_predict(facts(), (4, 16), (4, 0)) == "this family does not predict"
 

@@ -15,9 +15,9 @@ few lines, and so its spectrum says how it goes on. For each of the strongest bi
 3. the spectrum and the noise give covariances, these the linear prediction from all that is known of the series;
 4. the answer is the mean of the three predictions, weighted by the preferences.
 
-All of it is linear in the series but for weights that a complex factor does not change: the prediction is equivariant to
-it by construction, and silence is continued by silence. Nothing depends on the number of known entries, of bins or of
-entries that are asked for. The weaker bins, which hold mostly noise, are continued by the autoregression alone.
+All of it is linear in the series but for weights that a complex factor does not change: the prediction is equivariant
+to it by construction, and silence is continued by silence. Nothing depends on the number of known entries, of bins or
+of entries that are asked for. The weaker bins, which hold mostly noise, are continued by the autoregression alone.
 """
 
 import math
@@ -86,7 +86,7 @@ class Estimator(nn.Module):
         for layer in self.layers:
             hidden = hidden + F.silu(layer(hidden))
         found = self.head(self.head_norm(hidden)).float()
-        seen = features[:, : -SCALARS]
+        seen = features[:, :-SCALARS]
         autoregression, periodograms = seen[:, : self.lines], seen[:, self.lines :].unflatten(1, (3, -1))
         mixed = (periodograms * self.mixture[1:, None]).sum(1).repeat_interleave(2, dim=1)
         spectrum = GAIN * found[:, : self.lines] + self.mixture[0] * autoregression + mixed
@@ -259,7 +259,7 @@ class SpectralPredictor(PreTrainedModel):
         self, series: torch.Tensor, chosen: torch.Tensor, axis: str
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """What the estimator reads of the chosen bins, (batch, chosen bin, feature), and their two filters."""
-        architecture, (batch, rows, columns, seen) = self.architecture, series.shape
+        architecture, (_, rows, columns, seen) = self.architecture, series.shape
         # Autocorrelations, whose transforms are periodograms, are what can be pooled cheaply.
         lags = torch.fft.ifft(power(torch.fft.fft(series, n=2 * seen)))[..., :seen] / seen
         of_bins = lags[..., 0].real

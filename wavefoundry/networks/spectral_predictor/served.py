@@ -87,9 +87,7 @@ class SpectralPredictor:
         of_bins = lags[..., 0].real
         of_sample = np.maximum(of_bins.mean(axis=(1, 2)), TINY)[:, None]
         own, around = pick(lags, chosen), pick(self._pooled(lags), chosen)
-        periodograms = [
-            self._periodogram(each, lines // 2) for each in (own, around, lags.mean(axis=(1, 2))[:, None])
-        ]
+        periodograms = [self._periodogram(each, lines // 2) for each in (own, around, lags.mean(axis=(1, 2))[:, None])]
         periodograms[2] = np.broadcast_to(periodograms[2], periodograms[0].shape)
 
         response = np.fft.fft(filters * settings["damping"] ** np.arange(filters.shape[-1]), n=lines)
