@@ -16,6 +16,7 @@ from tests.networks.gaussian_mixture import example as gaussian_mixture
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
+from tests.networks.spectral_predictor import example as spectral_predictor
 from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.storage.example import make_dataset
@@ -23,6 +24,7 @@ from wavefoundry.networks.gaussian_mixture.model import GaussianMixtureConfig
 from wavefoundry.networks.lmmse.model import LMMSEConfig
 from wavefoundry.networks.lwm.model import LWMConfig
 from wavefoundry.networks.lwm_temporal.model import LWMTemporalConfig, LWMTemporalPredictorConfig
+from wavefoundry.networks.spectral_predictor.model import SpectralPredictorConfig
 from wavefoundry.networks.wifo.model import WiFoConfig
 from wavefoundry.networks.wimamba.model import WiMambaConfig
 
@@ -53,6 +55,10 @@ MODELS = {
             lwm_temporal.options(architecture=TEMPORAL, prediction={"inference_only": True}), 0.25
         ),
         lambda model, csi: model.predict(csi, 2, 0),
+    ),
+    "spectral_predictor": (
+        SpectralPredictorConfig.of(spectral_predictor.options(architecture={"depth": 1})),
+        lambda model, csi: torch.view_as_real(model.predict(csi, 0, 4)),
     ),
     "wifo": (
         WiFoConfig.of(wifo.options(architecture={"encoder_depth": 1, "heads": 2})),

@@ -16,6 +16,7 @@ from tests.networks.gaussian_mixture import example as gaussian_mixture
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
+from tests.networks.spectral_predictor import example as spectral_predictor
 from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.parameters import tiny_parameters
@@ -31,6 +32,7 @@ EXAMPLES = {
     "lmmse": lmmse.options(),
     "lwm": lwm.options(),
     "lwm_temporal": lwm_temporal.options(),
+    "spectral_predictor": spectral_predictor.options(),
     "wifo": wifo.options(),
     "wimamba": wimamba.options(),
 }
@@ -42,6 +44,7 @@ NETWORKS = {
     "lwm": lwm.lwm,
     "lwm_temporal": lwm_temporal.backbone,
     "lwm_temporal_predictor": lwm_temporal.predictor,
+    "spectral_predictor": spectral_predictor.spectral_predictor,
     "wifo": wifo.wifo,
     "wimamba": wimamba.wimamba,
 }
@@ -122,8 +125,8 @@ def test_options_of_everything_are_read_without_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == [
-        "[]", "gaussian_mixture", "lmmse", "lwm", "lwm_temporal", "wifo", "wimamba", "mcakd", "autoregression",
-        "kalman", "prony", "sample_and_hold"
+        "[]", "gaussian_mixture", "lmmse", "lwm", "lwm_temporal", "spectral_predictor", "wifo", "wimamba",
+        "mcakd", "autoregression", "kalman", "prony", "sample_and_hold",
     ]  # fmt: skip
 
 
@@ -131,9 +134,10 @@ def test_options_of_everything_are_read_without_torch():
 def test_every_network_can_what_it_should(name):
     network = NETWORKS[name]()
     statistics, tunable = name in ("gaussian_mixture", "lmmse"), name in ("lwm", "wimamba")
-    predicts = statistics or name in ("wifo", "lwm_temporal_predictor")
+    predicts = statistics or name in ("spectral_predictor", "wifo", "lwm_temporal_predictor")
+    embeds = not statistics and name != "spectral_predictor"
     sequences = name in ("wifo", "lwm_temporal", "lwm_temporal_predictor")
-    assert isinstance(network, Embedder) != statistics
+    assert isinstance(network, Embedder) == embeds
     assert isinstance(network, Predictor) == predicts
     assert isinstance(network, SequenceEmbedder) == sequences
     assert isinstance(network, Tunable) == tunable
@@ -176,7 +180,7 @@ def test_options_know_beforehand_which_snapshots_a_network_embeds(name, sizes, f
             network.embed(csi, patch_size)
 
 
-@pytest.mark.parametrize("name", ["gaussian_mixture", "lmmse", "lwm_temporal", "wifo"])
+@pytest.mark.parametrize("name", ["gaussian_mixture", "lmmse", "lwm_temporal", "spectral_predictor", "wifo"])
 @settings(max_examples=60)
 @given(
     known=st.tuples(st.integers(1, 6), st.integers(1, 14)),
@@ -207,6 +211,7 @@ def test_snapshots_and_other_arrays_are_refused_in_words():
     for array in ((2, 1, 4), (1, 2, 4)):
         assert "no uniform linear one" in EXAMPLES["lwm_temporal"].why_not(facts(array=array))
         assert EXAMPLES["wifo"].why_not(facts(array=array)) is None
+        assert EXAMPLES["spectral_predictor"].why_not(facts(array=array)) is None
     for name in ("lwm", "wimamba"):
         assert EXAMPLES[name].why_not_predict(facts(), (4, 16), (4, 0)) == "this family does not predict"
 

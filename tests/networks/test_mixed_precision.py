@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from tests.networks.lwm_temporal.example import backbone, predictor
+from tests.networks.spectral_predictor.example import spectral_predictor
 from tests.networks.wifo.example import wifo
 
 TEMPORAL = {"temporal_offsets": [-2, -1]}
 MODELS = {
     "lwm_temporal": (lambda: backbone(architecture=TEMPORAL), (2, 4, 8, 4)),
     "lwm_temporal_predictor": (lambda: predictor(prediction=TEMPORAL), (2, 4, 8, 4)),
+    "spectral_predictor": (spectral_predictor, (4, 8, 8, 8)),
     "wifo": (lambda: wifo(architecture={"patch_size": [4, 4, 4], "hidden_size": 64}), (2, 8, 8, 8)),
 }
 

@@ -1,0 +1,36 @@
+"""A small spectral predictor."""
+
+import torch
+
+from tests.networks.example import TRAINING
+from wavefoundry.networks.spectral_predictor.model import SpectralPredictor, build
+from wavefoundry.networks.spectral_predictor.options import Options
+
+SMALL = Options.model_validate(
+    {
+        "architecture": {
+            "frequencies": 32,
+            "hidden_size": 24,
+            "depth": 2,
+            "orders": {"time": [3, 2], "frequency": [4, 2]},
+            "share": 0.5,
+            "damping": 0.99,
+            "noise_floor": 1e-3,
+            "first": "time",
+        },
+        "draws": {"bins": 8, "time": 0.5, "halves": 0.5, "crop": 0.3, "spectrum_weight": 0.5},
+        "snr_db": [20.0, 20.0],
+        "training": TRAINING,
+    }
+)
+
+
+def options(**changes) -> Options:
+    """Options with some values replaced, mapping by mapping: options(architecture={"depth": 1})."""
+    return SMALL.changed(changes)
+
+
+def spectral_predictor(seed: int = 0, **changes) -> SpectralPredictor:
+    """A fresh network in training mode."""
+    torch.manual_seed(seed)
+    return build(options(**changes), 1.0).train()

@@ -1,0 +1,231 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from transformers import AutoModel
+
+import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.networks.facts import facts
+from tests.networks.spectral_predictor.example import options, spectral_predictor
+from wavefoundry.deployment.served_predictor import ServedPredictor
+from wavefoundry.errors import InputError
+from wavefoundry.networks.spectral_predictor import served
+from wavefoundry.networks.spectral_predictor.model import (
+    AXES,
+    SpectralPredictor,
+    extrapolate,
+    from_bins,
+    lattice,
+    to_bins,
+)
+from wavefoundry.networks.spectral_predictor.serving import EstimatorsGraph, export, settings_of
+from wavefoundry.predictors import autoregression
+
+QUESTIONS = {"time": (3, 0), "frequency": (0, 3), "both": (2, 5)}
+sizes = st.tuples(st.integers(1, 3), st.integers(2, 9), st.integers(1, 5), st.integers(2, 9))
+questions = st.sampled_from(sorted(QUESTIONS.values()))
+
+
+def noise(*shape, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn(**changes) -> SpectralPredictor:
+    """With weights drawn so that all of them count."""
+    model = spectral_predictor(**changes).eval()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(0.2 * torch.randn(weights.shape, generator=seeded(1)))
+    return model
+
+
+MODEL = drawn()
+
+
+def path(slots: int, antennas: int, subcarriers: int, doppler: float = 0.083, delay: float = 0.11) -> torch.Tensor:
+    """A single path (1, slot, antenna, subcarrier); Doppler frequency [cycles per slot], delay [cycles per carrier]."""
+    axes = (doppler, torch.arange(slots)), (0.21, torch.arange(antennas)), (-delay, torch.arange(subcarriers))
+    time, space, frequency = (torch.polar(torch.ones(len(n)), 2 * torch.pi * turn * n) for turn, n in axes)
+    return (time[:, None, None] * space[:, None] * frequency)[None]
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=sizes, question=questions, level=st.floats(-6, 6), angle=st.floats(0, 6.28), seed=st.integers(0, 99))
+def test_a_complex_factor_of_the_input_is_one_of_the_prediction(sizes, question, level, angle, seed):
+    known = noise(*sizes, seed=seed)
+    factor = 10**level * np.exp(1j * angle)
+    expected, found = factor * MODEL.predict(known, *question), MODEL.predict(factor * known, *question)
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=sizes, question=questions, seed=st.integers(0, 99))
+def test_a_prediction_does_not_depend_on_who_else_is_in_the_batch(sizes, question, seed):
+    known = noise(*sizes, seed=seed) * torch.logspace(-3, 3, sizes[0])[:, None, None, None]
+    together = MODEL.predict(known, *question)
+    for index in range(sizes[0]):
+        alone = MODEL.predict(known[index, None], *question)[0]
+        assert (together[index] - alone).abs().max() <= 1e-5 * alone.abs().max()
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_silence_is_continued_by_silence(question):
+    known = noise(2, 6, 4, 8)
+    known[1] = 0
+    alone = MODEL.predict(known[:1], *question)
+    predicted = MODEL.predict(known, *question)
+    assert torch.equal(predicted[1], torch.zeros_like(predicted[1]))
+    torch.testing.assert_close(predicted[:1], alone)
+
+
+def test_a_silent_bin_is_continued_by_silence():
+    series = to_bins(noise(1, 6, 4, 8).to(torch.complex128), "time")
+    series[:, 1, 2] = 0
+    found = drawn(architecture={"share": 1.0})._beyond(series, 3, "time")
+    assert not found[:, 1, 2].any() and found[:, 1, 3].all()
+
+
+@pytest.mark.parametrize("question", [(1, 0), (12, 0), (0, 1), (0, 12), (1, 1), (12, 12)])
+@pytest.mark.parametrize("size", [(3, 4, 8), (2, 1, 2), (7, 1, 5), (5, 6, 33)])
+def test_any_size_and_any_horizon(size, question):
+    predicted = MODEL.predict(noise(2, *size), *question)
+    slots, subcarriers = (asked or known for asked, known in zip(question, (size[0], size[2]), strict=True))
+    assert predicted.shape == (2, slots, size[1], subcarriers) and predicted.dtype == torch.complex64
+    assert predicted.isfinite().all()
+
+
+def test_a_single_subcarrier_of_a_single_antenna_is_continued_in_time_only():
+    known = noise(2, 3, 1, 1)
+    assert MODEL.predict(known, 12, 0).isfinite().all()
+    with pytest.raises(InputError, match="1 known entry along frequency; 2 are needed"):
+        MODEL.predict(known, 0, 2)
+    with pytest.raises(InputError, match="1 known entry along time; 2 are needed"):
+        MODEL.predict(known[:, :1], 1, 0)
+    with pytest.raises(InputError, match="slots is 0 and subcarriers is 0"):
+        MODEL.predict(known, 0, 0)
+    with pytest.raises(InputError, match="too small"):
+        spectral_predictor()(noise(2, 2, 4, 2), seeded())
+
+
+def test_options_say_what_is_too_small():
+    assert "one slot" in options().why_not(facts(slots=1))
+    assert "2 slots and 2 subcarriers" in options().why_not(facts(slots=2, subcarriers=2))
+    assert options().why_not(facts(slots=2, subcarriers=3)) is None
+    assert options().why_not(facts(array=(1, 2, 4))) is None
+    assert "1 of its slots is known" in options().why_not_predict(facts(), (1, 16), (4, 0))
+    assert "1 of its subcarriers is known" in options().why_not_predict(facts(), (8, 1), (0, 4))
+    assert options().why_not_predict(facts(), (2, 1), (4, 0)) is None
+    for changes, told in (
+        ({"architecture": {"frequencies": 33}}, "frequencies 33 is odd"),
+        ({"architecture": {"share": 0.0}}, "share"),
+        ({"architecture": {"orders": {"time": [3]}}}, "orders.time"),
+        ({"snr_db": [30.0, 10.0]}, "smallest, largest"),
+    ):
+        with pytest.raises(ValidationError, match=told):
+            options(**changes)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_bins_keep_the_power_and_have_an_inverse(axis):
+    csi = noise(2, 3, 4, 5)
+    series = to_bins(csi, axis)
+    torch.testing.assert_close(from_bins(series, axis), csi)
+    torch.testing.assert_close(series.abs().square().sum(), csi.abs().square().sum())
+
+
+def test_the_lattice_is_that_of_the_classical_predictor_where_nothing_is_pooled():
+    """All bins alike: the mean over neighbours is each of them."""
+    series = noise(1, 1, 1, 9).expand(1, 4, 5, 9).to(torch.complex128)
+    filters, _ = lattice(series, [3, 20])
+    np.testing.assert_allclose(filters[0][0, 0, 0], autoregression.burg(series[0, 0, 0, None].numpy(), 3), atol=1e-12)
+    assert filters[1].shape[-1] == 9
+
+
+def test_a_fresh_network_continues_a_single_path():
+    csi = path(16, 8, 16)
+    predicted = spectral_predictor().eval().predict(csi[:, :8], 8, 0)
+    assert (predicted - csi[:, 8:]).abs().square().mean() < 0.01
+    predicted = spectral_predictor().eval().predict(csi[..., :8], 0, 8)
+    assert (predicted - csi[..., 8:]).abs().square().mean() < 0.01
+
+
+def test_autoregression_does_not_grow():
+    series = noise(3, 4, 5, 6).to(torch.complex128)
+    far = extrapolate(series, lattice(series, [4])[0][0], 300)
+    assert far.abs().max() < 10 * series.abs().max()
+
+
+def fitted(steps: int = 60) -> tuple[SpectralPredictor, list[float]]:
+    model = spectral_predictor(draws={"time": 1.0, "halves": 1.0, "crop": 0.0}, snr_db=[10.0, 10.0])
+    csi = path(12, 4, 8, 0.05) + 0.8 * path(12, 4, 8, -0.08, 0.3)
+    optimiser, losses = torch.optim.AdamW(model.parameters(), 5e-3), []
+    for step in range(steps):
+        loss = model(csi.expand(8, -1, -1, -1), seeded(step))["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return model, losses
+
+
+def test_it_learns_and_repeats_to_the_bit():
+    (model, losses), (again, _) = fitted(), fitted()
+    assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_a_step_says_which_axis_it_learns_and_leaves_the_other_alone():
+    model = spectral_predictor()
+    seen = set()
+    for seed in range(12):
+        model.zero_grad()
+        losses = model(noise(3, 6, 4, 6), seeded(seed))
+        losses["loss"].backward()
+        (name,) = losses.keys() - {"loss"}
+        seen.add(name)
+        for axis, estimator in model.estimators.items():
+            assert any(p.grad is not None for p in estimator.parameters()) == (name == f"{axis}_loss")
+    assert seen == {"time_loss", "frequency_loss"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=sizes, question=questions, seed=st.integers(0, 99))
+def test_what_is_served_gives_the_same_answers(sizes, question, seed):
+    """The graph before its export, with the numpy around it that travels."""
+    graph = EstimatorsGraph(MODEL)
+
+    @torch.inference_mode()
+    def run(features, axis):
+        return graph(torch.from_numpy(features), torch.from_numpy(axis)).numpy()
+
+    known = noise(*sizes, seed=seed)
+    expected = MODEL.predict(known, *question).numpy()
+    found = served.SpectralPredictor(settings_of(MODEL), run).predict(known.numpy(), *question)
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_an_export_serves_every_question_without_torch(tmp_path):
+    export(MODEL, tmp_path / "new")
+    predictor = ServedPredictor(tmp_path / "new")
+    for known in (noise(2, 6, 4, 8), noise(1, 3, 1, 5), torch.zeros(1, 4, 2, 3, dtype=torch.complex64)):
+        for question in QUESTIONS.values():
+            expected = MODEL.predict(known, *question).numpy()
+            found = predictor.predict(known.numpy(), *question)
+            assert found.shape == expected.shape
+            assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    with pytest.raises(ValueError, match="1 known entry along time; the network needs 2"):
+        predictor.predict(noise(1, 1, 4, 8).numpy(), 2, 0)
+
+
+def test_a_saved_model_is_loaded_by_auto_class_and_predicts_the_same(tmp_path):
+    MODEL.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path)
+    assert isinstance(again, SpectralPredictor) and again.config.settings == MODEL.config.settings
+    known = noise(1, 6, 4, 8)
+    assert torch.equal(again.predict(known, 2, 3), MODEL.predict(known, 2, 3))

@@ -1,0 +1,414 @@
+"""A spectral predictor: a small network estimates the spectrum of every bin, linear prediction does the rest.
+
+It is our own, published nowhere else. Its parts are not: the lattice is Burg's (see
+wavefoundry/predictors/autoregression.py), the prediction is the linear minimum mean square error (Wiener) prediction of
+a stationary series in white noise.
+
+CSI is taken to bins: to continue time, the series of an angle-delay bin along slots; to continue frequency, the series
+of an angle-Doppler bin along subcarriers. A bin holds few paths, each of which turns steadily: its series is a sum of
+few lines, and so its spectrum says how it goes on. For each of the strongest bins of a sample
+
+1. Burg's lattice, with its sums pooled over the 3 x 3 bins around, gives two autoregressions and their predictions;
+2. the network reads what does not change when a bin is scaled or turned (periodograms of the bin, of those around it
+   and of the sample, the spectrum of the autoregression, relative powers) and answers with a spectrum on a grid of
+   frequencies, a noise level, and a preference for each of the three predictions that changes along the horizon;
+3. the spectrum and the noise give covariances, these the linear prediction from all that is known of the series;
+4. the answer is the mean of the three predictions, weighted by the preferences.
+
+All of it is linear in the series but for weights that a complex factor does not change: the prediction is equivariant
+to it by construction, and silence is continued by silence. Nothing depends on the number of known entries, of bins or
+of entries that are asked for. The weaker bins, which hold mostly noise, are continued by the autoregression alone.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from wavefoundry.csi.augmentation import random_symmetry
+from wavefoundry.csi.noise import add_noise
+from wavefoundry.csi.normalisation import rms_scale
+from wavefoundry.csi.prediction import require_extent
+from wavefoundry.errors import InputError
+from wavefoundry.networks.config import NetworkConfig
+from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture, Options
+from wavefoundry.training.session import Trained, TrainingSession
+from wavefoundry.training.trainer import train as train_network
+
+# Name of an axis, its dimension in CSI (batch, time, antenna, subcarrier).
+AXES = {"time": 1, "frequency": 3}
+# Weights of a bin and of those beside it, along either axis of bins, where sums are pooled.
+NEIGHBOURS = (0.5, 1.0, 0.5)
+# Predictions of a bin that are weighed: by the spectrum, and by the autoregressions of two orders.
+PREDICTIONS = 3
+# Scalars that the network reads of a bin besides its spectra.
+SCALARS = 9
+# Logarithms of powers are read in these units, so that the features are of the order of 1.
+LOG_UNIT = 0.3
+# Least relative powers, below which features do not tell silence from less.
+QUIET, QUIET_LINE = 1e-6, 1e-4
+# How much faster the spectrum and the noise change than the last layer.
+GAIN = 2.0
+# Start of training: logarithm of the relative noise, and preferences of the three predictions.
+NOISE_START = -6.0
+PREFERENCE_START = (0.0, 1.0, -1.0)
+
+
+class SpectralPredictorConfig(NetworkConfig):
+    """config.json of a spectral predictor."""
+
+    model_type = "spectral_predictor"
+    options_class = Options
+
+
+class Estimator(nn.Module):
+    """The network of one axis: from the features of bins to (spectrum, noise, preferences), all as logarithms."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        lines, size = architecture.frequencies, architecture.hidden_size
+        self.width = lines + 3 * (lines // 2) + SCALARS
+        self.norm = nn.LayerNorm(self.width)
+        self.embedding = nn.Linear(self.width, size)
+        self.layers = nn.ModuleList(nn.Linear(size, size) for _ in range(architecture.depth - 1))
+        self.head_norm = nn.LayerNorm(size)
+        self.head = nn.Linear(size, lines + 1 + 2 * PREDICTIONS)
+        # Of the spectrum of the autoregression and of the three periodograms in the estimate.
+        self.mixture = nn.Parameter(torch.empty(4))
+        self.lines = lines
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """real (bin, feature) -> (bin, lines + 1 + 2 x predictions)."""
+        hidden = F.silu(self.embedding(self.norm(features)))
+        for layer in self.layers:
+            hidden = hidden + F.silu(layer(hidden))
+        found = self.head(self.head_norm(hidden)).float()
+        seen = features[:, :-SCALARS]
+        autoregression, periodograms = seen[:, : self.lines], seen[:, self.lines :].unflatten(1, (3, -1))
+        mixed = (periodograms * self.mixture[1:, None]).sum(1).repeat_interleave(2, dim=1)
+        spectrum = GAIN * found[:, : self.lines] + self.mixture[0] * autoregression + mixed
+        return torch.cat([spectrum, GAIN * found[:, self.lines, None], found[:, self.lines + 1 :]], dim=1)
+
+
+class SpectralPredictor(PreTrainedModel):
+    """Two estimators, one for each axis, and the linear prediction around them; any array, band, past and horizon."""
+
+    config_class = SpectralPredictorConfig
+    main_input_name = "csi"
+
+    def __init__(self, config: SpectralPredictorConfig):
+        super().__init__(config)
+        self.options: Options = config.settings
+        self.architecture = self.options.architecture
+        self.estimators = nn.ModuleDict({axis: Estimator(self.architecture) for axis in AXES})
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, Estimator):
+            # The children are drawn before their parent: it begins as the autoregression.
+            init.zeros_(module.head.weight)
+            init.zeros_(module.head.bias)
+            start = torch.zeros_like(module.head.bias)
+            start[module.lines] = NOISE_START / GAIN
+            start[module.lines + 1 : module.lines + 1 + PREDICTIONS] = torch.tensor(PREFERENCE_START)
+            init.copy_(module.head.bias, start)
+            init.copy_(module.mixture, torch.tensor([1 / LOG_UNIT, 0.0, 0.0, 0.0]))
+
+    def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Loss of one training step: prediction along an axis that is drawn, of the strongest bins, from noisy CSI.
+
+        Args:
+            csi: complex (batch, time, antenna, subcarrier), clean.
+            generator: of the axis, the known part, the symmetries and the noise; on the CPU.
+
+        Returns:
+            "loss": the square error of the bins that are learnt from, relative to the power of all that is asked for,
+            as the mean over the samples, plus the weighted one of the prediction by the spectrum alone; and the first
+            part of it under the name of the axis, "time_loss" or "frequency_loss".
+
+        Raises:
+            InputError: neither axis has more entries than must be known.
+        """
+        draws, (low, high) = self.options.draws, self.options.snr_db
+        axis, draw_half, length, draw_crop = torch.rand(4, generator=generator).tolist()
+        possible = [name for name, dimension in AXES.items() if csi.shape[dimension] > FEWEST_KNOWN]
+        if not possible:
+            raise InputError(f"csi of shape {tuple(csi.shape)} is too small: nothing can be asked for")
+        name = "time" if axis < draws.time else "frequency"
+        name = name if name in possible else possible[0]
+        if self.training:
+            csi = random_symmetry(csi, generator)
+        dimension, other = (AXES[name], AXES["frequency" if name == "time" else "time"])
+        if draw_crop < draws.crop:
+            csi = csi.narrow(other, 0, max(1, csi.shape[other] // 2))
+        size = csi.shape[dimension]
+        free = size - FEWEST_KNOWN  # numbers of known entries that leave something over
+        seen = max(FEWEST_KNOWN, size // 2) if draw_half < draws.halves else FEWEST_KNOWN + int(length * free)
+        known, wanted = csi.narrow(dimension, 0, seen), csi.narrow(dimension, seen, min(seen, size - seen))
+
+        snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
+        known = add_noise(known, snr_db, generator)
+        scale = rms_scale(known)
+        series, target = to_bins(known / scale, name), to_bins(wanted / scale, name)
+        chosen = strongest(series, min(draws.bins, series.shape[1] * series.shape[2]))
+        found, by_spectrum = self._continue(series, chosen, target.shape[-1], name)
+        target_power = power(target).sum((1, 2, 3)).clamp_min(torch.finfo(torch.float32).tiny)
+        picked = pick(target, chosen)
+        loss, spectrum_loss = (
+            (power(predicted - picked).sum((1, 2)) / target_power).mean() for predicted in (found, by_spectrum)
+        )
+        return {"loss": loss + draws.spectrum_weight * spectrum_loss, f"{name}_loss": loss.detach()}
+
+    @torch.inference_mode()
+    def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
+        """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
+
+        All but the network itself is computed in double precision.
+
+        Raises:
+            InputError: nothing is asked for, or a single entry is known along an axis that is to be continued.
+        """
+        require_extent(slots, subcarriers)
+        steps = {"time": slots, "frequency": subcarriers}
+        for name, dimension in AXES.items():
+            if steps[name] and known.shape[dimension] < FEWEST_KNOWN:
+                raise InputError(f"{known.shape[dimension]} known entry along {name}; {FEWEST_KNOWN} are needed")
+        known = known.to(self.device, torch.complex64)
+        scale = rms_scale(known).double()
+        box = known.to(torch.complex128) / scale
+        first = self.architecture.first
+        for name in (first, "frequency" if first == "time" else "time"):
+            if steps[name]:
+                beyond = from_bins(self._beyond(to_bins(box, name), steps[name], name), name)
+                box = torch.cat([box, beyond], dim=AXES[name])
+        box = box[:, known.shape[1] :] if slots else box
+        box = box[..., known.shape[3] :] if subcarriers else box
+        return (box * scale).to(torch.complex64)
+
+    def _beyond(self, series: torch.Tensor, horizon: int, axis: str) -> torch.Tensor:
+        """Continue all bins: (batch, row, column, step) -> (batch, row, column, horizon)."""
+        bins = series.shape[1] * series.shape[2]
+        chosen = strongest(series, max(1, round(self.architecture.share * bins)))
+        found, _ = self._continue(series, chosen, horizon, axis)
+        order = getattr(self.architecture.orders, axis)[0]
+        others = extrapolate(series, lattice(series, [order])[0][0], horizon).flatten(1, 2)
+        return others.scatter(1, chosen[:, :, None].expand_as(found), found).unflatten(1, series.shape[1:3])
+
+    def _continue(
+        self, series: torch.Tensor, chosen: torch.Tensor, horizon: int, axis: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The chosen bins' answer, and what the spectrum alone says: both complex (batch, chosen bin, horizon).
+
+        Args:
+            series: complex (batch, row, column, step), of samples of unit power.
+            chosen: (batch, chosen bin), positions of bins, row by row.
+            horizon: entries to predict.
+            axis: "time" or "frequency".
+        """
+        features, filters = self._features(series, chosen, axis)
+        estimate = self.estimators[axis](features.float().flatten(0, 1)).unflatten(0, features.shape[:2])
+        # bfloat16 of mixed precision ends here: differences of covariances need the digits.
+        with torch.autocast(series.device.type, enabled=False):
+            own = pick(series, chosen)
+            spectrum, noise, levels, slopes = estimate.to(series.real.dtype).split(
+                [self.architecture.frequencies, 1, PREDICTIONS, PREDICTIONS], dim=-1
+            )
+            by_spectrum = self._linear(own, spectrum.softmax(-1), self.architecture.noise_floor + noise.exp(), horizon)
+            limit = 3 * power(own).mean(-1).sqrt()[..., None]
+            by_filters = [limited(extrapolate(own, each, horizon), limit) for each in filters]
+            ahead = (torch.arange(1, horizon + 1, device=own.device) / own.shape[-1]).clamp(max=2)[:, None]
+            weights = (levels[..., None, :] + slopes[..., None, :] * ahead.to(levels.dtype)).softmax(-1)
+            return (weights * torch.stack([by_spectrum, *by_filters], dim=-1)).sum(-1), by_spectrum
+
+    def _linear(self, series: torch.Tensor, spectrum: torch.Tensor, noise: torch.Tensor, horizon: int) -> torch.Tensor:
+        """Linear minimum mean square error prediction.
+
+        Args:
+            series: complex (..., step).
+            spectrum: real (..., line), sum 1, of lines at frequencies 0, 1 / lines, ... cycles per step.
+            noise: real (..., 1), power of the white noise in the series, relative to that of the lines.
+            horizon: entries to predict.
+
+        Returns:
+            complex (..., horizon).
+        """
+        seen, lines = series.shape[-1], spectrum.shape[-1]
+        lag = torch.arange(seen + horizon, device=series.device, dtype=spectrum.dtype)
+        angles = 2 * math.pi / lines * torch.arange(lines, device=series.device, dtype=spectrum.dtype)[:, None] * lag
+        covariance = torch.complex(spectrum @ angles.cos(), spectrum @ angles.sin())
+        covariance = torch.cat([covariance[..., 1:seen].flip(-1).conj(), covariance], dim=-1)
+        before = torch.arange(seen, device=series.device)
+        after = torch.arange(seen, seen + horizon, device=series.device)
+        among = covariance[..., before[:, None] - before + seen - 1]
+        among = among + torch.diag_embed(noise.expand(*noise.shape[:-1], seen)).to(series.dtype)
+        across = covariance[..., after[:, None] - before + seen - 1]
+        return (across @ torch.linalg.solve(among, series[..., None]))[..., 0]
+
+    @torch.no_grad()
+    def _features(
+        self, series: torch.Tensor, chosen: torch.Tensor, axis: str
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """What the estimator reads of the chosen bins, (batch, chosen bin, feature), and their two filters."""
+        architecture, (_, rows, columns, seen) = self.architecture, series.shape
+        # Autocorrelations, whose transforms are periodograms, are what can be pooled cheaply.
+        lags = torch.fft.ifft(power(torch.fft.fft(series, n=2 * seen)))[..., :seen] / seen
+        of_bins = lags[..., 0].real
+        of_sample = of_bins.mean((1, 2))[:, None].clamp_min(torch.finfo(torch.float32).tiny)
+        own, around, whole = pick(lags, chosen), pick(pooled(lags), chosen), lags.mean((1, 2))[:, None]
+        periodograms = [periodogram(each, architecture.frequencies // 2) for each in (own, around, whole)]
+        periodograms[2] = periodograms[2].expand_as(periodograms[0])
+
+        filters, residual = lattice(series, getattr(architecture.orders, axis))
+        filters = [pick(each, chosen) for each in filters]
+        first = filters[0]
+        step = torch.arange(first.shape[-1], device=series.device, dtype=first.real.dtype)
+        response = torch.fft.fft(first * architecture.damping**step, n=architecture.frequencies)
+        shape = 1 / power(response).clamp_min(1e-8)
+        autoregression = LOG_UNIT * (shape / shape.sum(-1, keepdim=True) + QUIET).log()
+
+        own_power, around_power = own[..., 0].real, around[..., 0].real
+        middle = of_bins.flatten(1).median(1).values[:, None].expand_as(own_power)
+        level, level_around, level_middle = (
+            LOG_UNIT * (each / of_sample + QUIET).log() for each in (own_power, around_power, middle)
+        )
+        scalars = [level, level_around, level_middle, level - level_middle]
+        for left, whole_power in ((residual, own_power), (pooled(residual), around_power)):
+            rest = pick(left[..., None], chosen)[..., 0] / whole_power.clamp_min(torch.finfo(torch.float32).tiny)
+            scalars.append(LOG_UNIT * rest.clamp(1e-4, 1e2).log())
+        sizes = [math.log(seen) - 2, 4 / seen, 0.2 * math.log(rows * columns) - 1]
+        scalars += [torch.full_like(level, size) for size in sizes]
+        return torch.cat([autoregression, *periodograms, torch.stack(scalars, dim=-1)], dim=-1), filters
+
+
+def to_bins(csi: torch.Tensor, axis: str) -> torch.Tensor:
+    """CSI to the series of bins along an axis; unitary.
+
+    Args:
+        csi: complex (batch, time, antenna, subcarrier).
+        axis: "time", of angle-delay bins, or "frequency", of angle-Doppler bins.
+
+    Returns:
+        complex (batch, angle, delay, slot) or (batch, angle, Doppler, subcarrier). The angles are a plain DFT over the
+        antennas in their order, whatever the shape of the array.
+    """
+    angles = torch.fft.fft(csi, dim=2, norm="ortho")
+    if axis == "time":
+        return torch.fft.ifft(angles, dim=3, norm="ortho").permute(0, 2, 3, 1)
+    return torch.fft.fft(angles, dim=1, norm="ortho").permute(0, 2, 1, 3)
+
+
+def from_bins(series: torch.Tensor, axis: str) -> torch.Tensor:
+    """Inverse of `to_bins`."""
+    if axis == "time":
+        angles = torch.fft.fft(series.permute(0, 3, 1, 2), dim=3, norm="ortho")
+    else:
+        angles = torch.fft.ifft(series.permute(0, 2, 1, 3), dim=1, norm="ortho")
+    return torch.fft.ifft(angles, dim=2, norm="ortho")
+
+
+def power(values: torch.Tensor) -> torch.Tensor:
+    """|.|^2 by parts: the modulus of a complex tensor costs a square root, and its gradient a division."""
+    return values.real.square() + values.imag.square()
+
+
+def strongest(series: torch.Tensor, count: int) -> torch.Tensor:
+    """Positions (batch, count) of the bins of (batch, row, column, step) with the most power."""
+    return power(series).sum(-1).flatten(1).topk(count, dim=1).indices
+
+
+def pick(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """(batch, row, column, value) and (batch, chosen bin) -> (batch, chosen bin, value)."""
+    return values.flatten(1, 2).take_along_dim(chosen[..., None], dim=1)
+
+
+def pooled(values: torch.Tensor) -> torch.Tensor:
+    """Weighted mean over the 3 x 3 bins around each: (batch, row, column, ...); rows and columns are circles."""
+    for dimension in (1, 2):
+        turned = [weight * values.roll(turn - 1, dimension) for turn, weight in enumerate(NEIGHBOURS)]
+        values = torch.stack(turned).sum(0) / 2
+    return values
+
+
+def periodogram(lags: torch.Tensor, lines: int) -> torch.Tensor:
+    """Logarithm of the periodogram, relative to the greatest it can be, from autocorrelations: (..., line)."""
+    seen = lags.shape[-1]
+    step = torch.arange(seen, device=lags.device, dtype=lags.real.dtype)
+    angles = 2 * math.pi / lines * step[:, None] * torch.arange(lines, device=lags.device, dtype=step.dtype)
+    weight = torch.where(step > 0, 2.0, 1.0).to(step.dtype)[:, None]
+    values = lags.real @ (weight * angles.cos()) + lags.imag @ (weight * angles.sin())
+    relative = values / seen / lags[..., :1].real.clamp_min(torch.finfo(torch.float32).tiny)
+    return LOG_UNIT * (relative + QUIET_LINE).clamp_min(QUIET_LINE).log()
+
+
+def lattice(series: torch.Tensor, orders: list[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Prediction error filters of every bin by Burg's lattice, with sums over steps pooled over the bins around.
+
+    The reflection coefficients have magnitudes of at most 1, so that no prediction grows without bound.
+
+    Args:
+        series: complex (batch, row, column, step).
+        orders: past steps of each filter; as many as there are before the last step at most.
+
+    Returns:
+        The filters, complex (batch, row, column, order + 1), the first coefficient 1, and the mean power of the error
+        that the longest one leaves, real (batch, row, column).
+    """
+    forward = backward = series
+    filters = {0: torch.ones_like(series[..., :1])}
+    longest = min(max(orders), series.shape[-1] - 1)
+    for order in range(1, longest + 1):
+        forward, backward = forward[..., 1:], backward[..., :-1]
+        total = pooled((power(forward) + power(backward)).sum(-1))
+        cross = pooled((forward * backward.conj()).sum(-1))
+        gain = (-2 * cross / total.clamp_min(torch.finfo(torch.float32).tiny))[..., None]
+        longer = torch.cat([filters[order - 1], torch.zeros_like(gain)], dim=-1)
+        filters[order] = longer + gain * longer.flip(-1).conj()
+        forward, backward = forward + gain * backward, backward + gain.conj() * forward
+    return [filters[min(order, longest)] for order in orders], power(forward).mean(-1)
+
+
+def extrapolate(series: torch.Tensor, filters: torch.Tensor, horizon: int) -> torch.Tensor:
+    """Continue series (..., step) by prediction error filters (..., order + 1): (..., horizon)."""
+    order = filters.shape[-1] - 1
+    weights = -filters[..., 1:].flip(-1)
+    past, found = series[..., series.shape[-1] - order :], []
+    for _ in range(horizon):
+        found.append((past * weights).sum(-1, keepdim=True))
+        past = torch.cat([past[..., 1:], found[-1]], dim=-1)
+    return torch.cat(found, dim=-1)
+
+
+def limited(values: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """Complex values with magnitudes cut at `limit`."""
+    return values * (limit / values.abs().clamp_min(torch.finfo(torch.float32).tiny)).clamp(max=1)
+
+
+def build(options: Options, delay_fraction: float) -> SpectralPredictor:
+    """A fresh network."""
+    return SpectralPredictor(SpectralPredictorConfig.of(options))
+
+
+def train(options: Options, session: TrainingSession) -> Trained:
+    """The only phase: prediction along time or frequency from noisy CSI."""
+    model, history = train_network(
+        build(options, session.delay_fraction),
+        session.dataset,
+        config=options.training,
+        seed=session.seed,
+        checkpoints=session.checkpoints,
+        on_epoch=session.on_epoch,
+    )
+    return Trained(model, history)
+
+
+NETWORKS = (SpectralPredictor,)
