@@ -1,6 +1,7 @@
 """A spectral predictor as a registered predictor."""
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch.export import Dim
 from wavefoundry.deployment.onnx_export import export_graph
 from wavefoundry.networks.spectral_predictor import model as definitions
 from wavefoundry.networks.spectral_predictor import served
-from wavefoundry.networks.spectral_predictor.model import AXES, SpectralPredictor
+from wavefoundry.networks.spectral_predictor.model import AXES, Estimator, SpectralPredictor
 
 
 def export(model: SpectralPredictor, folder: Path) -> None:
@@ -38,8 +39,9 @@ class EstimatorsGraph(nn.Module):
 
     def __init__(self, model: SpectralPredictor):
         super().__init__()
-        first, *others = (model.estimators[axis] for axis in AXES)
+        first, *others = (cast(Estimator, model.estimators[axis]) for axis in AXES)
         self.estimator = first
+        self.width = first.width
         self.names = [name for name, _ in first.named_parameters()]
         for index, name in enumerate(self.names):
             each = [estimator.get_parameter(name).detach() for estimator in (first, *others)]
@@ -58,5 +60,5 @@ class EstimatorsGraph(nn.Module):
         return torch.func.functional_call(self.estimator, weights, (features,))
 
     def example(self):
-        inputs = {"features": torch.randn(5, self.estimator.norm.normalized_shape[0]), "axis": torch.tensor([1])}
+        inputs = {"features": torch.randn(5, self.width), "axis": torch.tensor([1])}
         return inputs, {"features": {0: Dim("bins")}, "axis": None}
