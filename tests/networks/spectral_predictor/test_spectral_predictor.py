@@ -150,9 +150,9 @@ def test_the_lattice_is_that_of_the_classical_predictor_where_nothing_is_pooled(
 def test_a_fresh_network_continues_a_single_path():
     csi = path(16, 8, 16)
     predicted = spectral_predictor().eval().predict(csi[:, :8], 8, 0)
-    assert (predicted - csi[:, 8:]).abs().square().mean() < 0.01
+    assert (predicted - csi[:, 8:]).abs().square().mean() < 0.02
     predicted = spectral_predictor().eval().predict(csi[..., :8], 0, 8)
-    assert (predicted - csi[..., 8:]).abs().square().mean() < 0.01
+    assert (predicted - csi[..., 8:]).abs().square().mean() < 0.02
 
 
 def test_autoregression_does_not_grow():
@@ -161,7 +161,7 @@ def test_autoregression_does_not_grow():
     assert far.abs().max() < 10 * series.abs().max()
 
 
-def fitted(steps: int = 60) -> tuple[SpectralPredictor, list[float]]:
+def fitted(steps: int = 120) -> tuple[SpectralPredictor, list[float]]:
     model = spectral_predictor(draws={"time": 1.0, "halves": 1.0, "crop": 0.0}, snr_db=[10.0, 10.0])
     csi = path(12, 4, 8, 0.05) + 0.8 * path(12, 4, 8, -0.08, 0.3)
     optimiser, losses = torch.optim.AdamW(model.parameters(), 5e-3), []
@@ -176,7 +176,7 @@ def fitted(steps: int = 60) -> tuple[SpectralPredictor, list[float]]:
 
 def test_it_learns_and_repeats_to_the_bit():
     (model, losses), (again, _) = fitted(), fitted()
-    assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
+    assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
     assert all(torch.equal(*pair) for pair in zip(model.parameters(), again.parameters(), strict=True))
 
 

@@ -40,8 +40,8 @@ from wavefoundry.training.trainer import train as train_network
 
 # Name of an axis, its dimension in CSI (batch, time, antenna, subcarrier).
 AXES = {"time": 1, "frequency": 3}
-# Weights of a bin and of those beside it, along either axis of bins, where sums are pooled.
-NEIGHBOURS = (0.5, 1.0, 0.5)
+# Weights of the bin before, the bin itself and the bin after, along either axis of bins, where sums are pooled.
+NEIGHBOURS = (0.25, 0.5, 0.25)
 # Predictions of a bin that are weighed: by the spectrum, and by the autoregressions of two orders.
 PREDICTIONS = 3
 # Scalars that the network reads of a bin besides its spectra.
@@ -333,9 +333,9 @@ def pick(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
 
 def pooled(values: torch.Tensor) -> torch.Tensor:
     """Weighted mean over the 3 x 3 bins around each: (batch, row, column, ...); rows and columns are circles."""
+    before, here, after = NEIGHBOURS
     for dimension in (1, 2):
-        turned = [weight * values.roll(turn - 1, dimension) for turn, weight in enumerate(NEIGHBOURS)]
-        values = torch.stack(turned).sum(0) / 2
+        values = before * values.roll(1, dimension) + here * values + after * values.roll(-1, dimension)
     return values
 
 

@@ -136,7 +136,7 @@ class SpectralPredictor:
         """Weighted mean over the 3 x 3 bins around each; rows and columns are circles."""
         before, here, after = self._settings["neighbours"]
         for axis in (1, 2):
-            values = (before * np.roll(values, -1, axis) + here * values + after * np.roll(values, 1, axis)) / 2
+            values = before * np.roll(values, 1, axis) + here * values + after * np.roll(values, -1, axis)
         return values
 
 

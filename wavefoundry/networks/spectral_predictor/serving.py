@@ -41,6 +41,7 @@ class EstimatorsGraph(nn.Module):
         super().__init__()
         first, *others = (cast(Estimator, model.estimators[axis]) for axis in AXES)
         self.estimator = first
+        self.width = first.width
         self.names = [name for name, _ in first.named_parameters()]
         for index, name in enumerate(self.names):
             each = [estimator.get_parameter(name).detach() for estimator in (first, *others)]
@@ -59,5 +60,5 @@ class EstimatorsGraph(nn.Module):
         return torch.func.functional_call(self.estimator, weights, (features,))
 
     def example(self):
-        inputs = {"features": torch.randn(5, self.estimator.width), "axis": torch.tensor([1])}
+        inputs = {"features": torch.randn(5, self.width), "axis": torch.tensor([1])}
         return inputs, {"features": {0: Dim("bins")}, "axis": None}
