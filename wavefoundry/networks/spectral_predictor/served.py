@@ -6,6 +6,7 @@ ValueErrors of one line.
 """
 
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ class SpectralPredictor:
         """Continue all bins: (batch, row, column, step) -> (batch, row, column, horizon)."""
         batch, rows, columns, seen = series.shape
         count = max(1, round(self._settings["share"] * rows * columns))
-        chosen = np.argpartition(-power(series).sum(-1).reshape(batch, -1), count - 1, axis=1)[:, :count]
+        chosen = np.argpartition(-energy(series).reshape(batch, -1), count - 1, axis=1)[:, :count]
         filters, residual = self._lattice(series, self._settings["orders"][axis])
         beyond = extrapolate(series, filters[0], horizon).reshape(batch, -1, horizon)
         own, filters = pick(series, chosen), [pick(each, chosen) for each in filters]
@@ -102,8 +103,8 @@ class SpectralPredictor:
             unit * np.log(each / of_sample + quiet) for each in (own_power, around_power, middle)
         )
         scalars = [level, level_around, level_middle, level - level_middle]
-        for left, whole in ((residual, own_power), (self._pooled(residual), around_power)):
-            rest = pick(left[..., None], chosen)[..., 0] / np.maximum(whole, TINY)
+        for left, whole in ((residual[..., None], own_power), (self._pooled(residual[..., None]), around_power)):
+            rest = pick(left, chosen)[..., 0] / np.maximum(whole, TINY)
             scalars.append(unit * np.log(np.clip(rest, 1e-4, 1e2)))
         sizes = [math.log(seen) - 2, 4 / seen, 0.2 * math.log(rows * columns) - 1]
         scalars += [np.full(level.shape, size) for size in sizes]
@@ -111,9 +112,9 @@ class SpectralPredictor:
 
     def _periodogram(self, lags: np.ndarray, lines: int) -> np.ndarray:
         seen, least = lags.shape[-1], self._settings["quiet_line"]
-        angles = 2 * math.pi / lines * np.arange(seen)[:, None] * np.arange(lines)
+        cosines, sines = waves(lines, seen)
         weight = np.where(np.arange(seen) > 0, 2.0, 1.0)[:, None]
-        values = lags.real @ (weight * np.cos(angles)) + lags.imag @ (weight * np.sin(angles))
+        values = lags.real @ (weight * cosines.T) + lags.imag @ (weight * sines.T)
         relative = values / seen / np.maximum(lags[..., :1].real, TINY)
         return self._settings["log_unit"] * np.log(np.maximum(relative + least, least))
 
@@ -124,27 +125,44 @@ class SpectralPredictor:
         longest = min(max(orders), series.shape[-1] - 1)
         for order in range(1, longest + 1):
             forward, backward = forward[..., 1:], backward[..., :-1]
-            total = self._pooled((power(forward) + power(backward)).sum(-1))
-            cross = self._pooled((forward * backward.conj()).sum(-1))
-            gain = (-2 * cross / np.maximum(total, TINY))[..., None]
+            total = self._pooled((energy(forward) + energy(backward))[..., None])
+            cross = self._pooled(np.einsum("...t,...t->...", forward, backward.conj())[..., None])
+            gain = -2 * cross / np.maximum(total, TINY)
             longer = np.concatenate([filters[order - 1], np.zeros_like(gain)], axis=-1)
             filters[order] = longer + gain * longer[..., ::-1].conj()
             forward, backward = forward + gain * backward, backward + gain.conj() * forward
-        return [filters[min(order, longest)] for order in orders], power(forward).mean(-1)
+        return [filters[min(order, longest)] for order in orders], energy(forward) / forward.shape[-1]
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:
         """Weighted mean over the 3 x 3 bins around each; rows and columns are circles."""
-        before, here, after = self._settings["neighbours"]
-        for axis in (1, 2):
-            values = before * np.roll(values, 1, axis) + here * values + after * np.roll(values, -1, axis)
-        return values
+        batch, rows, columns = values.shape[:3]
+        weights = tuple(self._settings["neighbours"])
+        values = circle(weights, rows) @ values.reshape(batch, rows, -1)
+        return circle(weights, columns) @ values.reshape(batch, rows, columns, -1)
+
+
+@cache
+def waves(lines: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines (line, step) of lines at frequencies 0, 1 / lines, ... cycles per step."""
+    angles = 2 * math.pi / lines * np.arange(lines)[:, None] * np.arange(steps)
+    return np.cos(angles), np.sin(angles)
+
+
+@cache
+def circle(weights: tuple[float, float, float], size: int) -> np.ndarray:
+    """Matrix (size, size) of the weights of the bin before, the bin itself and the bin after on a circle of bins."""
+    kernel = np.zeros(size)
+    for weight, turn in zip(weights, (1, 0, -1), strict=True):
+        kernel[turn % size] += weight
+    index = np.arange(size)
+    return kernel[(index[:, None] - index) % size]
 
 
 def linear(series: np.ndarray, spectrum: np.ndarray, noise: np.ndarray, horizon: int) -> np.ndarray:
     """Linear minimum mean square error prediction of series (..., step) under a spectrum and white noise."""
     seen, lines = series.shape[-1], spectrum.shape[-1]
-    angles = 2 * math.pi / lines * np.arange(lines)[:, None] * np.arange(seen + horizon)
-    covariance = spectrum @ np.cos(angles) + 1j * (spectrum @ np.sin(angles))
+    cosines, sines = waves(lines, seen + horizon)
+    covariance = spectrum @ cosines + 1j * (spectrum @ sines)
     covariance = np.concatenate([covariance[..., seen - 1 : 0 : -1].conj(), covariance], axis=-1)
     before, after = np.arange(seen), np.arange(seen, seen + horizon)
     among = covariance[..., before[:, None] - before + seen - 1] + noise[..., None, None] * np.eye(seen)
@@ -159,7 +177,7 @@ def extrapolate(series: np.ndarray, filters: np.ndarray, horizon: int) -> np.nda
     values[..., :order] = series[..., series.shape[-1] - order :]
     weights = -filters[..., :0:-1]
     for step in range(horizon):
-        values[..., order + step] = (values[..., step : order + step] * weights).sum(-1)
+        values[..., order + step] = np.einsum("...o,...o->...", values[..., step : order + step], weights)
     return values[..., order:]
 
 
@@ -187,6 +205,11 @@ def pick(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 def power(values: np.ndarray) -> np.ndarray:
     return np.square(values.real) + np.square(values.imag)
+
+
+def energy(series: np.ndarray) -> np.ndarray:
+    """Sum of |.|^2 over the last axis."""
+    return np.einsum("...t,...t->...", series, series.conj()).real
 
 
 def limited(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
