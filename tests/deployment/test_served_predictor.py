@@ -57,6 +57,7 @@ NETWORKS = {
 METHODS = {
     "sample_and_hold": {},
     "autoregression": {"order": 3},
+    "pooled_autoregression": {"time_order": 2, "frequency_order": 3},
     "prony": {"order": 1, "regularisation": 0.1},
     "kalman": {"order": 1, "snr_db": 20.0, "compensation": 0.5},
 }

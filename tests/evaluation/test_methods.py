@@ -16,6 +16,7 @@ from wavefoundry.networks.capabilities import Embedder, Predictor
 OPTIONS = {
     "sample_and_hold": {},
     "autoregression": {"order": 2},
+    "pooled_autoregression": {"time_order": 2, "frequency_order": 3},
     "prony": {"order": 2, "regularisation": 0.01},
     "kalman": {"order": 2, "snr_db": 20.0, "compensation": 0.0},
 }

@@ -126,7 +126,7 @@ def test_options_of_everything_are_read_without_torch():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == [
         "[]", "gaussian_mixture", "lmmse", "lwm", "lwm_temporal", "spectral_predictor", "wifo", "wimamba",
-        "mcakd", "autoregression", "kalman", "prony", "sample_and_hold",
+        "mcakd", "autoregression", "kalman", "pooled_autoregression", "prony", "sample_and_hold",
     ]  # fmt: skip
 
 
