@@ -127,9 +127,10 @@ def test_a_complex_factor_goes_through_and_silence_stays_silent(tmp_path, wanted
 
 def test_what_is_saved_and_what_is_served_are_the_model(tmp_path):
     model = gaussian_mixture(tmp_path)
-    export(model, tmp_path / "served")
     model.save_pretrained(tmp_path / "saved")
-    served, again = ServedPredictor(tmp_path / "served"), AutoModel.from_pretrained(tmp_path / "saved")
+    again = AutoModel.from_pretrained(tmp_path / "saved")
+    export(again, tmp_path / "served")
+    served = ServedPredictor(tmp_path / "served")
     for slots, subcarriers, antennas in ((2, 0, 4), (0, 4, 8), (4, 8, 3)):
         known = smooth(2, 4, antennas, 8, seed=3)
         expected = model.predict(known, slots, subcarriers)

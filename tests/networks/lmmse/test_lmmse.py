@@ -5,7 +5,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 from scipy.special import j0
+from transformers import AutoModel
 
+import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from tests.networks.facts import facts
 from tests.networks.lmmse.example import InMemory, lmmse, options, smooth
 from wavefoundry.deployment.served_predictor import ServedPredictor
@@ -94,7 +96,8 @@ def test_a_complex_factor_goes_through_and_silence_stays_silent(wanted):
 @pytest.mark.parametrize("covariance", ["kronecker", "per_bin"])
 def test_what_is_served_is_the_model(covariance, tmp_path):
     model = lmmse(covariance=covariance)
-    export(model, tmp_path / "served")
+    model.save_pretrained(tmp_path / "saved")
+    export(AutoModel.from_pretrained(tmp_path / "saved"), tmp_path / "served")
     served = ServedPredictor(tmp_path / "served")
     for slots, subcarriers, antennas in ((2, 0, 4), (0, 4, 8), (4, 8, 3)):
         known = smooth(2, 4, antennas, 8, seed=3)

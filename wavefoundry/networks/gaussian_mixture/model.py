@@ -59,8 +59,8 @@ class GaussianMixture(PreTrainedModel):
         """The parameters as `served.GaussianMixtures` takes them."""
         found = {}
         for axis in AXES:
-            found[f"{axis}_weights"] = getattr(self, f"{axis}_weights").cpu().numpy()
-            covariances = torch.view_as_complex(getattr(self, f"{axis}_covariances").cpu())
+            found[f"{axis}_weights"] = getattr(self, f"{axis}_weights").detach().cpu().numpy()
+            covariances = torch.view_as_complex(getattr(self, f"{axis}_covariances").detach().cpu())
             found[f"{axis}_covariances"] = covariances.numpy()
         return found
 

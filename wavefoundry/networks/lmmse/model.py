@@ -52,8 +52,10 @@ class LMMSE(PreTrainedModel):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The parameters as `served.LMMSE` takes them."""
-        covariances = {name: torch.view_as_complex(getattr(self, name).cpu()).numpy() for name in ("time", "frequency")}
-        return {"power": self.power.cpu().numpy()} | covariances
+        covariances = {
+            name: torch.view_as_complex(getattr(self, name).detach().cpu()).numpy() for name in ("time", "frequency")
+        }
+        return {"power": self.power.detach().cpu().numpy()} | covariances
 
     @torch.no_grad()
     def learn(self, dataset: TrainingData, seed: int) -> list[dict]:
