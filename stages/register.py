@@ -262,11 +262,17 @@ def offer(
 
 @dataclass(frozen=True)
 class Offered:
-    """A candidate, the version that it is, and what was decided about it."""
+    """A candidate, the version that it is, and what was decided about it.
+
+    held_out: what it was scored on.
+    beside: its `scores_beside_reference`.
+    """
 
     candidate: Candidate
     version: "Version"
     decision: dict[str, Any]
+    held_out: HeldOut
+    beside: dict
 
 
 def best_entry(offered: dict[str, Offered], questions: set[str], latency_limit_ms: float) -> str | None:
@@ -473,25 +479,18 @@ def register(parameters: params.Params) -> None:
                 version, decision = offer(registry, candidate, form.md5, log, held_out, gate, run.id)
                 beside = scores_beside_reference(candidate, table, parameters.compared, reference)
                 describe(registry, version, description(candidate, decision, beside, snr_db), beside, run.id)
-                offered[name] = Offered(candidate, version, decision)
+                offered[name] = Offered(candidate, version, decision, held_out, beside)
             decisions = {name: entry.decision for name, entry in offered.items()}
             best = best_entry(offered, set(parameters.evaluate.prediction.questions), gate.latency_limit_ms)
             if best is not None:
                 entry = offered[best]
-                candidate, held_out = replace(entry.candidate, name=BEST), HeldOut(parameters, best)
+                candidate, md5 = replace(entry.candidate, name=BEST), entry.version.tags[MODEL_TAG]
                 version, decision = offer(
-                    registry,
-                    candidate,
-                    entry.version.tags[MODEL_TAG],
-                    lambda: entry.version.model_id,
-                    held_out,
-                    gate,
-                    run.id,
+                    registry, candidate, md5, lambda: entry.version.model_id, entry.held_out, gate, run.id
                 )
                 registry.tag(version, {ENTRY_TAG: best})
-                beside = scores_beside_reference(entry.candidate, table, parameters.compared, reference)
-                text = description(candidate, decision, beside, snr_db)
-                describe(registry, version, f"The best of all entries: `{best}`.\n\n{text}", beside, run.id)
+                text = description(candidate, decision, entry.beside, snr_db)
+                describe(registry, version, f"The best of all entries: `{best}`.\n\n{text}", entry.beside, run.id)
                 decisions[BEST] = decision | {ENTRY_TAG: best}
         write_json(DECISIONS, decisions)
         run.log_folder(DECISIONS, "registry")

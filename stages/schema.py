@@ -153,8 +153,8 @@ class Params(Section):
     def why_not_predict(self, name: str, question: str, dataset: str) -> str | None:
         """Why a predictor, trained or not, does not answer a question about a data set; None if it does."""
         facts = self.facts(dataset)
-        if facts.is_snapshot:
-            return "it has one slot, in which there is nothing to predict"
+        if reason := facts.why_nothing_to_predict:
+            return reason
         known, wanted = self.evaluate.prediction.questions[question].sizes(facts.slots, facts.subcarriers)
         for axis, size, asked in zip(("slots", "subcarriers"), wanted, self._asked(question), strict=True):
             if asked and size < 1:

@@ -40,6 +40,11 @@ class Facts:
         return self.slots == 1
 
     @property
+    def why_nothing_to_predict(self) -> str | None:
+        """Why no predictor can do anything with the data set; None if some can."""
+        return "it has one slot, in which there is nothing to predict" if self.is_snapshot else None
+
+    @property
     def is_linear_array(self) -> bool:
         """Whether the array is a single row of one polarisation."""
         return self.array[0] == self.array[1] == 1

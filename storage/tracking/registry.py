@@ -20,8 +20,6 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 # Identifies a version: the md5 of its model folder.
 MODEL_TAG = "model.md5"
-# Tag of a version: the logged model that it is, which MLflow itself does not tell of a version.
-MODEL_ID_TAG = "model.id"
 # Tag of a registered model: the numbers of its champions, oldest first.
 HISTORY_TAG = "champion.history"
 # Tag of a version that was rolled back: it is not made champion again.
@@ -75,7 +73,6 @@ class Registry:
         """Make a logged model the next version of `name`."""
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
-        tags = tags | {MODEL_ID_TAG: model_id}
         return _version(self._client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id))
 
     def tag(self, version: Version, tags: dict[str, str]) -> None:
@@ -273,5 +270,6 @@ def load(version: Version):
 
 
 def _version(version) -> Version:
-    tags = dict(version.tags)
-    return Version(version.name, int(version.version), tags, tags.get(MODEL_ID_TAG, ""))
+    # MLflow's own field of this name is None.
+    model_id = version.source.removeprefix("models:/")
+    return Version(version.name, int(version.version), dict(version.tags), model_id)

@@ -239,7 +239,7 @@ def test_comparison_depends_on_data_questions_and_the_code_that_scores(monkeypat
 def test_the_best_entry_is_chosen_by_validation_among_those_that_answer_all_in_time():
     def entry(name, latency, **validation):
         test = dict.fromkeys(validation, -30.0 if name == "lucky" else -1.0)
-        return Offered(Candidate(name, 0, test, validation), None, {"latency_ms": latency})
+        return Offered(Candidate(name, 0, test, validation), None, {"latency_ms": latency}, None, {})
 
     offered = {
         "half": entry("half", 1.0, time=-20.0),

@@ -1,9 +1,7 @@
 """A network as an ONNX graph with all that its predictor needs without torch."""
 
 import io
-import json
 import logging
-import shutil
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from wavefoundry.deployment.served_folder import write_served
 
 
 def export_graph(
@@ -40,5 +40,4 @@ def export_graph(
             graph.eval(), (), folder / "network.onnx", kwargs=inputs, input_names=list(inputs), output_names=["found"],
             dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
-    (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
-    shutil.copy(code, folder / "code.py")
+    write_served(code, settings, folder)

@@ -13,7 +13,6 @@ from storage.tracking.registry import (
     CHAMPION,
     DEMOTED_TAG,
     HISTORY_TAG,
-    MODEL_ID_TAG,
     MODEL_TAG,
     Registry,
     clear_failures,
@@ -71,9 +70,10 @@ def test_champion_predicts_elsewhere_with_the_code_it_was_registered_with(projec
     model_id, run_id = log("toy")
     version = registry.register("toy", model_id, run_id, {MODEL_TAG: "abc"})
     assert registry.champion("toy") is None
+    assert version.model_id == model_id
     registry.set_alias(version, CHAMPION)
     assert registry.champion("toy").number == version.number == 1
-    assert registry.find("toy", "abc").tags == {MODEL_TAG: "abc", MODEL_ID_TAG: model_id}
+    assert registry.find("toy", "abc").tags == {MODEL_TAG: "abc"}
     assert registry.find("toy", "xyz") is None
 
     (project / "gain.py").write_text("GAIN = 1000.0\n")

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+from wavefoundry.csi.covariances import lifted, toeplitz
+
 CHUNK = 2048  # series whose products are in memory at once
 
 
@@ -59,9 +61,7 @@ def start(groups: list[torch.Tensor], length: int, components: int, generator: t
     lags = torch.cat([_autocovariances(group, length) for group in groups])
     drawn = torch.randperm(len(lags), generator=generator)
     drawn = drawn[torch.arange(components) % len(drawn)]  # some again where there are fewer series than components
-    difference = torch.arange(length)[:, None] - torch.arange(length)
-    matrices = lags[drawn].to(torch.complex128)[:, difference.abs()]
-    return torch.where(difference < 0, matrices.conj(), matrices)
+    return toeplitz(lags[drawn].to(torch.complex128))
 
 
 def _autocovariances(series: torch.Tensor, length: int) -> torch.Tensor:
@@ -104,9 +104,3 @@ def expectation(
         scatter[:, :steps, steps:] += told.mH
         scatter[:, steps:, steps:] += told @ gain.mH + seen_counts[:, None, None] * left
     return scatter, counts, likelihood
-
-
-def lifted(matrices: torch.Tensor, floor: float) -> torch.Tensor:
-    """Hermitian matrices (..., step, step) with eigenvalues below `floor` set to it."""
-    values, vectors = torch.linalg.eigh((matrices + matrices.mH) / 2)
-    return (vectors * values.clamp_min(floor)[..., None, :].to(vectors.dtype)) @ vectors.mH

@@ -16,7 +16,8 @@ from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.gaussian_mixture import served
 from wavefoundry.networks.gaussian_mixture.em import fit
 from wavefoundry.networks.gaussian_mixture.options import Options
-from wavefoundry.networks.gaussian_mixture.series import Draw, over_frequency, over_time, samples
+from wavefoundry.networks.gaussian_mixture.series import Draw, over_frequency, over_time
+from wavefoundry.training.one_pass import batches
 from wavefoundry.training.session import Trained, TrainingSession
 
 AXES = ("time", "frequency")
@@ -104,7 +105,7 @@ def train(options: Options, session: TrainingSession) -> Trained:
         "time": Draw(options.time, "slots", True, generator),
         "frequency": Draw(options.frequency, "subcarriers", False, generator),
     }
-    for csi in samples(session.dataset, session.seed):
+    for csi in batches(session.dataset, session.seed):
         for axis, cut in (("time", over_time), ("frequency", over_frequency)):
             draws[axis].add(cut(csi), -(-getattr(options, axis).series // len(session.dataset)))
     history: list[dict] = []

@@ -37,7 +37,7 @@ class Options(FamilyOptions):
     snr_db: float = Field(description="assumed SNR of the known block [dB]")
 
     def why_not(self, facts: Facts) -> str | None:
-        return "it has one slot, in which there is nothing to predict" if facts.is_snapshot else None
+        return facts.why_nothing_to_predict
 
     def why_not_predict(self, facts: Facts, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
         if reason := self.why_not(facts):

@@ -1,29 +1,16 @@
 """The series that a mixture is fitted on: bins of samples over time, and over frequency."""
 
-from collections.abc import Iterator
-
 import torch
 
+from wavefoundry.csi.angle_delay import to_angle_delay
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
 from wavefoundry.networks.gaussian_mixture.options import Mixture
-from wavefoundry.training.session import TrainingData
-
-BATCH_SIZE = 64  # samples that are read at once
-
-
-def samples(dataset: TrainingData, seed: int) -> Iterator[torch.Tensor]:
-    """Complex64 batches (batch, time, antenna, subcarrier) of the training split, every sample once."""
-    sampler = dataset.batch_sampler(BATCH_SIZE, seed)
-    sampler.set_epoch(0)
-    for positions in sampler:
-        yield dataset.__getitems__(positions)["csi"]
 
 
 def over_time(csi: torch.Tensor) -> torch.Tensor:
     """(batch, time, antenna, subcarrier) -> (batch, angle-delay bin, slot)."""
-    delays = torch.fft.ifft(torch.fft.fft(csi, dim=2, norm="ortho"), dim=3, norm="ortho")
-    return delays.permute(0, 2, 3, 1).flatten(1, 2)
+    return to_angle_delay(csi, (1, 1, csi.shape[2]), csi.shape[3]).permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def over_frequency(csi: torch.Tensor) -> torch.Tensor:

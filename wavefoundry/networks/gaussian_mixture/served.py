@@ -15,7 +15,7 @@ UNKNOWN = 1e-6
 
 def load(settings: dict, folder: Path) -> "GaussianMixtures":
     """The predictor of a folder that `export` of the family has written."""
-    with np.load(folder / "mixtures.npz", allow_pickle=False) as stored:
+    with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
         return GaussianMixtures(settings["snr_db"], **stored)
 
 

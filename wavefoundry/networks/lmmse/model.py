@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from wavefoundry.csi.covariances import lifted, toeplitz
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import require_extent
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.lmmse import served
 from wavefoundry.networks.lmmse.options import Options
+from wavefoundry.training.one_pass import batches
 from wavefoundry.training.session import Trained, TrainingData, TrainingSession
-
-BATCH_SIZE = 64  # samples that are read at once
 
 
 class LMMSEConfig(NetworkConfig):
@@ -72,10 +72,8 @@ class LMMSE(PreTrainedModel):
             InputError: no sample is as large as the options say.
         """
         sums = Sums(self.options)
-        sampler = dataset.batch_sampler(BATCH_SIZE, seed)
-        sampler.set_epoch(0)
-        for positions in sampler:
-            sums.add(dataset.__getitems__(positions)["csi"])
+        for csi in batches(dataset, seed):
+            sums.add(csi)
         power, time, frequency = sums.covariances()
         self.power.copy_(power)
         self.time.copy_(torch.view_as_real(time))
@@ -140,7 +138,8 @@ class Sums:
             largest = int((sums[1] != 0).any(dim=0).sum())
             if largest < sums.shape[-1]:
                 raise InputError(f"{name} is {sums.shape[-1]}, but no sample has more than {largest}")
-            found.append(_covariance(sums[0] / sums[1].real.clamp_min(torch.finfo(torch.float64).tiny)))
+            lags = sums[0] / sums[1].real.clamp_min(torch.finfo(torch.float64).tiny)
+            found.append(lifted(toeplitz(lags), 0.0))
         time, frequency = found
         return power / power.mean(), time, frequency
 
@@ -148,16 +147,6 @@ class Sums:
 def _white(matrices: int, size: int) -> torch.Tensor:
     """Unit matrices (matrix, entry, entry, real and imaginary part)."""
     return torch.view_as_real(torch.eye(size, dtype=torch.complex64).repeat(matrices, 1, 1))
-
-
-def _covariance(by_distance: torch.Tensor) -> torch.Tensor:
-    """Matrices (..., entry, entry) of covariances (..., distance), entry n with entry n - distance."""
-    size = by_distance.shape[-1]
-    difference = torch.arange(size)[:, None] - torch.arange(size)
-    matrices = by_distance[..., difference.abs()]
-    matrices = torch.where(difference < 0, matrices.conj(), matrices)
-    values, vectors = torch.linalg.eigh(matrices)
-    return (vectors * values.clamp_min(0)[..., None, :].to(vectors.dtype)) @ vectors.mH
 
 
 def _error_of_last(covariance: torch.Tensor, noise: float) -> float:

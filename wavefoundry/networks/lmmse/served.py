@@ -10,7 +10,7 @@ import numpy as np
 
 def load(settings: dict, folder: Path) -> "LMMSE":
     """The predictor of a folder that `export` of the family has written."""
-    with np.load(folder / "covariances.npz", allow_pickle=False) as stored:
+    with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
         return LMMSE(settings["snr_db"], stored["power"], stored["time"], stored["frequency"])
 
 

@@ -91,13 +91,11 @@ class Patches(nn.Module):
         """complex (batch, time, angle, delay) -> real (batch, token, feature), real parts first."""
         _, rows, columns = self.grid(maps.shape)
         patches = maps.unflatten(3, (columns, -1)).unflatten(2, (rows, -1)).permute(0, 1, 2, 4, 3, 5)
-        patches = patches.flatten(4).flatten(1, 3)
-        return torch.cat([patches.real, patches.imag], dim=-1)
+        return to_features(patches.flatten(4).flatten(1, 3))
 
     def join(self, tokens: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Inverse of `split`."""
-        real, imaginary = tokens.float().chunk(2, dim=-1)
-        patches = torch.complex(real, imaginary).unflatten(1, grid).unflatten(-1, self.patch_size)
+        patches = to_complex(tokens.float()).unflatten(1, grid).unflatten(-1, self.patch_size)
         return patches.permute(0, 1, 2, 4, 3, 5).flatten(4, 5).flatten(2, 3)
 
 
@@ -492,9 +490,10 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         band = known.shape[3] + subcarriers
         scale = rms_scale(known)
         maps = self._maps(known / scale, subcarriers, self.kept_bins(band))
-        for missing in [0] * bool(subcarriers) + [slots] * bool(slots):
-            tokens, _, grid = self._fill_in(maps, missing)
-            maps = self.patches.join(tokens, grid)
+        for asked, missing in ((subcarriers, 0), (slots, slots)):
+            if asked:
+                tokens, _, grid = self._fill_in(maps, missing)
+                maps = self.patches.join(tokens, grid)
         csi = to_csi(maps, (1, 1, known.shape[2]), band) * scale
         csi = csi[:, known.shape[1] :] if slots else csi
         return csi[..., known.shape[3] :] if subcarriers else csi

@@ -139,13 +139,11 @@ class Options(FamilyOptions):
     prediction: Prediction
 
     def why_not(self, facts: Facts) -> str | None:
-        if facts.is_snapshot:
-            return "it has one slot, in which there is nothing to predict"
-        return self._why_not_grid(facts)
+        return facts.why_nothing_to_predict or self._why_not_grid(facts)
 
     def why_not_predict(self, facts: Facts, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
-        if facts.is_snapshot:
-            return "it has one slot, in which there is nothing to predict"
+        if reason := facts.why_nothing_to_predict:
+            return reason
         return self._why_not_grid(facts.with_sizes(known[0] + wanted[0], known[1] + wanted[1]))
 
     def why_not_embed(self, facts: Facts) -> str | None:

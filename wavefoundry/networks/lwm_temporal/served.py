@@ -42,8 +42,9 @@ class LWMTemporal:
         angles = np.fft.fft(padded, axis=2, norm="ortho")
         maps = np.fft.ifft(angles, axis=3, norm="ortho")[..., :kept].astype(np.complex64)
         # A band is completed first, in the known frames.
-        for missing in [0] * bool(subcarriers) + [slots] * bool(slots):
-            maps = self._fill_in(maps, missing)
+        for asked, missing in ((subcarriers, 0), (slots, slots)):
+            if asked:
+                maps = self._fill_in(maps, missing)
         frequencies = np.fft.fft(maps, n=band, axis=3, norm="ortho")
         csi = (np.fft.ifft(frequencies, axis=2, norm="ortho") * scale).astype(np.complex64)
         csi = csi[:, seen:] if slots else csi

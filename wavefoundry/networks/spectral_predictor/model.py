@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.csi.augmentation import random_symmetry
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
@@ -301,19 +302,16 @@ def to_bins(csi: torch.Tensor, axis: str) -> torch.Tensor:
         complex (batch, angle, delay, slot) or (batch, angle, Doppler, subcarrier). The angles are a plain DFT over the
         antennas in their order, whatever the shape of the array.
     """
-    angles = torch.fft.fft(csi, dim=2, norm="ortho")
     if axis == "time":
-        return torch.fft.ifft(angles, dim=3, norm="ortho").permute(0, 2, 3, 1)
-    return torch.fft.fft(angles, dim=1, norm="ortho").permute(0, 2, 1, 3)
+        return to_angle_delay(csi, (1, 1, csi.shape[2]), csi.shape[3]).permute(0, 2, 3, 1)
+    return torch.fft.fft2(csi, dim=(1, 2), norm="ortho").permute(0, 2, 1, 3)
 
 
 def from_bins(series: torch.Tensor, axis: str) -> torch.Tensor:
     """Inverse of `to_bins`."""
     if axis == "time":
-        angles = torch.fft.fft(series.permute(0, 3, 1, 2), dim=3, norm="ortho")
-    else:
-        angles = torch.fft.ifft(series.permute(0, 2, 1, 3), dim=1, norm="ortho")
-    return torch.fft.ifft(angles, dim=2, norm="ortho")
+        return to_csi(series.permute(0, 3, 1, 2), (1, 1, series.shape[1]), series.shape[2])
+    return torch.fft.ifft2(series.permute(0, 2, 1, 3), dim=(1, 2), norm="ortho")
 
 
 def power(values: torch.Tensor) -> torch.Tensor:

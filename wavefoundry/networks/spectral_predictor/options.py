@@ -65,8 +65,8 @@ class Options(FamilyOptions):
         return self
 
     def why_not(self, facts: Facts) -> str | None:
-        if facts.is_snapshot:
-            return "it has one slot, in which there is nothing to predict"
+        if reason := facts.why_nothing_to_predict:
+            return reason
         if max(facts.slots, facts.subcarriers) <= FEWEST_KNOWN:
             return (
                 f"it has {facts.slots} slots and {facts.subcarriers} subcarriers; {FEWEST_KNOWN} known ones and one "

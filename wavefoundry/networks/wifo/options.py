@@ -58,9 +58,7 @@ class Options(FamilyOptions):
         return self
 
     def why_not(self, facts: Facts) -> str | None:
-        if facts.is_snapshot:
-            return "it has one slot, in which there is nothing to predict"
-        return self._why_not_cut((facts.slots, facts.antennas, facts.subcarriers))
+        return facts.why_nothing_to_predict or self._why_not_cut((facts.slots, facts.antennas, facts.subcarriers))
 
     def why_not_predict(self, facts: Facts, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
         return self.why_not(facts) or self._why_not_cut((known[0], facts.antennas, known[1]), "known ")
