@@ -14,7 +14,7 @@ from dvc.repo import Repo
 from flows.elsewhere import Elsewhere
 from flows.pipeline import pipeline
 from flows.processes import StoppedError
-from tests.flows.test_processes import number_in, shell
+from tests.flows.shell import number_in, shell
 from tests.waiting import is_gone, wait_for, wait_for_end
 
 TOP = Path(__file__).parents[2]

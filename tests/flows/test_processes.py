@@ -13,17 +13,8 @@ import pytest
 
 from flows import processes as module
 from flows.processes import Processes, StoppedError, readable_lines
-from tests.waiting import is_gone, wait_for, wait_for_end
-
-
-def shell(processes, script, folder):
-    lines = []
-    return processes.run(["sh", "-c", script], str(folder), dict(os.environ), lines.append), lines
-
-
-def number_in(path):
-    wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
-    return int(path.read_text())
+from tests.flows.shell import number_in, shell
+from tests.waiting import is_gone, wait_for_end
 
 
 @pytest.mark.parametrize(("script", "code"), [("true", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill $$", 143)])

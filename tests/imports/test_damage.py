@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import scipy.io
 import zarr
-from test_arrays import channel, kind_of, read, save, section
-from test_deepmimo import folder as scenario  # noqa: F401
-from test_deepmimo import section as deepmimo
 
+from tests.imports.array_files import channel, kind_of, read, save, section
+from tests.imports.scenario_files import section as deepmimo
 from wavefoundry.errors import InputError
 from wavefoundry.imports import limits
 from wavefoundry.imports.deepmimo import read_deepmimo
@@ -344,7 +343,7 @@ def test_zarr_with_a_carrier_that_is_no_number(tmp_path, carrier):
         b'{"txrx_sets": {"a": {"id": [], "num_points": "x"}}, "scene": null, "rt_params": 1}',
     ],
 )
-def test_scenario_whose_parameters_are_damaged(scenario, text):  # noqa: F811
+def test_scenario_whose_parameters_are_damaged(scenario, text):
     made = scenario()
     (made / "params.json").write_bytes(text)
     with pytest.raises(InputError, match=r"params\.json: no parameters of a DeepMIMO v4 scenario"):
@@ -353,7 +352,7 @@ def test_scenario_whose_parameters_are_damaged(scenario, text):  # noqa: F811
 
 @pytest.mark.parametrize("values", [np.float32(1), np.ones(5), np.ones((5, 2, 2))])
 @pytest.mark.parametrize("name", ["power", "rx_pos"])
-def test_scenario_whose_arrays_have_other_axes(scenario, name, values):  # noqa: F811
+def test_scenario_whose_arrays_have_other_axes(scenario, name, values):
     made = scenario()
     np.savez(made / f"{name}_t000_tx000_r001.npz", **{name: values})
     with pytest.raises(InputError, match=name):

@@ -1,99 +1,24 @@
 """Paths of DeepMIMO scenarios: closed forms of a direct path, and the CSI of sionna-rt for the same paths."""
 
-import json
-
 import numpy as np
 import pytest
-import scipy.io
 from pydantic import ValidationError
 from scipy.constants import speed_of_light
 
+from tests.imports.scenario_files import CARRIER, ORIENTATION, RECEIVERS, STATION, section
 from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
 from wavefoundry.errors import InputError
 from wavefoundry.imports.deepmimo import read_deepmimo
-from wavefoundry.imports.options import ImportedDeepMIMO
 from wavefoundry.twin.array import element_positions, rotation_matrix
-
-CARRIER = 3.5e9
-STATION = np.array([1.0, -2.0, 20.0])
-ORIENTATION = [0.4, 0.1, -0.2]
-RECEIVERS = np.array([[50.0, 10.0, 1.5], [30.0, -25.0, 1.5], [20.0, 40.0, 1.5], [60.0, 5.0, 1.5], [-30.0, 9.0, 2.0]])
-
-
-def section(files, **changes) -> ImportedDeepMIMO:
-    values = {
-        "kind": "deepmimo",
-        "files": str(files),
-        "transmitters": 0,
-        "receivers": 1,
-        "carrier_frequency": CARRIER,
-        "carrier_phase": False,
-        "array": {"rows": 2, "columns": 3, "spacing": 0.5, "pattern": "iso", "polarisation": "V"},
-        "orientation": ORIENTATION,
-        "users": 4,
-        "speed": [10.0, 30.0],
-        "slots": 4,
-        "slot_duration": 1e-3,
-        "max_paths": 25,
-        "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
-        "ofdm": {"subcarriers": 8, "subcarrier_spacing": 180e3, "timing_advance": 0.0, "links_per_call": 100},
-    }
-    return ImportedDeepMIMO.model_validate(values | changes)
-
-
-def angles(vector):
-    """Azimuth and zenith [degree]."""
-    zenith = np.arccos(vector[:, 2] / np.linalg.norm(vector, axis=1))
-    return np.degrees(np.arctan2(vector[:, 1], vector[:, 0])), np.degrees(zenith)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A scenario of direct paths, and one receiver without any path; changes replace matrices."""
-
-    def make(form="npz", frequency=CARRIER, scenes=1, **changes):
-        vector = RECEIVERS - STATION
-        distance = np.linalg.norm(vector, axis=1)
-        departure, arrival = angles(vector), angles(-vector)
-        matrices = {
-            "power": 20 * np.log10(speed_of_light / CARRIER / (4 * np.pi * distance)),
-            "phase": np.zeros(len(distance)),
-            "delay": distance / speed_of_light,
-            "aod_az": departure[0],
-            "aod_el": departure[1],
-            "aoa_az": arrival[0],
-            "aoa_el": arrival[1],
-            "inter": np.zeros(len(distance)),
-        }
-        # A second path is there for nobody.
-        matrices = {name: np.stack([values, np.full(5, np.nan)], axis=1) for name, values in matrices.items()}
-        for values in matrices.values():
-            values[4] = np.nan
-        matrices |= {"rx_pos": RECEIVERS, "tx_pos": STATION[None]} | changes
-        for name, values in matrices.items():
-            path = tmp_path / f"{name}_t000_tx000_r001.{form}"
-            values = np.asarray(values, np.float32)
-            np.savez(path, **{name: values}) if form == "npz" else scipy.io.savemat(path, {name: values})
-        sets = [{"id": 0, "is_tx": True, "is_rx": False, "num_points": 1}]
-        sets += [{"id": 1, "is_tx": False, "is_rx": True, "num_points": 5}]
-        parameters = {
-            "txrx_sets": {f"txrx_set_{entry['id']}": entry for entry in sets},
-            "scene": {"num_scenes": scenes},
-            "rt_params": {"frequency": frequency},
-        }
-        (tmp_path / "params.json").write_text(json.dumps(parameters))
-        return tmp_path
-
-    return make
 
 
 @pytest.mark.parametrize("form", ["npz", "mat"])
 @pytest.mark.parametrize("carrier_phase", [False, True])
-def test_direct_path_is_the_closed_form(folder, form, carrier_phase):
+def test_direct_path_is_the_closed_form(scenario, form, carrier_phase):
     """Free space: lambda / (4 pi d), the phase of the carrier, Doppler v . u / lambda, a plane wave over the array."""
     delays = np.linalg.norm(RECEIVERS - STATION, axis=1) / speed_of_light
     phase = np.degrees(np.angle(np.exp(-2j * np.pi * CARRIER * delays)))[:, None] * [1.0, np.nan]
-    stated = section(folder(form, **({"phase": phase} if carrier_phase else {})), carrier_phase=carrier_phase)
+    stated = section(scenario(form, **({"phase": phase} if carrier_phase else {})), carrier_phase=carrier_phase)
     paths = read_deepmimo(stated, seed=3)
     assert paths.sizes["sample"] == 4 and paths["los"].values.all()
     csi = frequency_response(paths, stated.ofdm).numpy()
@@ -119,8 +44,8 @@ def test_direct_path_is_the_closed_form(folder, form, carrier_phase):
     np.testing.assert_allclose(doppler, -moved / 1e-4 * CARRIER / speed_of_light, rtol=1e-2, atol=0.1)
 
 
-def test_users_and_motion_repeat_with_the_seed(folder):
-    stated = section(folder(), users=3)
+def test_users_and_motion_repeat_with_the_seed(scenario):
+    stated = section(scenario(), users=3)
     first, again, other = (read_deepmimo(stated, seed) for seed in (0, 0, 1))
     for name in first.variables:
         np.testing.assert_array_equal(first[name].values, again[name].values)
@@ -140,15 +65,15 @@ def test_users_and_motion_repeat_with_the_seed(folder):
         ({"phase": np.full((5, 2), np.nan)}, {}, "NaN or infinite"),
     ],
 )
-def test_faults_of_a_scenario_are_named(folder, made, stated, message):
+def test_faults_of_a_scenario_are_named(scenario, made, stated, message):
     with pytest.raises(InputError, match=message):
-        read_deepmimo(section(folder(**made), **stated), seed=0)
+        read_deepmimo(section(scenario(**made), **stated), seed=0)
 
 
-def test_incomplete_folders_are_named(folder, tmp_path):
+def test_incomplete_folders_are_named(scenario, tmp_path):
     with pytest.raises(InputError, match=r"params\.json: no such file; files must be the folder of a DeepMIMO"):
         read_deepmimo(section(tmp_path / "absent"), seed=0)
-    made = folder()
+    made = scenario()
     (made / "aoa_el_t000_tx000_r001.npz").unlink()
     with pytest.raises(InputError, match="neither aoa_el_t000_tx000_r001"):
         read_deepmimo(section(made), seed=0)
