@@ -35,7 +35,9 @@ class SequenceOptions(FamilyOptions):
     )
     ports: Count = Field(description="antenna ports drawn from each sample in a training step; all are predicted")
     snr_db: NonNegativeRange = Field(description="SNR of the known slots, drawn uniformly per sample [dB]")
-    few_shot: Fraction | None = Field(description="share of the samples, with all their ports, to learn from; null: all")
+    few_shot: Fraction | None = Field(
+        description="share of the samples, with all their ports, to learn from; null: all"
+    )
     training: Training
 
     @model_validator(mode="after")
