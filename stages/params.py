@@ -40,8 +40,8 @@ def parse(text: str, source: str) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        lines = [f"{source}: {describe(keys_of(fault['loc'], content), fault)}" for fault in error.errors()]
-        raise InputError("\n".join(lines)) from None
+        told = [describe(keys_of(fault["loc"], content), fault) for fault in error.errors()]
+        raise InputError("\n".join(f"{source}: {line}" for fault in told for line in fault.split("\n"))) from None
 
 
 def main() -> None:

@@ -216,7 +216,9 @@ class _Builder:
         if kind not in ("int", "float"):
             raise self._fault(event, f"found {shortened(text)}, which YAML takes for more than a text; quote it")
         if len(text) > LONGEST_NUMBER:
-            raise self._fault(event, f"found {shortened(text)}, a number of {len(text)} characters; allowed: {LONGEST_NUMBER}")
+            raise self._fault(
+                event, f"found {shortened(text)}, a number of {len(text)} characters; allowed: {LONGEST_NUMBER}"
+            )
         try:
             return _whole(text) if kind == "int" else _real(text)
         except ValueError:

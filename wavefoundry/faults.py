@@ -1,4 +1,4 @@
-"""One short line for each fault that pydantic finds in options."""
+"""Short lines for each fault that pydantic finds in options."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ LONGEST_KEY = 120
 
 
 def describe(location: Sequence[str | int], fault: Mapping[str, Any]) -> str:
-    """The key, what was found and what is allowed.
+    """The key, what was found and what is allowed; one line, or one for each thing that stands in the way.
 
     Args:
         location: keys that lead to the fault.
@@ -23,7 +23,11 @@ def describe(location: Sequence[str | int], fault: Mapping[str, Any]) -> str:
         return f"{key}: unknown key"
     if fault["type"] == "missing":
         return f"{key}: missing"
-    message = shortened(fault["msg"].removeprefix("Value error, "), LONGEST_MESSAGE)
+    told = fault["msg"].removeprefix("Value error, ")
+    if not key and isinstance(fault["input"], Mapping):
+        # What must hold between several keys is told with them, one thing a line.
+        return "\n".join(shortened(line, LONGEST_MESSAGE + LONGEST_VALUE) for line in told.split("\n"))
+    message = shortened(told, LONGEST_MESSAGE)
     if fault["type"] == "union_tag_invalid":
         context = fault["ctx"]
         tag = context["discriminator"].strip("'")
@@ -32,7 +36,7 @@ def describe(location: Sequence[str | int], fault: Mapping[str, Any]) -> str:
     if fault["type"] == "union_tag_not_found":
         return f"{key}.{fault['ctx']['discriminator'].strip(chr(39))}: missing"
     if isinstance(fault["input"], Mapping):
-        return f"{key}: {message}" if key else message
+        return f"{key}: {message}"
     return f"{key}: found {shortened(repr(fault['input']))}, {message[0].lower()}{message[1:]}"
 
 
