@@ -11,7 +11,11 @@ from tests.parameters import FILE, PROJECT
 from wavefoundry.errors import InputError
 
 FILES = [PROJECT / "params.yaml", FILE, *sorted((PROJECT / "studies").glob("*.yaml"))]
-SCALARS = ["010", "08", "-0", "+1", "1_000", "0o10", "0x1F", "0b11", "1e-3", "1e-05", "1e-07", "1E5", "12e03", "1.", ".5", "-.5", "1_0.5", "-2.5e-3", "yes", "on", "Off", "n", "1:30", "190:20:30.15", "~", "null", "Null", "TRUE", "false", "0b2", "1.2.3", "+.5e+3", "'text'", '"010"', "'1e-3'"]
+SCALARS = [
+    *("010", "08", "-0", "+1", "1_000", "0o10", "0x1F", "0b11", "0b2", "1e-3", "1e-05", "1e-07", "1E5", "12e03", "1."),
+    *(".5", "-.5", "1_0.5", "-2.5e-3", "+.5e+3", "1.2.3", "1:30", "190:20:30.15", "yes", "on", "Off", "n", "TRUE"),
+    *("false", "~", "null", "Null", "'text'", '"010"', "'1e-3'"),
+]
 
 
 def leaves(content, keys=()):
