@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.digests import digest
 from storage.errors import StorageError, first_line
 from storage.replacement import replacing
 
@@ -17,10 +18,16 @@ SHOWN = 4  # names of tensors in a message
 
 
 def save_model(model, folder: Path) -> None:
-    """Write `model` (a transformers PreTrainedModel) as `folder`, all of it or nothing; an older folder is replaced."""
+    """Write `model` (a transformers PreTrainedModel) as `folder`, all of it or nothing; an older folder is replaced.
+
+    A network with a method `borrowed`, which names tensors of its own and what they are called in the weights of the
+    folder that its property `lender` gives with the md5 of these weights, is written without them.
+    """
+    borrowed = _borrowed(model)
+    weights = {name: weight for name, weight in model.state_dict().items() if name not in borrowed}
     # One file whatever the size: a shard limit would only add an index to check.
     with replacing(Path(folder)) as partial, _quiet():
-        model.save_pretrained(partial, max_shard_size="1TB")
+        model.save_pretrained(partial, state_dict=weights, max_shard_size="1TB")
 
 
 def load_model(folder: Path):
@@ -51,16 +58,44 @@ def load_model(folder: Path):
     except Exception as error:
         raise StorageError(f"{folder}: cannot be loaded as {architecture}: {first_line(error)}") from error
     # transformers draws weights that it does not find, and passes over those it does not know.
-    faults = [
-        f"{fault} tensors: {_some(sorted(key if isinstance(key, str) else key[0] for key in keys))}"
+    borrowed = _borrowed(model)
+    found = {
+        fault: sorted(key if isinstance(key, str) else key[0] for key in report[f"{fault}_keys"])
         for fault in ("missing", "unexpected", "mismatched")
-        if (keys := report[f"{fault}_keys"])
-    ]
+    }
+    found["missing"] = [key for key in found["missing"] if key not in borrowed]
+    faults = [f"{fault} tensors: {_some(keys)}" for fault, keys in found.items() if keys]
     if faults:
         raise StorageError(
             f"{folder / WEIGHTS} does not hold the weights of the {architecture} in {CONFIG}: {'; '.join(faults)}"
         )
+    if borrowed:
+        _borrow(model, borrowed, folder)
     return model.eval()
+
+
+def _borrowed(model) -> dict[str, str]:
+    """Names of the tensors of a network that lie in another folder, and their names there."""
+    return model.borrowed() if hasattr(model, "borrowed") else {}
+
+
+def _borrow(model, borrowed: dict[str, str], folder: Path) -> None:
+    """Fill in the tensors that a model folder refers to."""
+    import torch
+    from safetensors import safe_open
+
+    lender, expected = model.lender
+    path = Path(lender) / WEIGHTS
+    if not path.is_file():
+        raise StorageError(f"{folder / CONFIG}: the network builds on the weights {path}, and there is no such file")
+    if (found := digest(path)) != expected:
+        raise StorageError(
+            f"{folder / CONFIG}: it builds on other weights than those in {path}: md5 {expected}, found {found}"
+        )
+    own = model.state_dict(keep_vars=True)
+    with safe_open(path, framework="pt") as weights, torch.no_grad():
+        for name, theirs in borrowed.items():
+            own[name].copy_(weights.get_tensor(theirs))
 
 
 def _check_files(folder: Path) -> None:

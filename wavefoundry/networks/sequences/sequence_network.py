@@ -153,7 +153,7 @@ def normalise(
     Args:
         rows: complex (sequence, slot, subcarrier).
         statistics: whose mean and deviation is used, "sequence" or "batch".
-        reference: "phase" turns each sequence by the phase of the strongest delay tap of its last slot; "none" does not.
+        reference: "phase" turns each sequence by the phase of the strongest delay tap of its last slot; or "none".
 
     Returns:
         real (sequence, slot, 2 x subcarrier) with alternating real and imaginary parts; a function from (sequence, any

@@ -51,13 +51,13 @@ class Continuation:
             raise ValueError("slots is 0; the network predicts slots after the known ones")
         if same and (subcarriers or known_subcarriers % width):
             raise ValueError(
-                f"csi has {known_subcarriers} subcarriers and {subcarriers} above them are asked for; the network needs "
-                f"a multiple of {width}, and answers for the same ones"
+                f"csi has {known_subcarriers} subcarriers and {subcarriers} above them are asked for; the network "
+                f"needs a multiple of {width}, and answers for the same ones"
             )
         if not same and (known_subcarriers != width or subcarriers != width or slots > horizon):
             raise ValueError(
-                f"csi has {known_subcarriers} subcarriers, and {slots} slots of {subcarriers} above them are asked for; "
-                f"the network needs {width}, and answers for at most {horizon} slots of the {width} above"
+                f"csi has {known_subcarriers} subcarriers, and {slots} slots of {subcarriers} above them are asked "
+                f"for; the network needs {width}, and answers for at most {horizon} slots of the {width} above"
             )
 
     def _continued(self, rows: np.ndarray) -> np.ndarray:
