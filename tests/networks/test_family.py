@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from tests.networks.facts import facts
+from tests.networks.convolutional import example as convolutional
 from tests.networks.gaussian_mixture import example as gaussian_mixture
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
+from tests.networks.recurrent import example as recurrent
 from tests.networks.spectral_predictor import example as spectral_predictor
+from tests.networks.transformer_predictor import example as transformer_predictor
 from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.parameters import tiny_parameters
@@ -28,23 +31,31 @@ from wavefoundry.networks.family import FamilyOptions, families, merged, model_m
 from wavefoundry.objectives.objective import ObjectiveOptions, objectives, training_module
 
 EXAMPLES = {
+    "convolutional": convolutional.options(),
     "gaussian_mixture": gaussian_mixture.options(),
     "lmmse": lmmse.options(),
     "lwm": lwm.options(),
     "lwm_temporal": lwm_temporal.options(),
+    "recurrent": recurrent.options(),
     "spectral_predictor": spectral_predictor.options(),
+    "transformer_predictor": transformer_predictor.options(),
     "wifo": wifo.options(),
     "wimamba": wimamba.options(),
 }
+# Those that continue the CSI of single antenna ports in time.
+SEQUENCES = ("convolutional", "recurrent", "transformer_predictor")
 # Those that give representations.
 EMBEDDING = ("lwm", "lwm_temporal", "wifo", "wimamba")
 NETWORKS = {
+    "convolutional": convolutional.convolutional,
     "gaussian_mixture": lambda: model_module("gaussian_mixture").build(gaussian_mixture.options(), 1.0),
     "lmmse": lambda: model_module("lmmse").build(lmmse.options(), 1.0),
     "lwm": lwm.lwm,
     "lwm_temporal": lwm_temporal.backbone,
     "lwm_temporal_predictor": lwm_temporal.predictor,
+    "recurrent": recurrent.recurrent,
     "spectral_predictor": spectral_predictor.spectral_predictor,
+    "transformer_predictor": transformer_predictor.transformer_predictor,
     "wifo": wifo.wifo,
     "wimamba": wimamba.wimamba,
 }
@@ -125,7 +136,8 @@ def test_options_of_everything_are_read_without_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == [
-        "[]", "gaussian_mixture", "lmmse", "lwm", "lwm_temporal", "spectral_predictor", "wifo", "wimamba",
+        "[]", "convolutional", "gaussian_mixture", "lmmse", "lwm", "lwm_temporal", "recurrent", "spectral_predictor",
+        "transformer_predictor", "wifo", "wimamba",
         "mcakd", "autoregression", "kalman", "pooled_autoregression", "prony", "sample_and_hold",
     ]  # fmt: skip
 
@@ -134,8 +146,8 @@ def test_options_of_everything_are_read_without_torch():
 def test_every_network_can_what_it_should(name):
     network = NETWORKS[name]()
     statistics, tunable = name in ("gaussian_mixture", "lmmse"), name in ("lwm", "wimamba")
-    predicts = statistics or name in ("spectral_predictor", "wifo", "lwm_temporal_predictor")
-    embeds = not statistics and name != "spectral_predictor"
+    predicts = statistics or name in ("spectral_predictor", "wifo", "lwm_temporal_predictor", *SEQUENCES)
+    embeds = not statistics and name not in ("spectral_predictor", *SEQUENCES)
     sequences = name in ("wifo", "lwm_temporal", "lwm_temporal_predictor")
     assert isinstance(network, Embedder) == embeds
     assert isinstance(network, Predictor) == predicts
@@ -180,7 +192,9 @@ def test_options_know_beforehand_which_snapshots_a_network_embeds(name, sizes, f
             network.embed(csi, patch_size)
 
 
-@pytest.mark.parametrize("name", ["gaussian_mixture", "lmmse", "lwm_temporal", "spectral_predictor", "wifo"])
+@pytest.mark.parametrize(
+    "name", ["gaussian_mixture", "lmmse", "lwm_temporal", "spectral_predictor", "wifo", *SEQUENCES]
+)
 @settings(max_examples=60)
 @given(
     known=st.tuples(st.integers(1, 6), st.integers(1, 14)),
