@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from tests.networks.facts import facts
 from tests.networks.convolutional import example as convolutional
+from tests.networks.facts import facts
 from tests.networks.gaussian_mixture import example as gaussian_mixture
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm

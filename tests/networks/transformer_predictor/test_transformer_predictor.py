@@ -56,7 +56,7 @@ def test_the_published_number_of_weights_is_met():
 
 
 def test_options_that_do_not_fit_are_named():
-    with pytest.raises(ValidationError, match="label_slots 5 is more than link.known_slots 4"):
+    with pytest.raises(ValidationError, match=r"label_slots 5 is more than link\.known_slots 4"):
         options(label_slots=5)
     with pytest.raises(ValidationError, match="heads 5 does not divide hidden_size 24"):
         options(heads=5)
