@@ -52,6 +52,7 @@ def _convolution(before: int, after: int) -> nn.Conv2d:
     """With the published first weights."""
     layer = nn.Conv2d(before, after, 3, padding=1)
     nn.init.uniform_(layer.weight, -(before**-0.5), before**-0.5)
+    assert layer.bias is not None  # unless asked for
     nn.init.zeros_(layer.bias)
     return layer
 
