@@ -39,36 +39,32 @@ def load_model(folder: Path):
         StorageError: a file is missing, damaged or a pickle; the architecture is not one of ours, or its numbers make
             no network; tensors are missing, unknown or of another shape.
     """
-    from transformers import AutoModel
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
 
     folder = Path(folder)
     _check_files(folder)
     architecture = _check_architecture(folder)
     try:
-        with _quiet():
-            model, report = AutoModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+        # Built as a fresh network is; what that draws, it draws for itself.
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
     # What a network says to numbers in config.json that make none is its own business.
     except Exception as error:
         raise StorageError(f"{folder}: cannot be loaded as {architecture}: {first_line(error)}") from error
-    # transformers draws weights that it does not find, and passes over those it does not know.
-    borrowed = _borrowed(model)
+    borrowed, own, weights = _borrowed(model), model.state_dict(), load_file(folder / WEIGHTS)
     found = {
-        fault: sorted(key if isinstance(key, str) else key[0] for key in report[f"{fault}_keys"])
-        for fault in ("missing", "unexpected", "mismatched")
+        "missing": own.keys() - weights.keys() - borrowed.keys(),
+        "unexpected": weights.keys() - own.keys(),
+        "mismatched": {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape},
     }
-    found["missing"] = [key for key in found["missing"] if key not in borrowed]
-    faults = [f"{fault} tensors: {_some(keys)}" for fault, keys in found.items() if keys]
+    faults = [f"{fault} tensors: {_some(sorted(names))}" for fault, names in found.items() if names]
     if faults:
         raise StorageError(
             f"{folder / WEIGHTS} does not hold the weights of the {architecture} in {CONFIG}: {'; '.join(faults)}"
         )
+    model.load_state_dict(weights, strict=False)
     if borrowed:
         _borrow(model, borrowed, folder)
     return model.eval()

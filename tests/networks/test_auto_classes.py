@@ -13,6 +13,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from storage.stores.csi_store import write_store
 from tests.networks.convolutional import example as convolutional
+from tests.networks.csi_alm_light import example as csi_alm_light
 from tests.networks.gaussian_mixture import example as gaussian_mixture
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
@@ -24,6 +25,7 @@ from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.storage.example import make_dataset
 from wavefoundry.networks.convolutional.model import ConvolutionalConfig
+from wavefoundry.networks.csi_alm_light.model import CSIALMLightConfig
 from wavefoundry.networks.gaussian_mixture.model import GaussianMixtureConfig
 from wavefoundry.networks.lmmse.model import LMMSEConfig
 from wavefoundry.networks.lwm.model import LWMConfig
@@ -82,6 +84,10 @@ MODELS = {
         WiFoConfig.of(wifo.options(architecture={"encoder_depth": 1, "heads": 2})),
         lambda model, csi: torch.view_as_real(model.predict(csi, 0, 4)),
     ),
+    "csi_alm_light": (
+        CSIALMLightConfig.of(csi_alm_light.options(link={"known_slots": 4})),
+        lambda model, csi: torch.view_as_real(model.predict(csi, 2, 0)),
+    ),
     "wimamba": (
         WiMambaConfig.of(wimamba.options(**SNAPSHOTS)),
         lambda model, csi: model.embed(csi[:, 0], 2).class_token,
@@ -122,7 +128,8 @@ def channel():
 
 def test_every_architecture_of_ours_is_here():
     ours = {name for name, kind in CONFIG_MAPPING._extra_content.items() if kind.__module__.startswith("wavefoundry.")}
-    assert ours == set(MODELS)
+    # Networks on a language model refer to its weights, and are loaded by storage.models.model_folder alone.
+    assert ours == set(MODELS) | {"csi_alm", "llm4cp"}
 
 
 @torch.no_grad()

@@ -43,6 +43,8 @@ class Backbone(nn.Module):
                 part.requires_grad_(True)
         elif trained is not None:
             self._add_adapters(trained)
+        # Now: a network that is loaded forgets what is frozen.
+        self._frozen = sorted(name for name, weight in self.named_parameters() if not weight.requires_grad)
         # Otherwise a network around this one would draw its weights again, those of the adapters wrongly.
         for part in self.modules():
             part._is_hf_initialized = True  # type: ignore[assignment]
@@ -72,8 +74,7 @@ class Backbone(nn.Module):
 
     def borrowed(self) -> dict[str, str]:
         """Names of the tensors that stay as the language model has them, and their names there."""
-        frozen = {name for name, weight in self.named_parameters() if not weight.requires_grad}
-        return {name: name.removeprefix("model.").replace(".base_layer.", ".") for name in sorted(frozen)}
+        return {name: _original_name(name) for name in self._frozen}
 
     def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Copy the weights of a language model, those that will be trained among them.
@@ -81,16 +82,13 @@ class Backbone(nn.Module):
         Args:
             weights: the state dict of `AutoModel.from_config(config)`.
         """
-        own = {name.removeprefix("model.").replace(".base_layer.", "."): weight for name, weight in self._original()}
+        own = {_original_name(name): weight for name, weight in self.named_parameters() if ".lora_" not in name}
         missing = sorted(set(own) - set(weights))
         if missing:
             raise InputError(f"the language model has no {missing[0]}, which its config.json promises")
         with torch.no_grad():
             for name, weight in own.items():
                 weight.copy_(weights[name])
-
-    def _original(self):
-        return [(name, weight) for name, weight in self.named_parameters() if ".lora_" not in name]
 
     def _norms_and_positions(self) -> list[nn.Module]:
         words = self.model.get_input_embeddings()
@@ -128,3 +126,8 @@ class Backbone(nn.Module):
             self._captured[name] = output
 
         return keep
+
+
+def _original_name(name: str) -> str:
+    """What a tensor is called where nothing was added to the language model."""
+    return name.removeprefix("model.").replace(".base_layer.", ".")
