@@ -14,7 +14,7 @@ SMALL = Options.model_validate(
         "heads": 2,
         "encoder_depth": 1,
         "decoder_depth": 1,
-        "feedforward_size": 32,
+        "feed_forward": 32,
         "dropout": 0.0,
     }
 )

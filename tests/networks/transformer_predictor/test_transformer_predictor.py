@@ -15,7 +15,7 @@ PUBLISHED = {
     "heads": 8,
     "encoder_depth": 3,
     "decoder_depth": 2,
-    "feedforward_size": 1472,
+    "feed_forward": 1472,
 }
 
 
@@ -50,7 +50,7 @@ def test_the_published_number_of_weights_is_met():
         return sum(weights.numel() for weights in transformer_predictor(**(PUBLISHED | changes)).parameters())
 
     assert size() == 6_780_352
-    defaults = size(hidden_size=512, feedforward_size=512)
+    defaults = size(hidden_size=512, feed_forward=512)
     assert defaults == 10_339_424
     assert defaults + 2 * (3 * 512**2 + 3 * 512) == 11_915_360
 

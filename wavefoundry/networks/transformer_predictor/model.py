@@ -43,7 +43,7 @@ class TransformerPredictor(SequenceNetwork):
             options.heads,
             options.encoder_depth,
             options.decoder_depth,
-            options.feedforward_size,
+            options.feed_forward,
             options.dropout,
             activation="gelu",
             batch_first=True,

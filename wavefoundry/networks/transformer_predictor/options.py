@@ -16,7 +16,7 @@ class Options(SequenceOptions):
     heads: Count
     encoder_depth: Count
     decoder_depth: Count
-    feedforward_size: Count = Field(description="inner width of the feed-forward layers")
+    feed_forward: Count = Field(description="inner width of the feed-forward layers")
     dropout: Probability
 
     @model_validator(mode="after")
