@@ -63,7 +63,7 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
         ("scenarios.street_canyon.twin.array.polarisation", "left", "found 'left'.*'V', 'H', 'VH' or 'cross'"),
         ("scenarios.street_canyon.twin.kind", "drawn", r"canyon\.twin\.kind: found drawn, allowed: ray_t"),
         ("workers.processes", 0, r"workers\.processes: found 0"),
-        ("teach.wifo.family", "wifi", r"teach\.wifo\.family: found wifi, allowed: .*spectral_predictor, wifo, wimamba"),
+        ("teach.wifo.family", "wifi", r"teach\.wifo\.family: found wifi, allowed: .*_predictor, wifo, wimamba"),
         ("teach.wifo.held_out", ["paris"], r"teach\.wifo\.held_out: there is no data set 'paris', found: .*canyon"),
         ("teach.wifo.held_out", [*TINY["scenarios"], "measured"], "wifo: there is no data set that it can learn from"),
         ("imported", {"street_canyon": SCENE}, "the name is taken by scenarios"),
