@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from stages.messages import keys_of
+from stages.paths import LANGUAGE_MODELS
 from stages.schema import Params
 from wavefoundry.errors import InputError
 from wavefoundry.faults import describe
@@ -58,6 +59,9 @@ def main() -> None:
         print(sentence)
     Path("data").mkdir(exist_ok=True)
     Path("data/params.checked").write_text("params.yaml is valid\n")
+    # A folder that others depend on, also where it has no entries.
+    LANGUAGE_MODELS.mkdir(exist_ok=True)
+    (LANGUAGE_MODELS / "params.checked").write_text("params.yaml is valid\n")
 
 
 if __name__ == "__main__":
