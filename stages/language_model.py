@@ -12,7 +12,7 @@ from wavefoundry.errors import InputError
 from wavefoundry.language_models.options import FolderSource, LanguageModelOptions
 
 
-def prepare(section: LanguageModelOptions, name: str, folder: Path, dictionary: Path) -> dict[str, int]:
+def prepare(section: LanguageModelOptions, name: str, folder: Path, dictionary: Path) -> dict[str, float]:
     """Write a language model and its dictionary; what lies there from before is replaced at the end; returns figures.
 
     Args:
@@ -27,13 +27,13 @@ def prepare(section: LanguageModelOptions, name: str, folder: Path, dictionary: 
     """
     from storage.models.language_model_folder import packed_dictionary, save_dictionary, save_language_model
     from wavefoundry.language_models.dictionary import principal_dictionary
-    from wavefoundry.language_models.reduction import number_of_blocks, reduced
+    from wavefoundry.language_models.reduction import number_of_blocks, reduced, word_embeddings
     from wavefoundry.language_models.sources import open_source
 
     with tempfile.TemporaryDirectory(prefix="language_model_") as scratch:
         try:
             found = open_source(section.source, Path(scratch))
-            embeddings = found.backbone.get_input_embeddings().weight
+            embeddings = word_embeddings(found.backbone)
             config, weights = reduced(found.backbone, section.blocks)
             content = packed_dictionary(principal_dictionary(embeddings, section.dictionary))
         except InputError as error:
@@ -48,9 +48,12 @@ def prepare(section: LanguageModelOptions, name: str, folder: Path, dictionary: 
     save_language_model(folder, config, weights, found.licence, source)
     save_dictionary(dictionary, content)
     words, width = embeddings.shape
-    parameters = sum(value.numel() for value in weights.values())
-    return {"blocks": section.blocks, "blocks_of_source": total, "words": words, "width": width} | {
-        "parameters": parameters
+    return {
+        "blocks": section.blocks,
+        "blocks_of_source": total,
+        "words": words,
+        "width": width,
+        "parameters": sum(value.numel() for value in weights.values()),
     }
 
 

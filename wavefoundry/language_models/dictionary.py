@@ -35,7 +35,7 @@ def principal_dictionary(embeddings: torch.Tensor, rows: int) -> torch.Tensor:
             f"dictionary is {rows}, allowed: at most {min(words, width)}, the smaller of the {words} words and the "
             f"width {width} of their embeddings"
         )
-    samples = embeddings.detach().to(torch.float32).numpy().T
+    samples = embeddings.to(torch.float32).numpy().T
     # Sums over more threads are rounded otherwise.
     with threadpool_limits(1):
         components = PCA(n_components=rows, svd_solver="full").fit_transform(samples).T

@@ -45,6 +45,13 @@ def reduced(backbone: PreTrainedModel, blocks: int) -> tuple[dict[str, Any], dic
     return config, weights
 
 
+def word_embeddings(backbone: PreTrainedModel) -> torch.Tensor:
+    """(word, width)."""
+    weight = backbone.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.detach()
+
+
 def number_of_blocks(config: PreTrainedConfig) -> int:
     """How many blocks a configuration asks for; architectures have their own names for it, which transformers maps.
 

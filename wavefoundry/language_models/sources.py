@@ -222,10 +222,11 @@ def _require_language_model(config: PreTrainedConfig, what: str) -> None:
 def _load(folder: Path, what: str, **options: Any) -> PreTrainedModel:
     """A language model of a folder without its head."""
     with readable(f"{what} cannot be loaded as a language model"):
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True,
             **options,
         )  # fmt: skip
+        model, report = loaded
         backbone = model.base_model
     # transformers draws what it does not find; a head that is not there is not missed.
     inside = f"{model.base_model_prefix}."
