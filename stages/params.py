@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from stages.messages import keys_of
+from stages.paths import LANGUAGE_MODELS
 from stages.schema import Params
 from stages.yaml_files import load, read_text
 from wavefoundry.errors import InputError
@@ -56,6 +57,9 @@ def main() -> None:
         print(sentence)
     Path("data").mkdir(exist_ok=True)
     Path("data/params.checked").write_text("params.yaml is valid\n")
+    # A folder that others depend on, also where it has no entries.
+    LANGUAGE_MODELS.mkdir(exist_ok=True)
+    (LANGUAGE_MODELS / "params.checked").write_text("params.yaml is valid\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from wavefoundry.facts import Facts
 from wavefoundry.faults import describe
 from wavefoundry.imports.facts import facts_of
 from wavefoundry.imports.options import Imported
+from wavefoundry.language_models.options import LanguageModelOptions
 from wavefoundry.networks.family import families
 from wavefoundry.section import Section, Seed
 from wavefoundry.twin.options import BUILT_IN_SCENES, RayTracedTwin, Scenario
@@ -53,6 +54,7 @@ class Params(Section):
     scenarios: dict[Name, Scenario]
     imported: dict[Name, Annotated[Imported, Field(discriminator="kind")]]
     angle_delay: AngleDelay
+    language_models: dict[Name, LanguageModelOptions]
     pretrain: Learners
     teach: Learners
     distill: Students
@@ -113,14 +115,14 @@ class Params(Section):
         return self.models[name]
 
     def entry(self, group: str, name: str) -> Any:
-        """One entry of `scenarios`, `imported` or `predictors`.
+        """One entry of `scenarios`, `imported`, `language_models` or `predictors`.
 
         Raises:
             InputError: no such entry.
         """
         entries = dict(getattr(self, group))
         if name not in entries:
-            raise InputError(f"params.yaml: {group} has no entry {name!r}, found: {', '.join(entries)}")
+            raise InputError(f"params.yaml: {group} has no entry {name!r}, found: {', '.join(entries) or 'none'}")
         return entries[name]
 
     def method_options(self, name: str) -> tuple[str, BaseModel]:
@@ -252,6 +254,12 @@ class Params(Section):
             if unknown and model.teacher is None:
                 found = ", ".join(self.datasets)
                 raise ValueError(f"{key}.held_out: there is no data set {unknown[0]!r}, found: {found}")
+            for used in model.options.language_models:
+                if used not in self.language_models:
+                    found = ", ".join(self.language_models) or "none"
+                    raise ValueError(
+                        f"{key}.language_model: there is no entry {used!r} of language_models, found: {found}"
+                    )
             if not self.learnt_by(name):
                 told = [f"from {dataset}: {self.why_not_learn(name, dataset)}" for dataset in self.datasets]
                 raise ValueError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stages.dependencies import closure
 from stages.paths import CHECKPOINTS, backbone_folder, history_file, model_folder, models_folder
+from stages.pretrained import load_language_model
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.tracking.runs import Run
@@ -70,6 +71,7 @@ def train_seeds(
                 checkpoints=folder / f"seed_{seed}",
                 on_epoch=_report(run, f"seed_{seed}"),
                 take_champion=lambda network: take_champion(run, network, model.name),
+                language_model=load_language_model,
             )
         )
         if trained.backbone is not None:
