@@ -18,7 +18,7 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as installed_version
@@ -117,7 +117,9 @@ class HeldOut:
         self._repetitions = parameters.evaluate.efficiency.prediction_repetitions
         answered = list(parameters.first_answered(name))
         self._questions = {asked: question for asked, question in questions(parameters).items() if asked in answered}
-        self.stores = {name: digest(csi_store(name)) for name in parameters.compared}
+        self._compared = {asked: parameters.compared[asked] for asked in self._questions}
+        datasets = dict.fromkeys(name for names in self._compared.values() for name in names)
+        self.stores = {name: digest(csi_store(name)) for name in datasets}
 
     @property
     def md5(self) -> str:
@@ -129,8 +131,8 @@ class HeldOut:
 
     def example(self) -> tuple["np.ndarray", dict[str, int]]:
         """Input of one prediction and its parameters, as a registered model takes them."""
-        question = next(iter(self._questions.values()))
-        known, _, wanted = question.split(load_split(next(iter(self.stores)), "test")[:1])
+        asked, question = next(iter(self._questions.items()))
+        known, _, wanted = question.split(load_split(self._compared[asked][0], "test")[:1])
         return _two_channels(known), _wanted(wanted)
 
     def latency_ms(self, version: "Version") -> float:
@@ -149,7 +151,7 @@ class HeldOut:
         work = [
             (name, *question.split(load_split(dataset, "test")))
             for name, question in self._questions.items()
-            for dataset in self.stores
+            for dataset in self._compared[name]
         ]
         inputs = [(_two_channels(known), _wanted(wanted)) for _, known, _, wanted in work]
         outputs = predict_isolated(version, inputs, self._section.batch_size)
@@ -339,14 +341,14 @@ def _log(candidate: Candidate, form: Served, held_out: HeldOut, run_id: str) -> 
 
 
 def scores_beside_reference(
-    candidate: Candidate, table: "pandas.DataFrame", compared: list[str], reference: str | None
+    candidate: Candidate, table: "pandas.DataFrame", compared: Mapping[str, list[str]], reference: str | None
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Test NMSE beside that of the reference, {question: {predictor: {data set or "mean": dB}}}.
 
     Args:
         candidate: the seed that is offered.
         table: of results.
-        compared: data sets that the mean is taken over.
+        compared: data sets that the mean is taken over, by question.
         reference: a predictor without training; None: there is none.
     """
     from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
@@ -448,7 +450,8 @@ def main() -> None:
 
 def register(parameters: params.Params) -> None:
     """Offer every predictor of the study that can be served."""
-    stores = [csi_store(name) for name in parameters.compared]
+    compared = dict.fromkeys(name for names in parameters.compared.values() for name in names)
+    stores = [csi_store(name) for name in compared]
     folders = [
         model_folder(name, seed)
         for name in parameters.answering

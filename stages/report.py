@@ -105,7 +105,13 @@ def write_report(parameters: params.Params) -> None:
     from wavefoundry.report.downstream import downstream_section
     from wavefoundry.report.efficiency import efficiency_section
     from wavefoundry.report.page import render, to_html
-    from wavefoundry.report.prediction import claims_table, dataset_table, overview_table, parameter_count
+    from wavefoundry.report.prediction import (
+        claims_table,
+        compared_datasets,
+        dataset_table,
+        overview_table,
+        parameter_count,
+    )
     from wavefoundry.report.tables import markdown_table, summary_table
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
@@ -154,7 +160,7 @@ def write_report(parameters: params.Params) -> None:
             )
             for question in section.prediction.questions
         },
-        "compared": ", ".join(parameters.compared),
+        "compared": compared_datasets(parameters.compared),
         "claims": claims_table(check_claims(means, trained, list(parameters.predictors))),
         "predicted": [name for name in sequences if (REPORT / f"figures/prediction/{name}.png").exists()],
         "dataset_figures": {name: dataset_figures(name) for name in names},

@@ -189,19 +189,24 @@ class Params(Section):
         return [name for name in [*self.predictors, *self.models] if self.answered(name)]
 
     @property
-    def compared(self) -> list[str]:
-        """Data sets that every predictor has learnt from and answers its questions about: means over data sets are
-        taken over these."""
-        questions = {name: list(self.first_answered(name)) for name in self.answering}
-        return [
-            dataset
-            for dataset in self.datasets
-            if all(
-                (name in self.predictors or self.why_not_learn(name, dataset) is None)
-                and all(self.why_not_predict(name, question, dataset) is None for question in asked)
-                for name, asked in questions.items()
-            )
-        ]
+    def compared(self) -> dict[str, list[str]]:
+        """Data sets that every predictor that answers a question has learnt from and answers it about, by question: the
+        means over data sets are taken over these. Questions that nobody answers are left out."""
+        answered = {name: set(self.answered(name)) for name in self.answering}
+        found = {}
+        for question in self.evaluate.prediction.questions:
+            asked = [name for name, pairs in answered.items() if any(other == question for other, _ in pairs)]
+            if asked:
+                found[question] = [
+                    dataset
+                    for dataset in self.datasets
+                    if all(
+                        (question, dataset) in answered[name]
+                        and (name in self.predictors or self.why_not_learn(name, dataset) is None)
+                        for name in asked
+                    )
+                ]
+        return found
 
     @property
     def left_out(self) -> list[str]:

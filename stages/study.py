@@ -2,14 +2,16 @@
 
 A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists and
 single values are replaced, comments stay. The whole result is checked before anything is written.
-A study that builds on another one names it: `extends: tr38901.yaml`, a file beside it.
+A study that builds on another one names it: `extends: tr38901.yaml`, a file beside it. One that leaves entries out says
+which stay: `only: {scenarios: [d4, d18], pretrain: []}`; of groups that it does not name all do.
 Back to the committed parameters: `git checkout params.yaml`.
 """
 
 import argparse
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -20,6 +22,9 @@ from stages.stage import clear_errors
 from stages.yaml_files import load, read_text
 from storage.replacement import replace_file
 from wavefoundry.errors import InputError
+
+# Groups of entries, from which a study may take some.
+ENTRIES = ("scenarios", "imported", "language_models", "pretrain", "teach", "distill", "predictors")
 
 
 def merge(base: CommentedMap, overlay: CommentedMap) -> None:
@@ -59,28 +64,44 @@ def compose(
     yaml = _yaml()
     merged = _load(yaml, params)
     if study is not None:
-        merge(merged, _load_study(yaml, study))
+        overlay = _load_study(yaml, study)
+        only = _only(overlay.pop("only", {}), study)
+        merge(merged, overlay)
+        for group, names in only.items():
+            _keep(merged, group, names)
     if seed is not None:
         merged["seed"] = seed
     if scenarios:
-        _keep(merged, scenarios)
+        _keep(merged, "scenarios", scenarios)
     text = io.StringIO()
     yaml.dump(merged, text)
     parse(text.getvalue(), f"{params} with {study}" if study else str(params))
     return text.getvalue()
 
 
-def _keep(content: CommentedMap, scenarios: Sequence[str]) -> None:
-    found = list(content.get("scenarios") or {})
-    unknown = [name for name in scenarios if name not in found]
+def _only(only: Any, study: Path) -> dict[str, list[str]]:
+    """What `only` of a study says, checked."""
+    lists = isinstance(only, Mapping) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in only.values()
+    )
+    if not lists or set(only) - set(ENTRIES):
+        raise InputError(f"{study}: only: allowed are lists of names under {', '.join(ENTRIES)}")
+    return {group: list(names) for group, names in only.items()}
+
+
+def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
+    """Leave out all entries of a group but these, and what refers to data sets that are gone."""
+    found = list(content.get(group) or {})
+    unknown = [name for name in names if name not in found]
     if unknown:
-        raise InputError(f"scenarios: there is no scenario {unknown[0]!r}, found: {', '.join(found)}")
-    for name in found:
-        if name not in scenarios:
-            del content["scenarios"][name]
-    gone = set(found) - set(scenarios)
-    for group in ("pretrain", "teach"):
-        for section in (content.get(group) or {}).values():
+        raise InputError(f"{group}: there is no entry {unknown[0]!r}, found: {', '.join(found) or 'none'}")
+    gone = set(found) - set(names)
+    for name in gone:
+        del content[group][name]
+    if group not in ("scenarios", "imported"):
+        return
+    for learners in ("pretrain", "teach"):
+        for section in (content.get(learners) or {}).values():
             if held_out := section.get("held_out"):
                 section["held_out"] = [name for name in held_out if name not in gone]
     downstream = content["evaluate"].get("downstream")

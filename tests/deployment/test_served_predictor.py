@@ -56,6 +56,7 @@ NETWORKS = {
 }
 METHODS = {
     "sample_and_hold": {},
+    "reciprocity": {},
     "autoregression": {"order": 3},
     "pooled_autoregression": {"time_order": 2, "frequency_order": 3},
     "prony": {"order": 1, "regularisation": 0.1},

@@ -30,18 +30,20 @@ ratios = st.lists(st.tuples(*[st.floats(1e-6, 1e3)] * 3), min_size=1, max_size=4
 
 @given(ratios)
 def test_the_mean_is_taken_over_ratios_and_told_in_db(values):
-    means = mean_nmse_db(table_of(values), DATASETS, "test")
+    means = mean_nmse_db(table_of(values), {"time": DATASETS}, "test")
     assert list(means.columns) == ["model", "question", "seed", "nmse_db"]
     assert means["seed"].tolist() == list(range(len(values)))
     np.testing.assert_allclose(means["nmse_db"], 10 * np.log10(values.mean(axis=1)), rtol=1e-9, atol=1e-9)
     # Fewer data sets, the mean of those.
-    some = mean_nmse_db(table_of(values), DATASETS[1:], "test")
+    some = mean_nmse_db(table_of(values), {"time": DATASETS[1:]}, "test")
     np.testing.assert_allclose(some["nmse_db"], 10 * np.log10(values[:, 1:].mean(axis=1)), rtol=1e-9, atol=1e-9)
 
 
 def test_a_bad_data_set_is_not_averaged_away_in_db():
     # The mean of -20 dB and 0 dB would be -10 dB; that of their ratios is the half that fails.
-    means = mean_nmse_db(scores({("m", 0, "d1", "time"): 0.01, ("m", 0, "d2", "time"): 1.0}), ["d1", "d2"], "test")
+    means = mean_nmse_db(
+        scores({("m", 0, "d1", "time"): 0.01, ("m", 0, "d2", "time"): 1.0}), {"time": ["d1", "d2"]}, "test"
+    )
     assert means["nmse_db"].item() == pytest.approx(10 * np.log10(0.505))
 
 
@@ -55,8 +57,10 @@ def test_splits_and_other_figures_stay_apart():
             ),
         ]
     )
-    assert mean_nmse_db(table, DATASETS, "test")["nmse_db"].tolist() == pytest.approx([-10])
-    assert mean_nmse_db(table, DATASETS, "validation")["nmse_db"].tolist() == pytest.approx([10 * np.log10(0.2)])
+    assert mean_nmse_db(table, {"time": DATASETS}, "test")["nmse_db"].tolist() == pytest.approx([-10])
+    assert mean_nmse_db(table, {"time": DATASETS}, "validation")["nmse_db"].tolist() == pytest.approx(
+        [10 * np.log10(0.2)]
+    )
     assert len(by_dataset_nmse_db(table, "test")) == 3
 
 
@@ -70,13 +74,13 @@ def test_who_lacks_a_data_set_is_left_out_of_that_question_and_who_was_not_train
             ("wifo", 0, "d2", "frequency"): 0.3,
         }
     )
-    means = mean_nmse_db(table, ["d1", "d2"], "test")
+    means = mean_nmse_db(table, {"time": ["d1", "d2"], "frequency": ["d1", "d2"]}, "test")
     assert means[["model", "question"]].values.tolist() == [["hold", "time"], ["wifo", "frequency"]]
     assert means["seed"].isna().tolist() == [True, False]
     assert means["nmse_db"].tolist() == pytest.approx([0, 10 * np.log10(0.2)])
-    assert mean_nmse_db(table, ["d1"], "test")[["model", "question"]].values.tolist() == [
-        ["hold", "time"], ["wifo", "time"], ["wifo", "frequency"]
-    ]  # fmt: skip
+    some = mean_nmse_db(table, {"time": ["d1"], "frequency": ["d1", "d2"]}, "test")
+    assert some[["model", "question"]].values.tolist() == [["hold", "time"], ["wifo", "time"], ["wifo", "frequency"]]
+    assert mean_nmse_db(table, {"time": ["d1"]}, "test")["question"].tolist() == ["time", "time"]
 
 
 def test_each_data_set_for_itself_is_in_db_too():

@@ -103,7 +103,7 @@ parameters = params.read()
 for name in ("tiny_wifo", "predictor"):
     model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
     errors = []
-    for dataset in parameters.compared:
+    for dataset in parameters.compared["time"]:
         known, target, (slots, subcarriers) = questions(parameters)["time"].split(load_split(dataset, "test"))
         two = torch.stack([known.real, known.imag], dim=1).numpy()
         real, imaginary = model.predict(two, params={"slots": slots, "subcarriers": subcarriers}).swapaxes(0, 1)

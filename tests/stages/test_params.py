@@ -153,10 +153,10 @@ def test_networks_learn_from_what_they_can_read_and_is_not_held_out():
     assert read.learnt_by("wimamba") == list(read.datasets)
     assert "canyon" not in read.sequences and "wimamba" not in read.answering
     assert read.answering[:2] == ["sample_and_hold", "autoregression"]
-    assert read.compared == ["street_canyon", "uma_nlos", "town"]
+    assert read.compared["time"] == ["street_canyon", "uma_nlos", "town"]
     assert any(line.startswith("lwm_temporal does not learn from planar: its array") for line in read.left_out)
     held = changed(("teach.wifo.held_out", ["uma_nlos"]))
-    assert "uma_nlos" not in held.learnt_by("tiny_wifo") and "uma_nlos" not in held.compared
+    assert "uma_nlos" not in held.learnt_by("tiny_wifo") and "uma_nlos" not in held.compared["time"]
     assert held.why_not_predict("wifo", "time", "uma_nlos") is None
 
 

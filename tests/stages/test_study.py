@@ -45,7 +45,14 @@ def content(study):
 @pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "studies").glob("*.yaml")))
 def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
     study = TOP / "studies" / name
-    expected = deep_merge(yaml_files.read(params), content(study))
+    overlay = content(study)
+    only = overlay.pop("only", {})
+    expected = deep_merge(yaml_files.read(params), overlay)
+    for group, names in only.items():
+        expected[group] = {name: entry for name, entry in expected[group].items() if name in names}
+    if "scenarios" in only:
+        for entry in (*expected["pretrain"].values(), *expected["teach"].values()):
+            entry["held_out"] = [name for name in entry["held_out"] if name in expected["scenarios"]]
     apply(study, params)
     first = params.read_text()
     assert yaml_files.load(first, "params.yaml") == expected
@@ -101,6 +108,32 @@ def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, mes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "study.yaml"]
 
 
+def test_only_some_entries_stay(params, tmp_path):
+    apply(write(tmp_path, "only: {scenarios: [d4, d18], pretrain: [], predictors: [prony]}"), params)
+    after = yaml_files.read(params)
+    assert list(after["scenarios"]) == ["d4", "d18"]
+    assert after["pretrain"] == {} and list(after["predictors"]) == ["prony"]
+    assert after["teach"]["wifo"]["held_out"] == ["d18"]
+    assert after["evaluate"]["downstream"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("only: {predictors: [proni]}", r"predictors: there is no entry 'proni', found: sample_and_hold"),
+        ("only: {models: [wifo]}", r"study\.yaml: only: allowed are lists of names under scenarios, "),
+        ("only: {teach: wifo}", r"study\.yaml: only: allowed are lists of names under scenarios, "),
+        ("only: [wifo]", r"study\.yaml: only: allowed are lists of names under scenarios, "),
+        ("only: {teach: []}", r"there is no entry 'wifo'"),
+    ],
+)
+def test_only_names_what_is_there(params, tmp_path, text, message):
+    before = params.read_bytes()
+    with pytest.raises(InputError, match=message):
+        apply(write(tmp_path, text), params)
+    assert params.read_bytes() == before
+
+
 def test_missing_study_is_named(params, tmp_path):
     with pytest.raises(InputError, match=r"large\.yaml: no such file"):
         apply(tmp_path / "large.yaml", params)
@@ -123,7 +156,7 @@ def test_seed_and_scenarios_of_one_run(params):
     assert list(content["scenarios"]) == kept
     assert "d18" in yaml_files.load(before, "params.yaml")["teach"]["wifo"]["held_out"]
     assert "d18" not in content["teach"]["wifo"]["held_out"]
-    with pytest.raises(InputError, match=r"'berlin'.*found: munich"):
+    with pytest.raises(InputError, match=r"'berlin', found: munich"):
         compose(params=params, scenarios=["berlin"])
     with pytest.raises(InputError, match=r"no such file"):
         compose(params.with_name("none.yaml"), params)

@@ -10,22 +10,24 @@ from wavefoundry.evaluation.metrics import to_db
 from wavefoundry.evaluation.over_seeds import spread
 
 
-def mean_nmse_db(table: pandas.DataFrame, datasets: Sequence[str], split: str) -> pandas.DataFrame:
+def mean_nmse_db(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], split: str) -> pandas.DataFrame:
     """NMSE of every model, question and seed over some data sets, each of which counts the same.
 
     Args:
         table: of results.
-        datasets: the mean is taken over the ratios of these.
+        datasets: by question, the mean is taken over the ratios of these; questions that it lacks are left out.
         split: "validation" or "test".
 
     Returns:
         columns model, question, seed, nmse_db; a model that lacks one of the data sets in a question is left out of it.
         Models and questions are in the order of the table; the seed of what is not trained is missing.
     """
-    rows = table[(table["metric"] == "nmse") & (table["split"] == split) & table["dataset"].isin(list(datasets))]
+    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
+    rows = table[(table["metric"] == "nmse") & (table["split"] == split)]
+    rows = rows[[pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)]]
     groups = rows.groupby(["model", "question", "seed"], sort=False, dropna=False)["value"]
     means = groups.agg(["mean", "size"]).reset_index()
-    means = means[means["size"] == len(datasets)]
+    means = means[means["size"] == means["question"].map({name: len(names) for name, names in datasets.items()})]
     return means.assign(nmse_db=[to_db(value) for value in means["mean"]])[["model", "question", "seed", "nmse_db"]]
 
 
@@ -36,12 +38,14 @@ def by_dataset_nmse_db(table: pandas.DataFrame, split: str) -> pandas.DataFrame:
     return rows[columns].assign(nmse_db=[to_db(value) for value in rows["value"]]).reset_index(drop=True)
 
 
-def summarise(table: pandas.DataFrame, datasets: Sequence[str], downstream: Any) -> dict[str, Mapping[str, Any]]:
+def summarise(
+    table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], downstream: Any
+) -> dict[str, Mapping[str, Any]]:
     """{evaluation: {model: {figure: number}}} for people who compare runs.
 
     Args:
         table: of results.
-        datasets: over which predictors are compared.
+        datasets: by question, over which predictors are compared.
         downstream: parameters of the downstream tasks, None where there are none.
     """
     prediction: dict[str, dict[str, float]] = {}

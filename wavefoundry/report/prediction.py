@@ -1,6 +1,6 @@
 """The report's tables of prediction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas
 
@@ -9,19 +9,19 @@ from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
 
-def overview_table(table: pandas.DataFrame, measured: pandas.DataFrame, datasets: Sequence[str]) -> str:
+def overview_table(table: pandas.DataFrame, measured: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> str:
     """Every predictor: NMSE of every question over the data sets that are compared, seeds, parameters, latency.
 
     Args:
         table, measured: of results.
-        datasets: the means are taken over these.
+        datasets: by question, the means are taken over these.
     """
     header, rows = overview(table, measured, datasets)
     return markdown_table(header, rows)
 
 
 def overview(
-    table: pandas.DataFrame, measured: pandas.DataFrame, datasets: Sequence[str]
+    table: pandas.DataFrame, measured: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of `overview_table`."""
     means = mean_nmse_db(table, datasets, "test")
@@ -40,6 +40,14 @@ def overview(
             ]
         )
     return ["model", *(f"{question} [dB]" for question in questions), "seeds", "parameters", "latency [ms]"], rows
+
+
+def compared_datasets(datasets: Mapping[str, Sequence[str]]) -> str:
+    """The data sets that means are taken over: once if they are those of all questions, or question by question."""
+    told = {question: ", ".join(names) for question, names in datasets.items()}
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{question}: {names}" for question, names in told.items())
 
 
 def parameter_count(table: pandas.DataFrame, model: str) -> int:
