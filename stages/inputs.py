@@ -3,7 +3,7 @@
 For every entry NAME, in data/inputs/NAME:
 
 - options.json: of a network all options by which it is built and trained, those of a student with its teacher's;
-- stores.json: of a network the stores that it learns from;
+- stores.json: of a network the stores that it learns from, and the language models that it builds on;
 - scored.json: the CSI stores on which it answers a question;
 - timed.json: those of them on which its latency is measured;
 - code.json: the code of its family, objective or method;
@@ -24,9 +24,20 @@ from pathlib import Path
 from stages import params
 from stages.dependencies import closure
 from stages.json_files import write_json
-from stages.paths import INPUTS, TASKS, inputs_file, store
+from stages.paths import INPUTS, TASKS, inputs_file, language_model_files, store
 from stages.stage import clear_errors
 from storage.digests import digest
+
+# No data set has a name with a blank. The key is there where there is something to say, so that the file of a network
+# without language models is as it was before there were any.
+LANGUAGE_MODELS = "language models"
+
+
+def language_model_digests(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The md5 of folder and dictionary of some language models, by path, under the key that they have in stores.json;
+    nothing of no language models."""
+    found = {path.as_posix(): digest(path) for name in names for path in language_model_files(name)}
+    return {LANGUAGE_MODELS: found} if found else {}
 
 
 def code_digests(modules: Iterable[str]) -> dict[str, str]:
@@ -81,7 +92,9 @@ def main() -> None:
         if name in parameters.models:
             model = parameters.models[name]
             write_json(inputs_file(name, "options"), training_options(parameters, name))
-            write_json(inputs_file(name, "stores"), digests(model.options.reads, parameters.learnt_by(name)))
+            learnt = digests(model.options.reads, parameters.learnt_by(name))
+            built_on = language_model_digests(model.options.language_models)
+            write_json(inputs_file(name, "stores"), learnt | built_on)
             write_json(inputs_file(name, "code"), code_digests(model_modules(parameters, name)))
             write_json(inputs_file(name, "serving"), code_digests([f"wavefoundry.networks.{model.family}.serving"]))
         else:

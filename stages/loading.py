@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.paths import csi_store, model_folder
+from stages.pretrained import load_language_model as load_language_model  # for who loads what an entry consists of
 
 if TYPE_CHECKING:
     import torch

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 CHECKPOINTS = Path(".checkpoints")
+LANGUAGE_MODELS = Path("data/language_models")
 INPUTS = Path("data/inputs")
 TASKS = INPUTS / "tasks.json"
 RESULTS = Path("metrics/results.csv")
@@ -25,6 +26,21 @@ def csi_store(name: str) -> Path:
 def angle_delay_store(name: str) -> Path:
     """The angle-delay maps of one data set."""
     return Path("data/angle_delay") / f"{name}.zarr"
+
+
+def language_model_folder(name: str) -> Path:
+    """The kept blocks of one language model."""
+    return LANGUAGE_MODELS / name
+
+
+def dictionary_file(name: str) -> Path:
+    """The dictionary of the word embeddings of one language model."""
+    return Path("data/dictionaries") / f"{name}.safetensors"
+
+
+def language_model_files(name: str) -> list[Path]:
+    """All that stage language_model@NAME writes."""
+    return [language_model_folder(name), dictionary_file(name)]
 
 
 def store(kind: str, name: str) -> Path:

@@ -38,20 +38,27 @@ def clear_errors() -> Iterator[None]:
 
 @contextmanager
 def stage(
-    name: str, *, section: BaseModel | dict | None, dependencies: Sequence[Path], outputs: Sequence[Path]
+    name: str,
+    *,
+    section: BaseModel | dict | None,
+    dependencies: Sequence[Path],
+    outputs: Sequence[Path],
+    keep: bool = False,
 ) -> Iterator[Run]:
     """Run the body as DVC stage `name`.
 
     Records one MLflow run: name and tag `dvc.stage`, `git.commit`, the name of the experiment (`dvc exp run`), the
     parameters of `section` as dotted keys, and at the end the md5 of every dependency and output as DVC computes it:
     as tags, stores also as the run's data sets, model folders as its models. When the body fails, its outputs are
-    removed.
+    removed, unless they are to be kept.
 
     Args:
         name: as in dvc.yaml, such as "csi@munich".
         section: the part of params.yaml that the stage reads.
         dependencies: files and folders that must exist.
         outputs: files and folders that the body writes.
+        keep: the body replaces each output as a whole, so that those of an earlier run outlive one that fails; in
+            dvc.yaml such outputs have `persist: true`.
 
     Raises:
         SystemExit: code 1 after one message on stderr, on a missing dependency or output, and on InputError or
@@ -64,7 +71,8 @@ def stage(
             yield run
             _require(outputs, f"{name}: output", "the stage must write it")
         except BaseException as error:
-            _remove(outputs)
+            if not keep:
+                _remove(outputs)
             run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         _record_files(run, dependencies, outputs)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stages.dependencies import closure
 from stages.paths import CHECKPOINTS, backbone_folder, history_file, model_folder, models_folder
+from stages.pretrained import load_language_model
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.tracking.runs import Run
@@ -70,6 +71,7 @@ def train_seeds(
                 checkpoints=folder / f"seed_{seed}",
                 on_epoch=_report(run, f"seed_{seed}"),
                 take_champion=lambda network: take_champion(run, network, model.name),
+                language_model=load_language_model,
             )
         )
         if trained.backbone is not None:
@@ -92,11 +94,9 @@ def take_champion(run: Run, network: "nn.Module", name: str) -> None:
         name: of the registered predictor.
 
     Raises:
-        StorageError: `name` has no champion, or its weights do not fit.
+        StorageError: `name` has no champion, or its weights are damaged or do not fit.
     """
-    from safetensors.torch import load_file
-
-    from storage.models.model_folder import WEIGHTS
+    from storage.models.model_folder import load_weights
     from storage.tracking.registry import Registry, clear_failures, fetch_model
 
     with tempfile.TemporaryDirectory() as folder, clear_failures():
@@ -105,7 +105,7 @@ def take_champion(run: Run, network: "nn.Module", name: str) -> None:
             raise StorageError(
                 f"{name} has no champion to go on from; train and register it once with warm_start: false"
             )
-        weights = load_file(fetch_model(champion, Path(folder)) / WEIGHTS)
+        weights = load_weights(fetch_model(champion, Path(folder)))
     wanted = {key: value.shape for key, value in network.state_dict().items()}
     if {key: value.shape for key, value in weights.items()} != wanted:
         raise StorageError(f"warm_start: the champion {champion.uri} has another architecture; set warm_start: false")

@@ -56,8 +56,8 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a text file, all of it or nothing; its folder exists.
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write a file, a text as UTF-8, all of it or nothing; its folder exists.
 
     Raises:
         StorageError: it cannot be written.
@@ -65,7 +65,7 @@ def replace_file(path: Path, text: str) -> None:
     partial = _partial(path)
     with clear_write_errors(path):
         try:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

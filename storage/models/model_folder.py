@@ -1,19 +1,27 @@
 """Model folders: config.json and model.safetensors, written and read through transformers' base classes.
 
-Nothing in a model folder is ever unpickled or executed.
+A third file, SHA256SUMS, holds the digests of both: a byte that is not what it was is seen, and `sha256sum -c` reads it
+too. Nothing in a model folder is ever unpickled or executed.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.digests import digest
 from storage.errors import StorageError, first_line
 from storage.replacement import replacing
 
+if TYPE_CHECKING:
+    import torch
+
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+DIGESTS = "SHA256SUMS"
 SHOWN = 4  # names of tensors in a message
 
 
@@ -28,6 +36,7 @@ def save_model(model, folder: Path) -> None:
     # One file whatever the size: a shard limit would only add an index to check.
     with replacing(Path(folder)) as partial, _quiet():
         model.save_pretrained(partial, state_dict=weights, max_shard_size="1TB")
+        (partial / DIGESTS).write_text("".join(f"{_sha256(partial / name)}  {name}\n" for name in (CONFIG, WEIGHTS)))
 
 
 def load_model(folder: Path):
@@ -36,8 +45,8 @@ def load_model(folder: Path):
     The caller has registered the architecture with transformers (wavefoundry.networks.config).
 
     Raises:
-        StorageError: a file is missing, damaged or a pickle; the architecture is not one of ours, or its numbers make
-            no network; tensors are missing, unknown or of another shape.
+        StorageError: a file is missing, damaged or a pickle, or not the one that was written; the architecture is not
+            one of ours, or its numbers make no network; tensors are missing, unknown or of another shape.
     """
     import torch
     from safetensors.torch import load_file
@@ -64,10 +73,51 @@ def load_model(folder: Path):
         raise StorageError(
             f"{folder / WEIGHTS} does not hold the weights of the {architecture} in {CONFIG}: {'; '.join(faults)}"
         )
+    # Last, for what is said above of a damaged file helps more than that it is another one.
+    _check_digests(folder)
     model.load_state_dict(weights, strict=False)
     if borrowed:
         _borrow(model, borrowed, folder)
     return model.eval()
+
+
+def load_weights(folder: Path) -> "dict[str, torch.Tensor]":
+    """The tensors of a folder by name, for a network that is there already.
+
+    Raises:
+        StorageError: a file is missing or damaged, or not the one that was written.
+    """
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    _check_files(folder)
+    _check_digests(folder)
+    return load_file(folder / WEIGHTS)
+
+
+def _check_digests(folder: Path) -> None:
+    if not (folder / DIGESTS).is_file():
+        raise StorageError(
+            f"{folder}: {DIGESTS} is missing; a model folder has {CONFIG}, {WEIGHTS} and their digests, without which "
+            "damage would not be seen: train the model anew"
+        )
+    try:
+        lines = (folder / DIGESTS).read_text().splitlines()
+    except UnicodeDecodeError:
+        lines = []
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (CONFIG, WEIGHTS):
+        if not re.fullmatch("[0-9a-f]{64}", expected.get(name, "")):
+            raise StorageError(f"{folder / DIGESTS}: damaged, it holds no digest of {name}")
+        if (found := _sha256(folder / name)) != expected[name]:
+            raise StorageError(
+                f"{folder / name} is damaged or was changed: its sha256 is {found}, {DIGESTS} says {expected[name]}"
+            )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _borrowed(model) -> dict[str, str]:

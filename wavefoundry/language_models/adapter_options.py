@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from wavefoundry.section import Count, Positive, Probability, Section
+from wavefoundry.section import Count, Probability, Section
 
 
 class LowRankAdapters(Section):
@@ -10,6 +10,6 @@ class LowRankAdapters(Section):
     arXiv:2106.09685)."""
 
     rank: Count
-    alpha: Positive = Field(description="what the adapters add is multiplied by alpha / rank")
+    alpha: Count = Field(description="what the adapters add is multiplied by alpha / rank")
     dropout: Probability
     targets: list[str] = Field(min_length=1, description="names of linear layers in a block, as in q_proj or c_attn")

@@ -1,7 +1,6 @@
-"""A language model as networks take it."""
+"""A pretrained language model as networks are handed it."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -13,14 +12,14 @@ class LanguageModel:
     name: entry of params.yaml.
     folder: of config.json and model.safetensors, as networks refer to it.
     digest: md5 of model.safetensors.
-    config: transformers' config as a dict, with `model_type`.
-    weights: state dict of `AutoModel.from_config(config)`.
-    dictionary: (rows, width), the leading principal components of the word embeddings.
+    config: transformers' config as a dict, with model_type.
+    weights: state dict of `AutoModel.from_config(config)`, which has no head.
+    dictionary: (rows, width).
     """
 
     name: str
     folder: str
     digest: str
-    config: dict[str, Any]
+    config: dict
     weights: dict[str, torch.Tensor] = field(repr=False)
     dictionary: torch.Tensor = field(repr=False)

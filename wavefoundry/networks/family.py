@@ -54,6 +54,11 @@ class FamilyOptions(Section):
         return "this family gives no representations"
 
     @property
+    def language_models(self) -> tuple[str, ...]:
+        """Entries of `language_models` that the network builds on, which its training is handed."""
+        return ()
+
+    @property
     def granularities(self) -> list[int] | None:
         """Patch sizes of which a reader has the choice; None of a family with one patch."""
         return None

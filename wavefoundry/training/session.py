@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from wavefoundry.language_models.language_model import LanguageModel
 
 
 class BatchSampler(Protocol):
@@ -42,6 +45,7 @@ class TrainingSession:
     checkpoints: folder of this training alone.
     on_epoch: called with each row of the history and the number of steps taken.
     take_champion: loads the weights of the registry's champion of this entry into a network.
+    language_model: loads one of those that the options name (`FamilyOptions.language_models`).
     """
 
     dataset: TrainingData
@@ -50,6 +54,7 @@ class TrainingSession:
     checkpoints: Path
     on_epoch: Callable[[dict, int], None] | None
     take_champion: Callable[[nn.Module], None]
+    language_model: Callable[[str], "LanguageModel"]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def options(kind: str = "llama", **changes) -> Options:
     small = PORTS | {
         "language_model": kind,
         "blocks": True,
-        "lora": {"rank": 2, "alpha": 4.0, "dropout": 0.1, "targets": TARGETS[kind]},
+        "lora": {"rank": 2, "alpha": 4, "dropout": 0.1, "targets": TARGETS[kind]},
         "patch": 4,
         "conv_channels": 4,
         "conv_blocks": 1,

@@ -174,7 +174,7 @@ def test_what_is_served_predicts_alike(kind, tmp_path):
 def test_published_numbers_of_weights():
     published = {
         "link": {"known_slots": 16, "horizon": 4, "subcarriers": 48},
-        "lora": {"rank": 16, "alpha": 48.0, "dropout": 0.2},
+        "lora": {"rank": 16, "alpha": 48, "dropout": 0.2},
         "conv_channels": 64,
         "conv_blocks": 4,
         "alignment": {"rows": 484, "heads": 16, "feed_forward": 2048},

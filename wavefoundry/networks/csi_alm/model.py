@@ -42,12 +42,12 @@ class CSIALM(BorrowingNetwork):
     """See the module. The dictionary is a buffer and travels with the network; the language model does not."""
 
     config_class = CSIALMConfig
+    options: Options
     dictionary: torch.Tensor
 
     def __init__(self, config: CSIALMConfig):
         super().__init__(config)
-        options: Options = config.settings
-        self.options = options
+        options = self.options
         link, features = options.link, 2 * options.link.subcarriers
         self.backbone = Backbone(config.lender["config"], options.lora) if options.blocks else None
         rows, width = config.dictionary_shape
@@ -58,8 +58,11 @@ class CSIALM(BorrowingNetwork):
         self.embedding = CircularEmbedding(features, width, options.dropout)
         self.over_time = OverTime(link.known_slots, link.known_slots)
         self.register_buffer("dictionary", torch.zeros(rows, width))
-        self.alignment = options.alignment and CrossModalAlignment(width, rows, options.alignment, options.dropout)
-        self.prompts = options.prompts and SemanticPrompts(rows, options.prompts)
+        self.alignment = self.prompts = None
+        if options.alignment is not None:
+            self.alignment = CrossModalAlignment(width, rows, options.alignment, options.dropout)
+        if options.prompts is not None:
+            self.prompts = SemanticPrompts(rows, options.prompts)
         tokens = link.known_slots + (options.prompts.chosen if options.prompts else 0)
         if self.backbone is not None and tokens > self.backbone.longest:
             raise InputError(f"{tokens} tokens are more than the {self.backbone.longest} of the language model")

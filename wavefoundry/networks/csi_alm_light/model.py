@@ -5,6 +5,8 @@ Distillation", arXiv:2505.12729, equations 26 to 28. The paper does not state th
 with 128, the embedding of its teacher and a linear map over time, the published number of weights is met.
 """
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -51,7 +53,7 @@ class CSIALMLight(SequenceNetwork):
         for layer in self.layers:
             entering = tokens
             tokens = layer(tokens)
-        attention = layer.self_attn
+        attention = cast(nn.TransformerEncoderLayer, layer).self_attn
         trace.queries_keys_values = F.linear(entering, attention.in_proj_weight, attention.in_proj_bias).chunk(
             3, dim=-1
         )

@@ -40,10 +40,11 @@ class SequenceNetwork(PreTrainedModel):
     """See the module; `continue_features` is the network proper."""
 
     main_input_name = "csi"
+    options: SequenceOptions
 
     def __init__(self, config):
         super().__init__(config)
-        self.options: SequenceOptions = config.settings
+        self.options = config.settings
 
     def _init_weights(self, module: nn.Module) -> None:
         """The first weights are those of PyTorch's layers, unless a family sets others."""
