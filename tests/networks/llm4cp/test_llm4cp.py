@@ -25,11 +25,13 @@ PUBLISHED = {"link": PUBLISHED_LINK, "patch": 4, "conv_channels": 64, "conv_bloc
 class TestOnGPT2(SequencePromises):
     make = staticmethod(llm4cp)
     overfitting = (200, 1e-2, 0.05)
+    language_model = staticmethod(language_model)
 
 
 class TestOnLlama(SequencePromises):
     make = staticmethod(lambda **changes: llm4cp("llama", **changes))
     overfitting = (200, 1e-2, 0.05)
+    language_model = staticmethod(language_model)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

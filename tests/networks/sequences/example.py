@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from tests.networks.example import TRAINING
 from wavefoundry.networks.config import NetworkConfig
@@ -59,6 +60,19 @@ def ramp(share: float = 0.3, **changes) -> Ramp:
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
+
+
+class Channels(Dataset):
+    """Samples one by one, as `wavefoundry.training.few_shot.FewShot` reads them."""
+
+    def __init__(self, csi: torch.Tensor):
+        self.csi = csi
+
+    def __len__(self) -> int:
+        return len(self.csi)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"csi": self.csi[index]}
 
 
 def paths(samples: int, slots: int, antennas: int, subcarriers: int) -> torch.Tensor:

@@ -1,14 +1,17 @@
 """What every network of single antenna ports promises; the tests of a family inherit it."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 import torch
 
-from tests.networks.sequences.example import noise, paths
+from tests.networks.sequences.example import Channels, noise, paths
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
+from wavefoundry.language_models.language_model import LanguageModel
+from wavefoundry.networks.family import model_module
 from wavefoundry.networks.sequences.sequence_network import SequenceNetwork
 from wavefoundry.networks.sequences.sequence_serving import export
 
@@ -36,10 +39,12 @@ class SequencePromises:
 
     make: a fresh small network in training mode, of changes of its options.
     overfitting: steps, learning rate, and the NMSE that is reached on one batch.
+    language_model: the one of a name, where the family builds on one.
     """
 
     make: ClassVar[Callable[..., SequenceNetwork]]
     overfitting: ClassVar[tuple[int, float, float]]
+    language_model: ClassVar[Callable[[str], LanguageModel] | None] = None
 
     @pytest.fixture(scope="class")
     def network(self) -> SequenceNetwork:
@@ -58,6 +63,29 @@ class SequencePromises:
             decay.step()
             optimiser.zero_grad()
         assert outputs["nmse"].item() < reached < first / 4
+
+    def test_it_is_trained_on_a_share_of_the_samples_with_the_same_weights_each_time(self, tmp_path):
+        network = type(self).make(few_shot=0.5, training={"batch_size": 4})
+        module = model_module(network.config.model_type)
+        rows, weights = [], []
+        for run in ("first", "second"):
+            torch.manual_seed(0)
+            session = SimpleNamespace(
+                dataset=Channels(paths(16, 8, 4, 6)),
+                delay_fraction=1.0,
+                seed=0,
+                checkpoints=tmp_path / run,
+                on_epoch=lambda row, step: rows.append((row["epoch"], step)),
+                language_model=type(self).language_model,
+            )
+            trained = module.train(network.options, session)
+            assert type(trained.model) in module.NETWORKS and trained.model.options == network.options
+            assert [set(row) for row in trained.history] == [{"epoch", "loss", "nmse", "learning_rate"}] * 2
+            weights.append(trained.model.state_dict())
+        # Eight of sixteen samples are two steps of four.
+        assert rows == [(1, 2), (2, 4)] * 2
+        assert all(torch.equal(first, weights[1][name]) for name, first in weights[0].items())
+        assert weights[0].keys() == network.state_dict().keys()
 
     def test_ports_that_change_places_are_answered_in_their_new_places(self, network):
         known, places = noise(2, 4, 5, 8), torch.tensor([3, 0, 4, 1, 2])
