@@ -137,7 +137,7 @@ def test_a_dictionary_of_another_run_is_refused(monkeypatch):
     other = dictionary_file(NAME).read_bytes()
     run(monkeypatch)
     dictionary_file(NAME).write_bytes(other)
-    with pytest.raises(StorageError, match="was not made of the word embeddings in .* run again: dvc repro"):
+    with pytest.raises(StorageError, match=r"was not made of the word embeddings in .* run again: dvc repro"):
         load_language_model(NAME)
 
 
