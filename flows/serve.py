@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-import yaml
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
@@ -20,6 +19,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.pipeline import pipeline
 from flows.server import ServerError, check_server
 from flows.watch import watch
+from stages.yaml_files import read_dag
 
 TRAININGS = ("pretrain", "teach", "distill")
 # The last stages; what they need comes along: the evaluations of all models, and what joins them.
@@ -61,7 +61,7 @@ def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
 
 def in_dag(names: Sequence[str]) -> list[str]:
     """Those stages and groups of stages that dvc.yaml has; a study without any teacher needs no stage `teach`."""
-    content = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
+    content = read_dag(Path("dvc.yaml"))
     return [name for name in names if name in content["stages"]]
 
 

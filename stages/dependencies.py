@@ -137,9 +137,9 @@ def check() -> None:
     Raises:
         InputError: what differs first, and what to do.
     """
-    import yaml
+    from stages.yaml_files import read_dag
 
-    stages = yaml.safe_load(DAG.read_text())["stages"]
+    stages = read_dag(DAG)["stages"]
     for name, definition in stages.items():
         found = {str(path) for path in definition.get("do", definition).get("deps", ()) if is_code(str(path))}
         wanted = set(code_dependencies(name, definition))

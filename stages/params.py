@@ -7,12 +7,12 @@ the code that its stages import, before DVC removes or runs anything.
 import sys
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from stages.messages import keys_of
 from stages.paths import LANGUAGE_MODELS
 from stages.schema import Params
+from stages.yaml_files import load, read_text
 from wavefoundry.errors import InputError
 from wavefoundry.faults import describe
 
@@ -23,12 +23,12 @@ def read(path: Path = PATH) -> Params:
     """Read and check the whole parameter file.
 
     Raises:
-        InputError: the file is missing, is no YAML mapping, or a key is unknown, missing, of a wrong type or out of
-            range; one line per fault with the key, the value and what is allowed.
+        InputError: the file is missing, is no YAML mapping, or a key is unknown, missing, there twice, of a wrong type
+            or out of range; one short line per fault with the key, the value and what is allowed.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; run from the project's top folder")
-    return parse(path.read_text(), str(path))
+    return parse(read_text(path), str(path))
 
 
 def parse(text: str, source: str) -> Params:
@@ -37,14 +37,12 @@ def parse(text: str, source: str) -> Params:
     Raises:
         InputError: as `read`.
     """
+    content = load(text, source)
     try:
-        content = yaml.safe_load(text)
         return Params.model_validate(content)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}: not valid YAML: {error}") from None
     except ValidationError as error:
-        lines = [f"{source}: {describe(keys_of(fault['loc'], content), fault)}" for fault in error.errors()]
-        raise InputError("\n".join(lines)) from None
+        told = [describe(keys_of(fault["loc"], content), fault) for fault in error.errors()]
+        raise InputError("\n".join(f"{source}: {line}" for fault in told for line in fault.split("\n"))) from None
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from wavefoundry.imports.facts import facts_of
 from wavefoundry.imports.options import Imported
 from wavefoundry.language_models.options import LanguageModelOptions
 from wavefoundry.networks.family import families
-from wavefoundry.section import Section
+from wavefoundry.section import Section, Seed
 from wavefoundry.twin.options import BUILT_IN_SCENES, RayTracedTwin, Scenario
 
 # Groups of networks that a study trains.
@@ -49,7 +49,7 @@ class Evaluate(Section):
 class Params(Section):
     """The content of params.yaml."""
 
-    seed: Annotated[int, Field(ge=0)] = Field(description="of the data sets; trainings have seeds of their own")
+    seed: Seed = Field(description="of the data sets; trainings have seeds of their own")
     workers: Workers
     scenarios: dict[Name, Scenario]
     imported: dict[Name, Annotated[Imported, Field(discriminator="kind")]]
@@ -261,8 +261,10 @@ class Params(Section):
                         f"{key}.language_model: there is no entry {used!r} of language_models, found: {found}"
                     )
             if not self.learnt_by(name):
-                reasons = "; ".join(f"{dataset}: {self.why_not_learn(name, dataset)}" for dataset in self.datasets)
-                raise ValueError(f"{key}: there is no data set that it can learn from ({reasons})")
+                told = [f"from {dataset}: {self.why_not_learn(name, dataset)}" for dataset in self.datasets]
+                raise ValueError(
+                    "\n".join(f"{key}: there is no data set that it can learn from; {one}" for one in told)
+                )
             if model.objective is not None:
                 teacher = self.models[model.teacher or ""]
                 reason = model.objective.why_not(model.family, model.options, teacher.family, teacher.options)
@@ -270,8 +272,8 @@ class Params(Section):
                     raise ValueError(f"{key}.objective {self.objective_name(name)} cannot be used: {reason}")
         if self.answering and not self.compared:
             raise ValueError(
-                "no data set is learnt from by every predictor, and all its questions answered: there is nothing to "
-                "compare them on"
+                "scenarios, imported: no data set is learnt from by every predictor, and all its questions answered: "
+                "there is nothing to compare them on"
             )
 
     def _check_use_of_datasets(self) -> None:
@@ -281,8 +283,9 @@ class Params(Section):
             reasons = {name: model.options.why_not(self.facts(dataset)) for name, model in self.models.items()}
             predicted = self.predictors and not self.facts(dataset).is_snapshot
             if dataset not in downstream and not predicted and all(reasons.values()):
-                told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-                raise ValueError(f"{dataset}: no entry can read this data set ({told})")
+                key = f"{'scenarios' if dataset in self.scenarios else 'imported'}.{dataset}"
+                told = [f"{name}: {reason}" for name, reason in reasons.items()] or ["there is none"]
+                raise ValueError("\n".join(f"{key}: no entry can read this data set; {one}" for one in told))
 
     def _check_granularities(self) -> None:
         measured = self.evaluate.efficiency.patch_size
@@ -349,7 +352,7 @@ def _student(name: str, entry: Any, found: Mapping[str, Model]) -> Model:
             options = families()[entry.family].model_validate(entry.options)
     except ValidationError as error:
         faults = (describe(("distill", name, "options", *fault["loc"]), fault) for fault in error.errors())
-        raise ValueError("; ".join(faults)) from None
+        raise ValueError("\n".join(faults)) from None
     return Model(
         name,
         "distill",

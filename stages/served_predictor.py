@@ -15,6 +15,8 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
+PARAMETERS = ("slots", "subcarriers")
+
 
 class RegisteredPredictor(PythonModel):
     """The predictor of the folder that was registered."""
@@ -25,10 +27,23 @@ class RegisteredPredictor(PythonModel):
         self.predictor = code["ServedPredictor"](context.artifacts["served"])
 
     def predict(self, context, model_input: np.ndarray, params=None) -> np.ndarray:
+        params = params or {}
         try:
-            return self.predictor.predict(model_input, params["slots"], params["subcarriers"])
+            if unknown := sorted(set(params) - set(PARAMETERS)):
+                raise ValueError(f"{unknown[0]!r:.60}: no such parameter, allowed: {', '.join(PARAMETERS)}")
+            # MLflow drops parameters that it does not know before anybody sees them: none may be left to a default.
+            missing = [name for name in PARAMETERS if params.get(name) is None]
+            if missing:
+                raise ValueError(
+                    f"{missing[0]}: missing or null; both parameters are needed, {' and '.join(PARAMETERS)}"
+                )
+            return self.predictor.predict(model_input, *(params[name] for name in PARAMETERS))
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
+        except MemoryError:
+            raise MlflowException.invalid_parameter_value(
+                f"csi of shape {np.shape(model_input)} with {params}: more than the memory of this machine"
+            ) from None
 
 
 mlflow.models.set_model(RegisteredPredictor())

@@ -7,18 +7,17 @@ Back to the committed parameters: `git checkout params.yaml`.
 """
 
 import argparse
-import copy
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 
 from stages.params import PATH, parse
 from stages.stage import clear_errors
+from stages.yaml_files import load, read_text
 from storage.replacement import replace_file
 from wavefoundry.errors import InputError
 
@@ -27,10 +26,6 @@ def merge(base: CommentedMap, overlay: CommentedMap) -> None:
     """Merge `overlay` into `base` in place, recursively where both hold mappings."""
     for key, value in overlay.items():
         if isinstance(base.get(key), CommentedMap) and isinstance(value, CommentedMap):
-            if base[key].anchor.value is not None:
-                # A mapping that other keys share by an alias must not change for them too.
-                base[key] = copy.deepcopy(base[key])
-                base[key].anchor.value = None
             merge(base[key], value)
         else:
             base[key] = value
@@ -121,15 +116,10 @@ def _load_study(yaml: YAML, path: Path) -> CommentedMap:
 
 
 def _load(yaml: YAML, path: Path) -> CommentedMap:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        content = yaml.load(path)
-    except YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(content, CommentedMap):
-        raise InputError(f"{path}: found no mapping at the top; a study names keys of {PATH}")
-    return content
+    """A file with its comments, which was checked before."""
+    text = read_text(path)
+    load(text, str(path))
+    return yaml.load(text)
 
 
 @clear_errors()

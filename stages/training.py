@@ -94,11 +94,9 @@ def take_champion(run: Run, network: "nn.Module", name: str) -> None:
         name: of the registered predictor.
 
     Raises:
-        StorageError: `name` has no champion, or its weights do not fit.
+        StorageError: `name` has no champion, or its weights are damaged or do not fit.
     """
-    from safetensors.torch import load_file
-
-    from storage.models.model_folder import WEIGHTS
+    from storage.models.model_folder import load_weights
     from storage.tracking.registry import Registry, clear_failures, fetch_model
 
     with tempfile.TemporaryDirectory() as folder, clear_failures():
@@ -107,7 +105,7 @@ def take_champion(run: Run, network: "nn.Module", name: str) -> None:
             raise StorageError(
                 f"{name} has no champion to go on from; train and register it once with warm_start: false"
             )
-        weights = load_file(fetch_model(champion, Path(folder)) / WEIGHTS)
+        weights = load_weights(fetch_model(champion, Path(folder)))
     wanted = {key: value.shape for key, value in network.state_dict().items()}
     if {key: value.shape for key, value in weights.items()} != wanted:
         raise StorageError(f"warm_start: the champion {champion.uri} has another architecture; set warm_start: false")

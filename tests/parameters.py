@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import yaml
+from stages.yaml_files import read
 
 PROJECT = Path(__file__).parents[1]
 FILE = PROJECT / "tests/params.yaml"
@@ -10,4 +10,4 @@ FILE = PROJECT / "tests/params.yaml"
 
 def tiny_parameters() -> dict:
     """A complete study with few samples, small networks and short trainings, as the content of params.yaml."""
-    return yaml.safe_load(FILE.read_text())
+    return read(FILE)

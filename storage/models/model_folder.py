@@ -1,26 +1,42 @@
 """Model folders: config.json and model.safetensors, written and read through transformers' base classes.
 
-Nothing in a model folder is ever unpickled or executed.
+A third file, SHA256SUMS, holds the digests of both: a byte that is not what it was is seen, and `sha256sum -c` reads it
+too. Nothing in a model folder is ever unpickled or executed.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from storage.digests import digest
 from storage.errors import StorageError, first_line
 from storage.replacement import replacing
 
+if TYPE_CHECKING:
+    import torch
+
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+DIGESTS = "SHA256SUMS"
 SHOWN = 4  # names of tensors in a message
 
 
 def save_model(model, folder: Path) -> None:
-    """Write `model` (a transformers PreTrainedModel) as `folder`, all of it or nothing; an older folder is replaced."""
+    """Write `model` (a transformers PreTrainedModel) as `folder`, all of it or nothing; an older folder is replaced.
+
+    A network with a method `borrowed`, which names tensors of its own and what they are called in the weights of the
+    folder that its property `lender` gives with the md5 of these weights, is written without them.
+    """
+    borrowed = _borrowed(model)
+    weights = {name: weight for name, weight in model.state_dict().items() if name not in borrowed}
     # One file whatever the size: a shard limit would only add an index to check.
     with replacing(Path(folder)) as partial, _quiet():
-        model.save_pretrained(partial, max_shard_size="1TB")
+        model.save_pretrained(partial, state_dict=weights, max_shard_size="1TB")
+        (partial / DIGESTS).write_text("".join(f"{_sha256(partial / name)}  {name}\n" for name in (CONFIG, WEIGHTS)))
 
 
 def load_model(folder: Path):
@@ -29,38 +45,103 @@ def load_model(folder: Path):
     The caller has registered the architecture with transformers (wavefoundry.networks.config).
 
     Raises:
-        StorageError: a file is missing, damaged or a pickle; the architecture is not one of ours, or its numbers make
-            no network; tensors are missing, unknown or of another shape.
+        StorageError: a file is missing, damaged or a pickle, or not the one that was written; the architecture is not
+            one of ours, or its numbers make no network; tensors are missing, unknown or of another shape.
     """
-    from transformers import AutoModel
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
 
     folder = Path(folder)
     _check_files(folder)
     architecture = _check_architecture(folder)
     try:
-        with _quiet():
-            model, report = AutoModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+        # Built as a fresh network is; what that draws, it draws for itself.
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
     # What a network says to numbers in config.json that make none is its own business.
     except Exception as error:
         raise StorageError(f"{folder}: cannot be loaded as {architecture}: {first_line(error)}") from error
-    # transformers draws weights that it does not find, and passes over those it does not know.
-    faults = [
-        f"{fault} tensors: {_some(sorted(key if isinstance(key, str) else key[0] for key in keys))}"
-        for fault in ("missing", "unexpected", "mismatched")
-        if (keys := report[f"{fault}_keys"])
-    ]
+    borrowed, own, weights = _borrowed(model), model.state_dict(), load_file(folder / WEIGHTS)
+    found = {
+        "missing": own.keys() - weights.keys() - borrowed.keys(),
+        "unexpected": weights.keys() - own.keys(),
+        "mismatched": {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape},
+    }
+    faults = [f"{fault} tensors: {_some(sorted(names))}" for fault, names in found.items() if names]
     if faults:
         raise StorageError(
             f"{folder / WEIGHTS} does not hold the weights of the {architecture} in {CONFIG}: {'; '.join(faults)}"
         )
+    # Last, for what is said above of a damaged file helps more than that it is another one.
+    _check_digests(folder)
+    model.load_state_dict(weights, strict=False)
+    if borrowed:
+        _borrow(model, borrowed, folder)
     return model.eval()
+
+
+def load_weights(folder: Path) -> "dict[str, torch.Tensor]":
+    """The tensors of a folder by name, for a network that is there already.
+
+    Raises:
+        StorageError: a file is missing or damaged, or not the one that was written.
+    """
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    _check_files(folder)
+    _check_digests(folder)
+    return load_file(folder / WEIGHTS)
+
+
+def _check_digests(folder: Path) -> None:
+    if not (folder / DIGESTS).is_file():
+        raise StorageError(
+            f"{folder}: {DIGESTS} is missing; a model folder has {CONFIG}, {WEIGHTS} and their digests, without which "
+            "damage would not be seen: train the model anew"
+        )
+    try:
+        lines = (folder / DIGESTS).read_text().splitlines()
+    except UnicodeDecodeError:
+        lines = []
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (CONFIG, WEIGHTS):
+        if not re.fullmatch("[0-9a-f]{64}", expected.get(name, "")):
+            raise StorageError(f"{folder / DIGESTS}: damaged, it holds no digest of {name}")
+        if (found := _sha256(folder / name)) != expected[name]:
+            raise StorageError(
+                f"{folder / name} is damaged or was changed: its sha256 is {found}, {DIGESTS} says {expected[name]}"
+            )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _borrowed(model) -> dict[str, str]:
+    """Names of the tensors of a network that lie in another folder, and their names there."""
+    return model.borrowed() if hasattr(model, "borrowed") else {}
+
+
+def _borrow(model, borrowed: dict[str, str], folder: Path) -> None:
+    """Fill in the tensors that a model folder refers to."""
+    import torch
+    from safetensors import safe_open
+
+    lender, expected = model.lender
+    path = Path(lender) / WEIGHTS
+    if not path.is_file():
+        raise StorageError(f"{folder / CONFIG}: the network builds on the weights {path}, and there is no such file")
+    if (found := digest(path)) != expected:
+        raise StorageError(
+            f"{folder / CONFIG}: it builds on other weights than those in {path}: md5 {expected}, found {found}"
+        )
+    own = model.state_dict(keep_vars=True)
+    with safe_open(path, framework="pt") as weights, torch.no_grad():
+        for name, theirs in borrowed.items():
+            own[name].copy_(weights.get_tensor(theirs))
 
 
 def _check_files(folder: Path) -> None:

@@ -157,7 +157,8 @@ def log_predictor(
         run_id: the run that logs it.
         python_file: defines the pyfunc model ("models from code": nothing is pickled).
         requirements: packages with their versions that it needs.
-        example: input array and parameters.
+        example: input array and parameters. None has a default: MLflow drops a misspelt one with a warning on the
+            server, and a default in its place would answer another question.
         layout: what arrays it takes and gives, in words. A signature of MLflow knows one type and rank only, so it
             leaves the array open, and the model itself checks it.
 
@@ -174,7 +175,7 @@ def log_predictor(
     signature = ModelSignature(
         inputs=anything,
         outputs=anything,
-        params=ParamSchema([ParamSpec(key, kinds[type(value)], value) for key, value in parameters.items()]),
+        params=ParamSchema([ParamSpec(key, kinds[type(value)], None) for key, value in parameters.items()]),
     )
     tracking.configure()
     mlflow.set_tracking_uri(tracking.tracking_uri())

@@ -163,6 +163,14 @@ def test_layouts_are_the_same_channel(exported):
             np.testing.assert_allclose(parts[..., 0] + 1j * parts[..., 1], expected, rtol=1e-5, atol=1e-6)
 
 
+def nested(depth):
+    """A list in a list in a list ..."""
+    content = [1.0]
+    for _ in range(depth):
+        content = [content]
+    return content
+
+
 @pytest.mark.parametrize(
     ("known", "message"),
     [
@@ -175,6 +183,12 @@ def test_layouts_are_the_same_channel(exported):
         (np.full((1, 4, 4, 8), np.nan, np.complex64), "values that are not finite"),
         (np.array([[1.0], [1.0, 2.0]], dtype=object), "no array of numbers"),
         (np.array(["a"]), "csi has dtype <U1"),
+        (np.full((1, 2, 4, 4, 8), 1e300), "values that are not finite"),
+        (np.full((1, 4, 4, 8), 1e300 + 1j), "values that are not finite"),
+        (np.array([[[[[10**400, 1]]]]], dtype=object), "no array of numbers"),
+        (nested(70), "no array of numbers"),
+        (nested(900), "no array of numbers"),
+        (nested(100_000), "no array of numbers"),
     ],
 )
 def test_wrong_layout_is_one_clear_error(known, message):
@@ -205,13 +219,18 @@ def test_size_that_does_not_fit_is_one_clear_error(exported, name, shape, wanted
     ("wanted", "message"),
     [
         ((0, 0), "slots and subcarriers are both 0: nothing is asked for"),
-        ((-1, 2), "slots is -1, allowed: whole numbers from 0"),
-        ((2, -1), "subcarriers is -1, allowed: whole numbers from 0"),
-        ((None, 2), "slots is None, allowed: whole numbers from 0"),
-        ((2, None), "subcarriers is None, allowed: whole numbers from 0"),
-        ((1.5, 0), "slots is 1.5, allowed: whole numbers from 0"),
-        ((1, "2"), "subcarriers is '2', allowed: whole numbers from 0"),
-        ((float("nan"), 0), "slots is nan, allowed: whole numbers from 0"),
+        ((-1, 2), "slots is -1, allowed: whole numbers from 0 to 65536"),
+        ((2, -1), "subcarriers is -1, allowed: whole numbers from 0 to 65536"),
+        ((None, 2), "slots is None, allowed: whole numbers from 0 to 65536"),
+        ((2, None), "subcarriers is None, allowed: whole numbers from 0 to 65536"),
+        ((1.5, 0), "slots is 1.5, allowed: whole numbers from 0 to 65536"),
+        ((1, "2"), "subcarriers is '2', allowed: whole numbers from 0 to 65536"),
+        ((float("nan"), 0), "slots is nan, allowed: whole numbers from 0 to 65536"),
+        ((10**18, 0), "slots is 1000000000000000000, allowed: whole numbers from 0 to 65536"),
+        ((0, 10**5000), "subcarriers is a very long int, allowed: whole numbers from 0 to 65536"),
+        ((list(range(99)), 0), r"slots is \[0, 1, 2, .{50}\.\.\., allowed: whole numbers from 0 to 65536"),
+        ((np.ones(3), 0), r"slots is array\(\[1., 1., 1.\]\), allowed: whole numbers from 0 to 65536"),
+        ((65536, 65536), r"slots 65536 and subcarriers 65536 after csi of shape \(1, 2, 4, 8\) make 17\d{9} values"),
     ],
 )
 def test_what_is_no_question_is_one_clear_error(exported, name, wanted, message):
@@ -260,3 +279,22 @@ def test_settings_of_a_method_that_it_does_not_know_are_refused(tmp_path):
 
 def test_families_whose_networks_do_not_predict_cannot_be_registered():
     assert serving_module("lwm") is None and serving_module("wimamba") is None
+
+
+def test_an_answer_that_is_not_finite_is_refused():
+    class Overflowing:
+        def predict(self, known, slots, subcarriers):
+            return np.full((1, slots, 1, 1), 1e300)
+
+    served = ServedPredictor.__new__(ServedPredictor)
+    served._predictor = Overflowing()
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="the answer is not finite: the values of csi"):
+        served.predict(channel(1, 2, 1, 1), 1, 0)
+
+
+def test_an_answer_of_the_largest_size_is_given_and_one_more_is_not(exported, monkeypatch):
+    _, served = exported("sample_and_hold")
+    monkeypatch.setitem(type(served).predict.__globals__["_require_moderate"].__globals__, "LARGEST_ANSWER", 3 * 4 * 8)
+    assert served.predict(channel(1, 2, 4, 8), 1, 0).shape == (1, 1, 4, 8)
+    with pytest.raises(ValueError, match="make 128 values with what is known, allowed: 96"):
+        served.predict(channel(1, 2, 4, 8), 2, 0)

@@ -258,6 +258,6 @@ def test_the_project_asks_for_the_version_of_dvc_that_is_allowed():
 
 
 def test_plan_is_in_the_order_of_dvc_repro(project, lock):
-    import yaml
+    from ruamel.yaml import YAML
 
-    assert list(yaml.safe_load(lock)["stages"]) == [node.name for node in plan()]
+    assert list(YAML(typ="safe").load(lock)["stages"]) == [node.name for node in plan()]

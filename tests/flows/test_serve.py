@@ -9,11 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 from dvc.repo import Repo
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL
 
+from stages.yaml_files import read
 from tests.parameters import FILE, tiny_parameters
 from tests.waiting import wait_for
 
@@ -142,7 +142,7 @@ def test_other_parameters_work_in_their_own_folder(project):
     assert not (project / "scores").exists()
     folder = project / ".prefect/runs/uma_nlos+canyon_seed-7"
     assert (folder / "registered").read_text() == "canyon 7\n"
-    parameters = yaml.safe_load((folder / "params.yaml").read_text())
+    parameters = read(folder / "params.yaml")
     assert parameters["seed"] == 7
     assert list(parameters["scenarios"]) == ["uma_nlos", "canyon"]
     # Taken over: nothing has to run.

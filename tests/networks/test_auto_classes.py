@@ -12,19 +12,27 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from storage.stores.csi_store import write_store
+from tests.networks.convolutional import example as convolutional
+from tests.networks.csi_alm_light import example as csi_alm_light
 from tests.networks.gaussian_mixture import example as gaussian_mixture
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
+from tests.networks.recurrent import example as recurrent
 from tests.networks.spectral_predictor import example as spectral_predictor
+from tests.networks.transformer_predictor import example as transformer_predictor
 from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.storage.example import make_dataset
+from wavefoundry.networks.convolutional.model import ConvolutionalConfig
+from wavefoundry.networks.csi_alm_light.model import CSIALMLightConfig
 from wavefoundry.networks.gaussian_mixture.model import GaussianMixtureConfig
 from wavefoundry.networks.lmmse.model import LMMSEConfig
 from wavefoundry.networks.lwm.model import LWMConfig
 from wavefoundry.networks.lwm_temporal.model import LWMTemporalConfig, LWMTemporalPredictorConfig
+from wavefoundry.networks.recurrent.model import RecurrentConfig
 from wavefoundry.networks.spectral_predictor.model import SpectralPredictorConfig
+from wavefoundry.networks.transformer_predictor.model import TransformerPredictorConfig
 from wavefoundry.networks.wifo.model import WiFoConfig
 from wavefoundry.networks.wimamba.model import WiMambaConfig
 
@@ -34,6 +42,10 @@ SNAPSHOTS = {"hidden_size": 16, "depth": 1, "patch_sizes": [2, 4]}
 TEMPORAL = {"depth": 1, "temporal_offsets": [-1]}
 # Architecture: its config, and what it makes of a channel (batch, time, antenna, subcarrier).
 MODELS = {
+    "convolutional": (
+        ConvolutionalConfig.of(convolutional.options()),
+        lambda model, csi: torch.view_as_real(model.predict(csi, 2, 0)),
+    ),
     "gaussian_mixture": (
         GaussianMixtureConfig.of(gaussian_mixture.options()),
         lambda model, csi: torch.view_as_real(model.predict(csi[..., :8], 2, 4)),
@@ -56,13 +68,25 @@ MODELS = {
         ),
         lambda model, csi: model.predict(csi, 2, 0),
     ),
+    "recurrent": (
+        RecurrentConfig.of(recurrent.options()),
+        lambda model, csi: torch.view_as_real(model.predict(csi, 2, 0)),
+    ),
     "spectral_predictor": (
         SpectralPredictorConfig.of(spectral_predictor.options(architecture={"depth": 1})),
         lambda model, csi: torch.view_as_real(model.predict(csi, 0, 4)),
     ),
+    "transformer_predictor": (
+        TransformerPredictorConfig.of(transformer_predictor.options()),
+        lambda model, csi: torch.view_as_real(model.predict(csi, 2, 0)),
+    ),
     "wifo": (
         WiFoConfig.of(wifo.options(architecture={"encoder_depth": 1, "heads": 2})),
         lambda model, csi: torch.view_as_real(model.predict(csi, 0, 4)),
+    ),
+    "csi_alm_light": (
+        CSIALMLightConfig.of(csi_alm_light.options(link={"known_slots": 4})),
+        lambda model, csi: torch.view_as_real(model.predict(csi, 2, 0)),
     ),
     "wimamba": (
         WiMambaConfig.of(wimamba.options(**SNAPSHOTS)),
@@ -104,7 +128,8 @@ def channel():
 
 def test_every_architecture_of_ours_is_here():
     ours = {name for name, kind in CONFIG_MAPPING._extra_content.items() if kind.__module__.startswith("wavefoundry.")}
-    assert ours == set(MODELS)
+    # Networks on a language model refer to its weights, and are loaded by storage.models.model_folder alone.
+    assert ours == set(MODELS) | {"csi_alm", "llm4cp"}
 
 
 @torch.no_grad()

@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from tests.networks.convolutional import example as convolutional
+from tests.networks.csi_alm import example as csi_alm
+from tests.networks.csi_alm_light import example as csi_alm_light
 from tests.networks.facts import facts
 from tests.networks.gaussian_mixture import example as gaussian_mixture
+from tests.networks.llm4cp import example as llm4cp
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
+from tests.networks.recurrent import example as recurrent
 from tests.networks.spectral_predictor import example as spectral_predictor
+from tests.networks.transformer_predictor import example as transformer_predictor
 from tests.networks.wifo import example as wifo
 from tests.networks.wimamba import example as wimamba
 from tests.parameters import tiny_parameters
@@ -28,26 +34,49 @@ from wavefoundry.networks.family import FamilyOptions, families, merged, model_m
 from wavefoundry.objectives.objective import ObjectiveOptions, objectives, training_module
 
 EXAMPLES = {
+    "convolutional": convolutional.options(),
+    "csi_alm": csi_alm.options(),
+    "csi_alm_light": csi_alm_light.options(),
     "gaussian_mixture": gaussian_mixture.options(),
+    "llm4cp": llm4cp.options(),
     "lmmse": lmmse.options(),
     "lwm": lwm.options(),
     "lwm_temporal": lwm_temporal.options(),
+    "recurrent": recurrent.options(),
     "spectral_predictor": spectral_predictor.options(),
+    "transformer_predictor": transformer_predictor.options(),
     "wifo": wifo.options(),
     "wimamba": wimamba.options(),
 }
+# Those that continue the CSI of single antenna ports in time.
+SEQUENCES = ("convolutional", "csi_alm", "csi_alm_light", "llm4cp", "recurrent", "transformer_predictor")
+# Those of them that are built on a language model.
+ON_LANGUAGE_MODELS = {"csi_alm": csi_alm.csi_alm, "llm4cp": llm4cp.llm4cp}
 # Those that give representations.
 EMBEDDING = ("lwm", "lwm_temporal", "wifo", "wimamba")
 NETWORKS = {
+    "convolutional": convolutional.convolutional,
+    "csi_alm": csi_alm.csi_alm,
+    "csi_alm_light": csi_alm_light.light,
     "gaussian_mixture": lambda: model_module("gaussian_mixture").build(gaussian_mixture.options(), 1.0),
+    "llm4cp": llm4cp.llm4cp,
     "lmmse": lambda: model_module("lmmse").build(lmmse.options(), 1.0),
     "lwm": lwm.lwm,
     "lwm_temporal": lwm_temporal.backbone,
     "lwm_temporal_predictor": lwm_temporal.predictor,
+    "recurrent": recurrent.recurrent,
     "spectral_predictor": spectral_predictor.spectral_predictor,
+    "transformer_predictor": transformer_predictor.transformer_predictor,
     "wifo": wifo.wifo,
     "wimamba": wimamba.wimamba,
 }
+
+
+def fresh(name: str, options: FamilyOptions | None = None, delay_fraction: float = 0.5):
+    """A network of a family, with the options of its example unless others are given."""
+    if name in ON_LANGUAGE_MODELS:
+        return ON_LANGUAGE_MODELS[name]()
+    return model_module(name).build(options or EXAMPLES[name], delay_fraction)
 
 
 def parameters_of(function) -> list[str]:
@@ -70,15 +99,18 @@ class TestEveryFamily:
             config = network.config_class
             assert issubclass(network, PreTrainedModel) and issubclass(config, NetworkConfig)
             assert config.options_class is families()[name]
-            given = config.of(EXAMPLES[name])
+            given = fresh(name).config if name in ON_LANGUAGE_MODELS else config.of(EXAMPLES[name])
             assert isinstance(AutoConfig.for_model(**given.to_dict()), config)
             assert type(AutoModel.from_config(given)) is network
 
     def test_it_builds_and_trains_and_exports_as_promised(self, name):
         module = model_module(name)
-        assert parameters_of(module.build) == ["options", "delay_fraction"]
+        if name in ON_LANGUAGE_MODELS:
+            assert parameters_of(module.on) == ["options", "model"]
+        else:
+            assert parameters_of(module.build) == ["options", "delay_fraction"]
         assert parameters_of(module.train) == ["options", "session"]
-        network = module.build(EXAMPLES[name], 0.5)
+        network = fresh(name)
         assert type(network) in module.NETWORKS
         assert network.config.settings == EXAMPLES[name]
         serving = serving_module(name)
@@ -88,7 +120,7 @@ class TestEveryFamily:
             assert parameters_of(serving.export) == ["model", "folder"]
 
     def test_only_families_that_read_maps_keep_the_share_of_delays(self, name):
-        network = model_module(name).build(EXAMPLES[name], 0.5)
+        network = fresh(name)
         assert network.config.delay_fraction == (0.5 if families()[name].reads == "angle_delay" else 1.0)
 
     def test_an_option_that_is_misspelt_or_missing_is_named(self, name):
@@ -125,8 +157,9 @@ def test_options_of_everything_are_read_without_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == [
-        "[]", "gaussian_mixture", "lmmse", "lwm", "lwm_temporal", "spectral_predictor", "wifo", "wimamba",
-        "mcakd", "autoregression", "kalman", "pooled_autoregression", "prony", "sample_and_hold",
+        "[]", "convolutional", "csi_alm", "csi_alm_light", "gaussian_mixture", "llm4cp", "lmmse", "lwm", "lwm_temporal",
+        "recurrent", "spectral_predictor", "transformer_predictor", "wifo", "wimamba", "attention_relations", "mcakd",
+        "autoregression", "kalman", "pooled_autoregression", "prony", "sample_and_hold",
     ]  # fmt: skip
 
 
@@ -134,8 +167,8 @@ def test_options_of_everything_are_read_without_torch():
 def test_every_network_can_what_it_should(name):
     network = NETWORKS[name]()
     statistics, tunable = name in ("gaussian_mixture", "lmmse"), name in ("lwm", "wimamba")
-    predicts = statistics or name in ("spectral_predictor", "wifo", "lwm_temporal_predictor")
-    embeds = not statistics and name != "spectral_predictor"
+    predicts = statistics or name in ("spectral_predictor", "wifo", "lwm_temporal_predictor", *SEQUENCES)
+    embeds = not statistics and name not in ("spectral_predictor", *SEQUENCES)
     sequences = name in ("wifo", "lwm_temporal", "lwm_temporal_predictor")
     assert isinstance(network, Embedder) == embeds
     assert isinstance(network, Predictor) == predicts
@@ -180,7 +213,9 @@ def test_options_know_beforehand_which_snapshots_a_network_embeds(name, sizes, f
             network.embed(csi, patch_size)
 
 
-@pytest.mark.parametrize("name", ["gaussian_mixture", "lmmse", "lwm_temporal", "spectral_predictor", "wifo"])
+@pytest.mark.parametrize(
+    "name", ["gaussian_mixture", "lmmse", "lwm_temporal", "spectral_predictor", "wifo", *SEQUENCES]
+)
 @settings(max_examples=60)
 @given(
     known=st.tuples(st.integers(1, 6), st.integers(1, 14)),
@@ -193,7 +228,7 @@ def test_options_know_beforehand_which_questions_a_network_answers(name, known, 
     """Of a data set that has more slots and subcarriers than the question is about."""
     options = EXAMPLES[name].changed({"architecture": {"same_frame_window": 1, "max_seq_len": 60}}
                                      if name == "lwm_temporal" else {})  # fmt: skip
-    network = model_module(name).build(options, fraction).eval()
+    network = fresh(name, options, fraction).eval()
     slots, subcarriers = (sum(parts) for parts in zip(known, wanted, rest, strict=True))
     whole = facts(slots, antennas, subcarriers, delay_fraction=fraction)
     csi = torch.randn(1, known[0], antennas, known[1], dtype=torch.complex64)

@@ -3,15 +3,23 @@
 import pytest
 import torch
 
+from tests.networks.convolutional.example import convolutional
+from tests.networks.llm4cp.example import llm4cp
 from tests.networks.lwm_temporal.example import backbone, predictor
+from tests.networks.recurrent.example import recurrent
 from tests.networks.spectral_predictor.example import spectral_predictor
+from tests.networks.transformer_predictor.example import transformer_predictor
 from tests.networks.wifo.example import wifo
 
 TEMPORAL = {"temporal_offsets": [-2, -1]}
 MODELS = {
+    "convolutional": (convolutional, (4, 8, 8, 8)),
+    "llm4cp": (llm4cp, (4, 8, 8, 8)),
     "lwm_temporal": (lambda: backbone(architecture=TEMPORAL), (2, 4, 8, 4)),
     "lwm_temporal_predictor": (lambda: predictor(prediction=TEMPORAL), (2, 4, 8, 4)),
+    "recurrent": (recurrent, (4, 8, 8, 8)),
     "spectral_predictor": (spectral_predictor, (4, 8, 8, 8)),
+    "transformer_predictor": (transformer_predictor, (4, 8, 8, 8)),
     "wifo": (lambda: wifo(architecture={"patch_size": [4, 4, 4], "hidden_size": 64}), (2, 8, 8, 8)),
 }
 

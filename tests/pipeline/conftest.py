@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from stages.yaml_files import read_dag
 from tests.parameters import PROJECT, tiny_parameters
 
 COPIED = ("stages", "storage", "wavefoundry", "flows", "dvc.yaml", ".dvcignore")
@@ -98,7 +99,7 @@ class Study:
 
     def digests(self) -> dict[str, str]:
         """md5 of every output in dvc.lock."""
-        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
+        lock = read_dag(self.folder / "dvc.lock")
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
 
     @contextmanager

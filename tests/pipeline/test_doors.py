@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas
 import pytest
-import yaml
 
+from stages.yaml_files import read
 from tests.pipeline.conftest import Study, study_parameters
 from wavefoundry.networks.family import families
 
@@ -271,7 +271,7 @@ def test_an_edit_of_a_familys_code_makes_its_stages_stale_and_no_others(toys):
 
 def test_an_entry_of_a_family_that_is_not_there_is_one_message(toys):
     before = toys.digests()
-    content = yaml.safe_load((toys.folder / "params.yaml").read_text())
+    content = read(toys.folder / "params.yaml")
     toys.write_parameters(content | {"teach": {"other": content["teach"]["toy"] | {"family": "llama"}}})
     result = toys.dvc("repro")
     toys.write_parameters(content)

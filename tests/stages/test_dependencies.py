@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages import dependencies
 from stages.dependencies import PACKAGES, READERS_OF_CODE, WITHOUT_INFLUENCE, check, closure, complete, is_code
+from stages.yaml_files import read_dag
 from tests.parameters import PROJECT
 from wavefoundry.errors import InputError
 
-STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+STAGES = read_dag(PROJECT / "dvc.yaml")["stages"]
 ALL_FILES = sorted(
     file.relative_to(PROJECT)
     for package in PACKAGES

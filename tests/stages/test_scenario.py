@@ -1,13 +1,13 @@
 """From parameters to stores: complete by the schema, split by trajectory, the same bytes again."""
 
 import contextlib
+import json
 import threading
 import time
 
 import numpy as np
 import psutil
 import pytest
-import yaml
 
 from stages import params
 from stages.csi import write_csi
@@ -62,7 +62,7 @@ def test_stores_are_complete_and_the_same_on_two_processes(tmp_path, monkeypatch
         assert len(np.unique(store["split"].values[store["trajectory"].values == trajectory])) == 1
     np.testing.assert_allclose(np.linalg.norm(store["velocity"].values[:, 0], axis=1), store["speed"].values, rtol=1e-6)
     assert store.attrs["bandwidth"] == chosen.ofdm.subcarriers * chosen.ofdm.subcarrier_spacing
-    assert yaml.safe_load(store.attrs["parameters"])["twin"] == chosen.twin.model_dump()
+    assert json.loads(store.attrs["parameters"])["twin"] == chosen.twin.model_dump()
 
 
 class Assassin(threading.Thread):

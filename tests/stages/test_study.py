@@ -4,9 +4,11 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
 from dvc.utils.serialize import dumps_yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.tokens import AliasToken, AnchorToken
 
+from stages import yaml_files
 from stages.params import read
 from stages.study import apply, compose
 from wavefoundry.errors import InputError
@@ -36,17 +38,17 @@ def deep_merge(base, overlay):
 
 
 def content(study):
-    own = yaml.safe_load(study.read_text())
+    own = yaml_files.read(study)
     return deep_merge(content(study.parent / own.pop("extends")), own) if "extends" in own else own
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "studies").glob("*.yaml")))
 def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
     study = TOP / "studies" / name
-    expected = deep_merge(yaml.safe_load(params.read_text()), content(study))
+    expected = deep_merge(yaml_files.read(params), content(study))
     apply(study, params)
     first = params.read_text()
-    assert yaml.safe_load(first) == expected
+    assert yaml_files.load(first, "params.yaml") == expected
     read(params)
     apply(study, params)
     assert params.read_text() == first
@@ -63,14 +65,14 @@ def test_one_key_changes_one_line_and_comments_stay(params, tmp_path):
 def test_no_key_of_params_or_a_study_hangs_on_another_one():
     """Below an anchor or alias of YAML `dvc exp run -S` would change nothing, or two keys at once."""
     for path in (TOP / "params.yaml", *(TOP / "studies").glob("*.yaml")):
-        tokens = list(yaml.scan(path.read_text()))
-        assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken)], path
+        tokens = list(YAML().scan(path.read_text()))
+        assert not [token for token in tokens if isinstance(token, AnchorToken | AliasToken)], path
 
 
 def test_a_study_that_shares_by_an_alias_changes_one_place_only(params, tmp_path):
-    before = yaml.safe_load(params.read_text())
+    before = yaml_files.read(params)
     apply(write(tmp_path, "distill: {tiny_wifo: {options: {training: {epochs: 99}}}}"), params)
-    after = yaml.safe_load(params.read_text())
+    after = yaml_files.read(params)
     assert after["distill"]["tiny_wifo"]["options"]["training"]["epochs"] == 99
     assert after["distill"]["tiny_wifo_no_kd"] == before["distill"]["tiny_wifo_no_kd"]
 
@@ -84,7 +86,10 @@ def test_a_study_that_shares_by_an_alias_changes_one_place_only(params, tmp_path
         ("colour: green", "colour: unknown key"),
         ("- 1", "found no mapping"),
         ("", "found no mapping"),
-        ("a: [", "not valid YAML"),
+        ("a: [", r"study\.yaml: line 2: not valid YAML"),
+        ("teach: &a {}\ndistill: *a", r"study\.yaml: line 1: teach: &a: anchors, .*dvc exp run -S"),
+        ("seed: 1\nseed: 2", r"study\.yaml: line 2: seed: the key is there twice, first in line 1"),
+        ("seed: .inf", "seed: found inf"),
     ],
 )
 def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, message):
@@ -111,12 +116,12 @@ def test_null_is_written_as_null_here_and_nobody_elses_yaml_changes(params, tmp_
 
 def test_seed_and_scenarios_of_one_run(params):
     before = params.read_text()
-    kept = [name for name in yaml.safe_load(before)["scenarios"] if name != "d18"]
-    content = yaml.safe_load(compose(params=params, seed=3, scenarios=kept))
+    kept = [name for name in yaml_files.load(before, "params.yaml")["scenarios"] if name != "d18"]
+    content = yaml_files.load(compose(params=params, seed=3, scenarios=kept), "params.yaml")
     assert params.read_text() == before
     assert content["seed"] == 3
     assert list(content["scenarios"]) == kept
-    assert "d18" in yaml.safe_load(before)["teach"]["wifo"]["held_out"]
+    assert "d18" in yaml_files.load(before, "params.yaml")["teach"]["wifo"]["held_out"]
     assert "d18" not in content["teach"]["wifo"]["held_out"]
     with pytest.raises(InputError, match=r"'berlin'.*found: munich"):
         compose(params=params, scenarios=["berlin"])

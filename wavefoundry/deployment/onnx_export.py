@@ -33,7 +33,8 @@ def export_graph(
     """
     folder.mkdir(parents=True, exist_ok=True)
     # The exporter tells its progress, which packages it could also serve, and what later versions may change.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         torch.onnx.export(

@@ -12,6 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+# Slots, or subcarriers, that one call can ask for.
+LARGEST_QUESTION = 2**16
+# Complex values of the known block, the answer and what lies between them, which predictors compute too: half a GiB.
+LARGEST_ANSWER = 2**26
+LONGEST_VALUE = 60
+
 
 class ServedPredictor:
     """Continues CSI in time, in frequency or in both, as `predict` of what was exported does."""
@@ -36,8 +42,8 @@ class ServedPredictor:
                 complex (batch, time, antenna, subcarrier);
                 real (batch, 2, time, antenna, subcarrier), channel 0 real parts and channel 1 imaginary parts;
                 real (batch, time, antenna, subcarrier, 2), real and imaginary part last.
-            slots: how many slots after the known ones are asked for; 0: the known ones.
-            subcarriers: how many subcarriers above the known ones are asked for; 0: the known ones.
+            slots: how many slots after the known ones are asked for, at most LARGEST_QUESTION; 0: the known ones.
+            subcarriers: how many subcarriers above the known ones are asked for, as many at most; 0: the known ones.
 
         Returns:
             In the layout of `known`, single precision: (batch, slots or known slots, antenna, subcarriers or known
@@ -45,29 +51,52 @@ class ServedPredictor:
 
         Raises:
             ValueError: no such layout, values that are not finite, a size that the predictor cannot take, or numbers
-                of slots and subcarriers that ask for nothing.
+                of slots and subcarriers that ask for nothing, or for more than LARGEST_ANSWER values.
         """
         csi, pack = read_layout(known)
         wanted = whole_number("slots", slots), whole_number("subcarriers", subcarriers)
         if not any(wanted):
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
-        return pack(self._predictor.predict(csi, *wanted).astype(np.complex64))
+        _require_moderate(csi.shape, *wanted)
+        answer = self._predictor.predict(csi, *wanted).astype(np.complex64)
+        if not np.isfinite(answer).all():
+            raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
+        return pack(answer)
+
+
+def _require_moderate(shape: tuple[int, ...], slots: int, subcarriers: int) -> None:
+    batch, known_slots, antennas, known_subcarriers = shape
+    values = batch * (known_slots + slots) * antennas * (known_subcarriers + subcarriers)
+    if values > LARGEST_ANSWER:
+        raise ValueError(
+            f"slots {slots} and subcarriers {subcarriers} after csi of shape {shape} make {values} values with what is "
+            f"known, allowed: {LARGEST_ANSWER}"
+        )
 
 
 def whole_number(name: str, value: float) -> int:
     """A number of slots or subcarriers.
 
     Raises:
-        ValueError: it is no whole number, or negative.
+        ValueError: it is no whole number, negative, or larger than LARGEST_QUESTION.
     """
     try:
         number = int(value)
-        valid = number == value and number >= 0
+        valid = bool(number == value) and 0 <= number <= LARGEST_QUESTION
     except (TypeError, ValueError, OverflowError):
         valid = False
     if not valid:
-        raise ValueError(f"{name} is {value!r}, allowed: whole numbers from 0")
+        raise ValueError(f"{name} is {_shortened(value)}, allowed: whole numbers from 0 to {LARGEST_QUESTION}")
     return number
+
+
+def _shortened(value: object) -> str:
+    """A value in one line of a message."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list in a list in a list ...
+        text = f"a very long {type(value).__name__}"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 def read_layout(known: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
@@ -83,24 +112,27 @@ def read_layout(known: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], n
     try:
         known = np.asarray(known)
         if known.dtype == object:
-            known = known.astype(np.float32)
-    except (TypeError, ValueError):
+            known = known.astype(np.float64)
+    except (TypeError, ValueError, OverflowError, RecursionError):
         raise ValueError(f"csi is no array of numbers; {allowed}") from None
     if known.dtype.kind not in "cfiu":
         raise ValueError(f"csi has dtype {known.dtype}; {allowed}")
     found = f"csi is {'complex' if known.dtype.kind == 'c' else 'real'} of shape {known.shape}"
     if not known.size:
         raise ValueError(f"{found}, it holds no values; {allowed}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        # What is too large for single precision is not finite any more.
+        known = known.astype(np.complex64 if known.dtype.kind == "c" else np.float32)
     if not np.isfinite(known).all():
         raise ValueError(f"{found} and has values that are not finite")
     if known.dtype.kind == "c":
         if known.ndim != 4:
             raise ValueError(f"{found}; {allowed}")
-        return known.astype(np.complex64), lambda csi: csi
+        return known, lambda csi: csi
     channels = [axis for axis in (1, 4) if known.ndim == 5 and known.shape[axis] == 2]
     if not channels:
         raise ValueError(f"{found}; {allowed}")
     if len(channels) > 1:
         raise ValueError(f"{found}: both axis 1 and axis 4 have size 2; pass it as complex")
-    real, imaginary = np.moveaxis(known.astype(np.float32), channels[0], 0)
+    real, imaginary = np.moveaxis(known, channels[0], 0)
     return real + 1j * imaginary, lambda csi: np.stack([csi.real, csi.imag], axis=channels[0])

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from wavefoundry.section import Count, Fraction, Probability, Section
+from wavefoundry.section import Count, Fraction, Probability, Section, Seed
 
 
 class KnownBlock(Section):
@@ -54,7 +54,7 @@ class Prediction(Section):
     """Every predictor on every question and data set."""
 
     snr_db: float = Field(description="SNR of the known block [dB]")
-    noise_seed: Annotated[int, Field(ge=0)]
+    noise_seed: Seed
     batch_size: Count
     questions: dict[str, QuestionOptions] = Field(min_length=1)
 
@@ -70,4 +70,4 @@ class Efficiency(Section):
     )
     slots: Count = Field(description="that backbones of sequences read; those of snapshots read one of them")
     patch_size: Count = Field(description="granularity of backbones that have the choice")
-    channel_seed: Annotated[int, Field(ge=0)]
+    channel_seed: Seed

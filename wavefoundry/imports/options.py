@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from wavefoundry.csi.options import OFDM
-from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Vector, require_ordered
+from wavefoundry.csi.options import MOST_SLOTS, MOST_SUBCARRIERS, OFDM
+from wavefoundry.section import LARGEST_COUNT, Count, NonNegativeRange, Positive, Section, Vector, require_ordered
 from wavefoundry.twin.options import Array, RayTracedTwin, Shares, Split
 
+Number = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 Files = Annotated[str, Field(min_length=1, description="file or folder of the data, a dependency of the stage")]
 # Axes of an array in a file. Several sample axes count as one, the last the fastest. Antennas are one axis in the order
 # of wavefoundry's arrays, or up to three. Real and imaginary part may be an axis, called complex.
@@ -23,8 +24,8 @@ class FileBlock(Section):
 
     file: str | None = Field(description="name in the folder `files`; null: `files` is the file")
     variable: str = Field(min_length=1, description="of a MATLAB file, an npz file or a zarr group")
-    slot: Annotated[int, Field(ge=0)] = Field(description="slot of the sample at which the array begins")
-    subcarrier: Annotated[int, Field(ge=0)] = Field(description="subcarrier of the sample at which the array begins")
+    slot: Number = Field(description="slot of the sample at which the array begins")
+    subcarrier: Number = Field(description="subcarrier of the sample at which the array begins")
 
 
 class ImportedArrays(Section):
@@ -46,9 +47,9 @@ class ImportedArrays(Section):
     unknown_is_zero: bool = Field(description="whether slots and subcarriers that no block holds are 0, or refused")
     carrier_frequency: Positive = Field(description="[Hz], of subcarrier number subcarriers // 2")
     array: Array = Field(description="of the base station")
-    slots: Annotated[int, Field(ge=2)]
+    slots: Annotated[int, Field(ge=2, le=MOST_SLOTS)]
     slot_duration: Positive = Field(description="[s]")
-    subcarriers: Annotated[int, Field(ge=2)]
+    subcarriers: Annotated[int, Field(ge=2, le=MOST_SUBCARRIERS)]
     subcarrier_spacing: Positive = Field(description="distance of neighbouring subcarriers in the data [Hz]")
     samples_per_call: Count = Field(description="samples read together; bounds memory (MATLAB v5 and npz: no bound)")
 
@@ -103,8 +104,8 @@ class ImportedDeepMIMO(Section):
 
     kind: Literal["deepmimo"]
     files: Files
-    transmitters: Annotated[int, Field(ge=0)] = Field(description="id of the set whose points are base stations")
-    receivers: Annotated[int, Field(ge=0)] = Field(description="id of the set whose points are users")
+    transmitters: Number = Field(description="id of the set whose points are base stations")
+    receivers: Number = Field(description="id of the set whose points are users")
     carrier_frequency: Positive = Field(description="[Hz]")
     carrier_phase: bool = Field(
         description="whether the phases of the paths hold the phase of propagation, -2 pi carrier_frequency delay "
@@ -112,9 +113,11 @@ class ImportedDeepMIMO(Section):
     )
     array: Array = Field(description="of every base station; the data hold one polarisation of an isotropic element")
     orientation: Vector = Field(description="of every base station, rotation around z, y, x [rad]")
-    users: Annotated[int, Field(ge=3)] = Field(description="drawn from the receivers that a path reaches")
+    users: Annotated[int, Field(ge=3, le=LARGEST_COUNT)] = Field(
+        description="drawn from the receivers that a path reaches"
+    )
     speed: NonNegativeRange = Field(description="of the users, in horizontal directions drawn uniformly [m/s]")
-    slots: Annotated[int, Field(ge=2)]
+    slots: Annotated[int, Field(ge=2, le=MOST_SLOTS)]
     slot_duration: Positive = Field(description="[s]")
     max_paths: Count = Field(description="strongest paths kept per link")
     split: Split

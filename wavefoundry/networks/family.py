@@ -4,7 +4,8 @@ A family is a folder `wavefoundry/networks/NAME`; every folder here that has an 
 
 - `options.py` defines `Options`, a `FamilyOptions`: the only declaration of the family's settings;
 - `model.py` defines `NETWORKS`, the classes of the networks; `build(options, delay_fraction)`, a fresh network of them,
-  where `delay_fraction` is the share of the delay bins that angle-delay maps keep; and
+  where `delay_fraction` is the share of the delay bins that angle-delay maps keep (of networks that build on a language
+  model instead `on(options, model)`, with a `wavefoundry.language_models.language_model.LanguageModel`); and
   `train(options, session) -> wavefoundry.training.session.Trained`, the training phases;
 - `serving.py`, if its networks can be registered, defines `export(model, folder)`, which writes what
   `wavefoundry.deployment.served_predictor` loads, with the code that runs there without torch (`served.py`).

@@ -3,11 +3,12 @@
 Source: the downstream tasks of "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from wavefoundry.evaluation.downstream.task import ChannelTask, TaskOptions
+from wavefoundry.section import Seed
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 class Options(TaskOptions):
     snr_db: float = Field(description="SNR of the known channel [dB]")
-    noise_seed: Annotated[int, Field(ge=0)]
+    noise_seed: Seed
 
 
 class Task(ChannelTask):

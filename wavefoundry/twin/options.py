@@ -7,8 +7,10 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from wavefoundry.csi.options import OFDM
+from wavefoundry.csi.options import MOST_SLOTS, OFDM
 from wavefoundry.section import (
+    LARGEST_COUNT,
+    Coordinate,
     Count,
     Fraction,
     NonNegative,
@@ -26,15 +28,21 @@ BuiltInScene = Literal[
 BUILT_IN_SCENES = get_args(BuiltInScene)
 
 
+# Along an axis of an array.
+MOST_ELEMENTS = 4096
+
+
 class Array(Section):
     """Base-station antenna array in the y-z plane of the base station.
 
     Antennas are counted polarisation by polarisation, in each row by row from the top, in a row by rising y.
     """
 
-    rows: Count = Field(description="elements along the vertical axis")
-    columns: Count = Field(description="elements along the horizontal axis; 1 row makes a uniform linear array")
-    spacing: Positive = Field(description="element spacing [wavelengths]")
+    rows: Annotated[int, Field(ge=1, le=MOST_ELEMENTS)] = Field(description="elements along the vertical axis")
+    columns: Annotated[int, Field(ge=1, le=MOST_ELEMENTS)] = Field(
+        description="elements along the horizontal axis; 1 row makes a uniform linear array"
+    )
+    spacing: Annotated[float, Field(ge=1e-3, le=1e3)] = Field(description="element spacing [wavelengths]")
     pattern: Literal["iso", "tr38901"] = Field(description="element pattern")
     polarisation: Literal["V", "H", "VH", "cross"] = Field(
         description="of the elements; VH and cross (slanted by 45 degrees) have two antennas at each position"
@@ -58,8 +66,8 @@ class BaseStation(Section):
 class Traffic(Section):
     """Vehicles on the lanes of the streets between the buildings, pedestrians at their sides."""
 
-    vehicles: Annotated[int, Field(ge=0)]
-    pedestrians: Annotated[int, Field(ge=0)]
+    vehicles: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+    pedestrians: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
     vehicle_speed: NonNegativeRange = Field(description="[m/s]")
     pedestrian_speed: NonNegativeRange = Field(description="[m/s]")
     turn_probability: Probability = Field(description="chance that a vehicle turns at a crossing")
@@ -84,7 +92,7 @@ class Sampling(Section):
 
     windows: Count = Field(description="windows per trajectory")
     window_interval: Positive = Field(description="time from window to window [s]")
-    slots: Count = Field(description="slots per window; 1 for snapshots")
+    slots: Annotated[int, Field(ge=1, le=MOST_SLOTS)] = Field(description="slots per window; 1 for snapshots")
     slot_duration: Positive = Field(description="[s]")
 
     @model_validator(mode="after")
@@ -128,7 +136,7 @@ class Site(Section):
     """
 
     scene: str = Field(description="a scene of sionna-rt, or the Mitsuba XML file of an imported one")
-    centre: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(description="x and y [m]")
+    centre: Annotated[list[Coordinate], Field(min_length=2, max_length=2)] = Field(description="x and y [m]")
     radius: Positive = Field(description="users stay within this horizontal distance of the centre [m]")
     traffic: Traffic
     sampling: Sampling
@@ -156,7 +164,7 @@ class DiscreteKeys(Section):
 
 
 class Tracing(Section):
-    max_depth: Annotated[int, Field(ge=0)] = Field(description="largest number of interactions of a path")
+    max_depth: Annotated[int, Field(ge=0, le=100)] = Field(description="largest number of interactions of a path")
     samples_per_source: Count = Field(description="rays shot from the base station")
     diffuse_reflection: bool
     diffraction: bool
@@ -242,13 +250,13 @@ class StatisticalTwin(Section):
     array: Array
     base_station_height: Positive = Field(description="[m]")
     user_height: Positive = Field(description="[m]")
-    users: Annotated[int, Field(ge=3)]
+    users: Annotated[int, Field(ge=3, le=LARGEST_COUNT)]
     area: Annotated[Sector | Spot, Field(discriminator="kind")]
     speed: NonNegativeRange = Field(description="[m/s]")
     test_speeds: Annotated[list[NonNegative], Field(min_length=1)] | None = Field(
         description="the users of the test split take these speeds in turn [m/s]; null: they are drawn as all others"
     )
-    slots: Annotated[int, Field(ge=2)]
+    slots: Annotated[int, Field(ge=2, le=MOST_SLOTS)]
     slot_duration: Positive = Field(description="[s]")
     users_per_call: Count = Field(
         description="users drawn together; part of the result, because the generator is batched"

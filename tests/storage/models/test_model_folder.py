@@ -1,7 +1,9 @@
 """A model folder comes back tensor for tensor, or is refused with a message that names the fault."""
 
+import hashlib
 import json
 import pickle
+import subprocess
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, BertConfig, PreTrainedConfig, PreTrainedModel
 
 from storage.errors import StorageError
-from storage.models.model_folder import load_model, save_model
+from storage.models.model_folder import load_model, load_weights, save_model
 
 
 class ToyConfig(PreTrainedConfig):
@@ -55,7 +57,7 @@ def folder(tmp_path):
 
 
 def test_round_trip(folder):
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == ["SHA256SUMS", "config.json", "model.safetensors"]
     torch.manual_seed(0)
     original, loaded = Toy(ToyConfig(width=5)), load_model(folder)
     assert not loaded.training
@@ -67,7 +69,7 @@ def test_round_trip(folder):
 def test_same_weights_give_the_same_bytes_wherever_they_come_from(folder, tmp_path):
     copy = tmp_path / "elsewhere"
     save_model(load_model(folder), copy)
-    for name in ("config.json", "model.safetensors"):
+    for name in ("config.json", "model.safetensors", "SHA256SUMS"):
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
 
 
@@ -85,7 +87,7 @@ def test_failed_save_leaves_the_old_folder(folder, monkeypatch):
     assert [path.name for path in folder.parent.iterdir()] == ["seed_0"]
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "SHA256SUMS"])
 def test_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(StorageError, match=f"{name} is missing"):
@@ -179,3 +181,46 @@ def test_tensor_of_another_shape(folder):
     change(folder, lambda tensors: tensors.update({"layer.bias": torch.zeros(7)}))
     with pytest.raises(StorageError, match=r"mismatched tensors: layer\.bias"):
         load_model(folder)
+
+
+def flip(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("position", [-1, -17, -40])
+def test_a_flipped_bit_of_the_weights_is_seen(folder, position):
+    before = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    flip(folder / "model.safetensors", position)
+    after = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    for read in (load_model, load_weights):
+        with pytest.raises(StorageError) as error:
+            read(folder)
+        assert str(error.value) == (
+            f"{folder}/model.safetensors is damaged or was changed: its sha256 is {after}, SHA256SUMS says {before}"
+        )
+
+
+def test_a_changed_config_that_makes_the_same_network_is_seen(folder):
+    config = json.loads((folder / "config.json").read_text()) | {"colour": "green"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(StorageError, match=r"config\.json is damaged or was changed: its sha256 is"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"x  model.safetensors\n", b"0" * 64 + b"  config.json"])
+def test_damaged_digests_are_named(folder, content):
+    (folder / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(StorageError, match=r"SHA256SUMS: damaged, it holds no digest|config\.json is damaged"):
+        load_model(folder)
+
+
+def test_weights_come_back_by_name(folder):
+    assert set(load_weights(folder)) == {"layer.weight", "layer.bias", "table"}
+
+
+def test_a_shell_checks_a_folder(folder):
+    assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder).returncode == 0
+    flip(folder / "model.safetensors", -1)
+    assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder).returncode == 1

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from wavefoundry.section import Count, Fraction, NonNegative, Positive, Section, Seeds, require_distinct
+from wavefoundry.section import LARGEST_COUNT, Count, Fraction, NonNegative, Positive, Section, Seeds, require_distinct
 from wavefoundry.training.options import Training
 
 RAW = "raw"  # in the results, the name of the raw channel among the models
@@ -38,7 +38,7 @@ class Downstream(Section):
 
     channels: str = Field(description="data set of snapshots whose channels are the input of every task")
     beams: str = Field(description="data set of the same site at the carrier of the beams")
-    codebook: Annotated[int, Field(ge=2)] = Field(description="number of beams")
+    codebook: Annotated[int, Field(ge=2, le=LARGEST_COUNT)] = Field(description="number of beams")
     patch_sizes: Annotated[list[Count], Field(min_length=1), AfterValidator(require_distinct)] = Field(
         description="granularities of the raw channel and of networks that have the choice"
     )

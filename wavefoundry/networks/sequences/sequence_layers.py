@@ -77,7 +77,7 @@ class ChannelAttentionStack(nn.Sequential):
 
 
 class CircularEmbedding(nn.Module):
-    """A convolution over three neighbouring slots, the last one a neighbour of the first, plus sine-cosine positions."""
+    """A convolution over three slots, the last one a neighbour of the first, plus sine-cosine positions."""
 
     def __init__(self, features: int, width: int, dropout: float):
         super().__init__()

@@ -20,6 +20,9 @@ from wavefoundry.training.few_shot import FewShot
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
 
+# Of a prediction, in one pass: a batch of wide bands from large arrays is thousands of sequences.
+SEQUENCES_AT_ONCE = 1024
+
 
 @dataclass
 class Trace:
@@ -37,10 +40,11 @@ class SequenceNetwork(PreTrainedModel):
     """See the module; `continue_features` is the network proper."""
 
     main_input_name = "csi"
+    options: SequenceOptions
 
     def __init__(self, config):
         super().__init__(config)
-        self.options: SequenceOptions = config.settings
+        self.options = config.settings
 
     def _init_weights(self, module: nn.Module) -> None:
         """The first weights are those of PyTorch's layers, unless a family sets others."""
@@ -105,11 +109,18 @@ class SequenceNetwork(PreTrainedModel):
         """What is minimised; a family may add terms of its trace."""
         return nmse
 
-    def continued(self, known: torch.Tensor, trace: Trace) -> torch.Tensor:
-        """Complex (batch, known slot, port, subcarrier) -> (batch, horizon, port, subcarrier)."""
+    def continued(self, known: torch.Tensor, trace: Trace, at_once: int | None = None) -> torch.Tensor:
+        """Complex (batch, known slot, port, subcarrier) -> (batch, horizon, port, subcarrier).
+
+        Args:
+            known: what is continued.
+            trace: of the pass; of the last one if there are several.
+            at_once: most sequences that the network reads in one pass; None: all.
+        """
         rows = known.transpose(1, 2).flatten(0, 1)
         features, undo = normalise(rows, self.options.statistics, self.options.reference)
-        found = undo(self.continue_features(features, trace))
+        parts = features.split(at_once or len(features))
+        found = undo(torch.cat([self.continue_features(part, trace) for part in parts]))
         return found.unflatten(0, (known.shape[0], -1)).transpose(1, 2)
 
     @torch.inference_mode()
@@ -129,7 +140,7 @@ class SequenceNetwork(PreTrainedModel):
         series = known.unflatten(3, (-1, link.subcarriers)).flatten(2, 3)
         found = []
         for _ in range(-(-slots // link.horizon)):
-            found.append(self.continued(series[:, -link.known_slots :], Trace()))
+            found.append(self.continued(series[:, -link.known_slots :], Trace(), SEQUENCES_AT_ONCE))
             series = torch.cat([series, found[-1]], dim=1)
         answer = torch.cat(found, dim=1)[:, :slots]
         return answer.unflatten(2, (antennas, -1)).flatten(3, 4) if width != link.subcarriers else answer
@@ -143,7 +154,7 @@ def normalise(
     Args:
         rows: complex (sequence, slot, subcarrier).
         statistics: whose mean and deviation is used, "sequence" or "batch".
-        reference: "phase" turns each sequence by the phase of the strongest delay tap of its last slot; "none" does not.
+        reference: "phase" turns each sequence by the phase of the strongest delay tap of its last slot; or "none".
 
     Returns:
         real (sequence, slot, 2 x subcarrier) with alternating real and imaginary parts; a function from (sequence, any
@@ -154,13 +165,12 @@ def normalise(
     axes = (1, 2) if statistics == "sequence" else (0, 1, 2)
     mean = features.mean(axes, keepdim=True)
     deviation = (features - mean).square().mean(axes, keepdim=True).sqrt()
-    deviation = deviation.clamp_min(torch.finfo(deviation.dtype).tiny)
 
     def undo(found: torch.Tensor) -> torch.Tensor:
         csi = torch.view_as_complex((found * deviation + mean).unflatten(-1, (-1, 2)).contiguous())
         return csi if turn is None else csi * turn
 
-    return (features - mean) / deviation, undo
+    return (features - mean) / deviation.clamp_min(torch.finfo(deviation.dtype).tiny), undo
 
 
 def _turn(rows: torch.Tensor) -> torch.Tensor:

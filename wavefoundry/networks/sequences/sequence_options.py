@@ -28,7 +28,7 @@ class SequenceOptions(FamilyOptions):
 
     link: Link
     statistics: Literal["sequence", "batch"] = Field(
-        description="whose mean and deviation a sequence is normalised by: its own, or, as published, those of the batch"
+        description="whose mean and deviation normalise a sequence: its own, or, as published, those of the batch"
     )
     reference: Literal["none", "phase"] = Field(
         description="phase turns each sequence so that the strongest delay tap of its last known slot is real; ours"

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+# In one pass: a batch of wide bands from large arrays is thousands of sequences.
+SEQUENCES_AT_ONCE = 1024
+
 
 def load(settings: dict, folder: Path) -> "Continuation":
     """The predictor of a folder that `export` of the family has written."""
@@ -48,13 +51,13 @@ class Continuation:
             raise ValueError("slots is 0; the network predicts slots after the known ones")
         if same and (subcarriers or known_subcarriers % width):
             raise ValueError(
-                f"csi has {known_subcarriers} subcarriers and {subcarriers} above them are asked for; the network needs "
-                f"a multiple of {width}, and answers for the same ones"
+                f"csi has {known_subcarriers} subcarriers and {subcarriers} above them are asked for; the network "
+                f"needs a multiple of {width}, and answers for the same ones"
             )
         if not same and (known_subcarriers != width or subcarriers != width or slots > horizon):
             raise ValueError(
-                f"csi has {known_subcarriers} subcarriers, and {slots} slots of {subcarriers} above them are asked for; "
-                f"the network needs {width}, and answers for at most {horizon} slots of the {width} above"
+                f"csi has {known_subcarriers} subcarriers, and {slots} slots of {subcarriers} above them are asked "
+                f"for; the network needs {width}, and answers for at most {horizon} slots of the {width} above"
             )
 
     def _continued(self, rows: np.ndarray) -> np.ndarray:
@@ -65,8 +68,9 @@ class Continuation:
         axes = (1, 2) if self._settings["statistics"] == "sequence" else (0, 1, 2)
         mean = features.mean(axes, keepdims=True)
         deviation = np.sqrt(np.square(features - mean).mean(axes, keepdims=True))
-        deviation = np.maximum(deviation, np.finfo(np.float32).tiny)
-        found = self._run(((features - mean) / deviation).astype(np.float32)) * deviation + mean
+        normalised = ((features - mean) / np.maximum(deviation, np.finfo(np.float32).tiny)).astype(np.float32)
+        parts = (normalised[first : first + SEQUENCES_AT_ONCE] for first in range(0, len(rows), SEQUENCES_AT_ONCE))
+        found = np.concatenate([self._run(part) for part in parts]) * deviation + mean
         return (found[..., 0::2] + 1j * found[..., 1::2]) * turn
 
 

@@ -14,10 +14,15 @@ from wavefoundry.networks.sequences.sequence_network import SequenceNetwork, Tra
 def export(model: SequenceNetwork, folder: Path) -> None:
     """Write what `wavefoundry.deployment.served_predictor` loads into `folder`, which is made."""
     link = model.options.link
-    settings = link.model_dump() | {"statistics": model.options.statistics, "reference": model.options.reference}
     inputs = {"features": torch.randn(3, link.known_slots, 2 * link.subcarriers)}
     sizes = {"features": {0: Dim("sequence")}}
-    export_graph(SequenceGraph(model), inputs, sizes, settings, Path(sequence_served.__file__), folder)
+    export_graph(SequenceGraph(model), inputs, sizes, settings_of(model), Path(sequence_served.__file__), folder)
+
+
+def settings_of(model: SequenceNetwork) -> dict:
+    """What the code around the graph needs to know of the network."""
+    options = model.options
+    return options.link.model_dump() | {"statistics": options.statistics, "reference": options.reference}
 
 
 class SequenceGraph(nn.Module):

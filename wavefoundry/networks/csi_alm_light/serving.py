@@ -1,0 +1,5 @@
+"""CSI-ALM-Light as a registered predictor."""
+
+from wavefoundry.networks.sequences.sequence_serving import export
+
+__all__ = ["export"]

@@ -1,0 +1,5 @@
+"""LLM4CP as a registered predictor."""
+
+from wavefoundry.networks.sequences.sequence_serving import export
+
+__all__ = ["export"]
