@@ -29,6 +29,7 @@ def trained(tmp_path, seed: int = 0, parts=None, on_epoch=None, **changes) -> Tr
         checkpoints=tmp_path,
         on_epoch=on_epoch,
         take_champion=lambda network: None,
+        language_model=NotImplemented,
     )
     return train(options(**changes), session)
 

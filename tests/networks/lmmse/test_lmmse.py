@@ -114,6 +114,7 @@ def test_training_gives_one_row_and_reports_it(tmp_path):
         checkpoints=tmp_path,
         on_epoch=lambda row, step: rows.append((row, step)),
         take_champion=lambda network: None,
+        language_model=NotImplemented,
     )
     trained = train(options(), session)
     assert rows == [(trained.history[0], 1)] and not trained.model.training

@@ -52,6 +52,7 @@ def trained(tmp_path):
             checkpoints=tmp_path / f"checkpoints_{next(folders)}",
             on_epoch=lambda row, step: steps.append(step),
             take_champion=lambda network: pytest.fail("nothing goes on from a champion here"),
+            language_model=lambda name: pytest.fail("nothing builds on a language model here"),
         )
         return train(Options.model_validate(changed), session), steps
 
