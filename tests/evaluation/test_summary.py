@@ -130,7 +130,7 @@ def test_what_people_compare_by():
             as_table(efficiency("hold", {}, 0)),
         ]
     )
-    found = summarise(table, DATASETS, None)
+    found = summarise(table, {"time": DATASETS}, None)
     seeds = 10 * np.log10([0.2, 0.2])
     assert found == {
         "prediction": {

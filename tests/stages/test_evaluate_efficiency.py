@@ -73,7 +73,7 @@ def test_growth_of_a_power_is_its_exponent():
 
 
 def test_wimamba_grows_linearly_in_the_summary(tables):
-    summary = summarise(tables[0], [], None)["efficiency"]
+    summary = summarise(tables[0], {}, None)["efficiency"]
     assert summary["wimamba"]["flops_slope"] == pytest.approx(1, abs=0.02)
     assert summary["lwm"]["flops_slope"] > 1.05
     assert summary["lwm"]["parameters"] == values(tables[0], "lwm", "parameters")[0]

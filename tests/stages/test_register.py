@@ -155,7 +155,7 @@ def test_description_is_a_table_of_the_version_that_is_registered():
     )
     decision = {"alias": CHAMPION, "reason": "no champion stood", "latency_ms": 2.5}
     candidate = Candidate("tiny_wifo", 0, {}, {})
-    beside = scores_beside_reference(candidate, table, ["munich"], "sample_and_hold")
+    beside = scores_beside_reference(candidate, table, {"time": ["munich"]}, "sample_and_hold")
     assert list(beside) == ["time"] and set(beside["time"]["tiny_wifo"]) == {"munich", MEAN}
     text = description(candidate, decision, beside, 20.0)
     assert "| munich | 1.25 | -3.50 |" in text or "| munich | -3.50 | 1.25 |" in text

@@ -81,7 +81,8 @@ np.save("future.npy", model.predict(known, params={"slots": 6, "subcarriers": 0}
 channels = np.stack([known.real, known.imag], axis=1)
 np.save("band.npy", model.predict(channels, params={"slots": 0, "subcarriers": 8}))
 nothing = {"slots": 0, "subcarriers": 0}
-for bad, params in ((known[0], {}), (known[:, :3], {}), (known, nothing), (known, {"slots": -1})):
+future = {"slots": 6, "subcarriers": 0}
+for bad, params in ((known[0], future), (known[:, :3], future), (known, nothing), (known, future | {"slots": -1})):
     try:
         model.predict(bad, params=params)
     except mlflow.exceptions.MlflowException as error:
