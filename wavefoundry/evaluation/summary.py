@@ -24,7 +24,7 @@ def mean_nmse_db(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]],
     """
     pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
     rows = table[(table["metric"] == "nmse") & (table["split"] == split)]
-    rows = rows[[pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)]]
+    rows = rows[np.array([pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)], dtype=bool)]
     groups = rows.groupby(["model", "question", "seed"], sort=False, dropna=False)["value"]
     means = groups.agg(["mean", "size"]).reset_index()
     means = means[means["size"] == means["question"].map({name: len(names) for name, names in datasets.items()})]
