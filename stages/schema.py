@@ -275,11 +275,12 @@ class Params(Section):
                 reason = model.objective.why_not(model.family, model.options, teacher.family, teacher.options)
                 if reason:
                     raise ValueError(f"{key}.objective {self.objective_name(name)} cannot be used: {reason}")
-        if self.answering and not self.compared:
-            raise ValueError(
-                "scenarios, imported: no data set is learnt from by every predictor, and all its questions answered: "
-                "there is nothing to compare them on"
-            )
+        for question, datasets in self.compared.items():
+            if not datasets:
+                raise ValueError(
+                    f"evaluate.prediction.questions.{question}: no data set is learnt from by every predictor that "
+                    "answers it: there is nothing to compare them on"
+                )
 
     def _check_use_of_datasets(self) -> None:
         section = self.evaluate.downstream
