@@ -167,7 +167,9 @@ def test_networks_learn_from_what_they_can_read_and_is_not_held_out():
     assert read.answering[:2] == ["sample_and_hold", "autoregression"]
     assert read.compared["time"] == ["street_canyon", "uma_nlos", "town"]
     assert any(line.startswith("lwm_temporal does not learn from planar: its array") for line in read.left_out)
-    with pytest.raises(InputError, match=r"questions\.time: no data set is learnt from by every predictor that answers"):
+    with pytest.raises(
+        InputError, match=r"questions\.time: no data set is learnt from by every predictor that answers"
+    ):
         some, *others = changed().compared["time"]
         changed(("teach.wifo.held_out", [some]), ("pretrain.lwm_temporal.held_out", others))
     held = changed(("teach.wifo.held_out", ["uma_nlos"]))
