@@ -2,8 +2,8 @@
 Runtime and numpy); and how far the two answers differ.
 
 python -m benchmarks.prediction_cost, after `make run`: one core, one sample, every question that a predictor answers,
-on its first data set; the forms in turn, warm-up first, medians of 30. Memory is the rise of the peak resident size of a
-process of its own, in a second call. "rounding" is the relative norm of the difference of one answer, over all test
+on its first data set; the forms in turn, warm-up first, medians of 30. Memory is the rise of the peak resident size of
+a process of its own, in a second call. "rounding" is the relative norm of the difference of one answer, over all test
 samples that predictors are compared on, without noise: of what is served from torch, and of torch from itself for the
 same channel in another unit (three times as large), which rounds differently too. Where LWM-Temporal's routing decides
 between two keys of nearly equal score, either can be large.

@@ -1,18 +1,26 @@
 """Stage compare: the tables of all entries joined, and the figures that `dvc metrics show` tells.
 
 Users read the joined tables with `pandas.read_csv("metrics/results.csv")`; the columns are described in
-wavefoundry/evaluation/results.py. What differs from run to run by nature lies in measurements/results.csv.
+wavefoundry/evaluation/results.py. What differs from run to run by nature lies in measurements/results.csv. The means of
+predictors and the differences of pairs, with intervals, are in metrics/differences.csv (columns:
+wavefoundry/evaluation/paired.py).
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import params
 from stages.json_files import write_json
-from stages.paths import MEASURED, RESULTS, SUMMARY, measured_file, scores_file
+from stages.paths import DIFFERENCES, MEASURED, RESULTS, SUMMARY, measured_file, samples_file, scores_file
 from stages.stage import clear_errors, stage
 from storage.tables import read_table, write_table
 from wavefoundry.evaluation.downstream.options import RAW
+
+if TYPE_CHECKING:
+    import pandas
+
+    from wavefoundry.evaluation.claims import Trained
 
 
 def score_files(parameters: params.Params) -> list[Path]:
@@ -31,21 +39,48 @@ def measured_files(parameters: params.Params) -> list[Path]:
     return [measured_file(name) for name in [*parameters.predictors, *parameters.models]]
 
 
+def sample_files(parameters: params.Params) -> list[Path]:
+    """The tables of single samples."""
+    return [samples_file(name) for name in [*parameters.predictors, *parameters.models]]
+
+
+def trained_predictors(parameters: params.Params, table: "pandas.DataFrame") -> "list[Trained]":
+    """What claims need to know of the networks of the study."""
+    from wavefoundry.evaluation.claims import Trained
+    from wavefoundry.report.prediction import parameter_count
+
+    return [
+        Trained(name, parameter_count(table, name), model.teacher, parameters.objective_name(name), model.options)
+        for name, model in parameters.models.items()
+    ]
+
+
 @clear_errors()
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     scores, measured = score_files(parameters), measured_files(parameters)
-    outputs = [RESULTS, SUMMARY, MEASURED]
-    with stage("compare", section=None, dependencies=[*scores, *measured], outputs=outputs) as run:
+    samples = sample_files(parameters)
+    outputs = [RESULTS, SUMMARY, DIFFERENCES, MEASURED]
+    with stage("compare", section=None, dependencies=[*scores, *samples, *measured], outputs=outputs) as run:
         import pandas
 
-        from wavefoundry.evaluation.results import COLUMNS
+        from wavefoundry.evaluation.claims import pairs_to_compare
+        from wavefoundry.evaluation.paired import differences
+        from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
         from wavefoundry.evaluation.summary import summarise
 
         tables = pandas.concat([read_table(path, COLUMNS) for path in scores], ignore_index=True)
         write_table(RESULTS, tables)
         write_table(MEASURED, pandas.concat([read_table(path, COLUMNS) for path in measured], ignore_index=True))
+        pairs = pairs_to_compare(trained_predictors(parameters, tables), list(parameters.predictors))
+        found = differences(
+            pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True),
+            parameters.compared,
+            dict.fromkeys(parameters.compared, pairs),
+            parameters.evaluate.prediction.bootstrap,
+        )
+        write_table(DIFFERENCES, found)
         section = parameters.evaluate.downstream
         summary = summarise(tables, parameters.compared, None if section is None else section)
         write_json(SUMMARY, summary)

@@ -1,21 +1,25 @@
 """Stages evaluate_prediction_GROUP@NAME: the NMSE of one predictor on every question, on held-out trajectories.
 
-Written are a table of results, a function of data and weights alone, and the predicted maps that the report draws.
+Written are a table of results, a function of data and weights alone, the scores of single samples of the test split,
+and the predicted maps that the report draws.
 """
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from stages import params
 from stages.arguments import group_and_name
 from stages.loading import load_predictors, load_split, predictor_folders
-from stages.paths import csi_store, examples_file, inputs_file, scores_file
+from stages.paths import csi_store, examples_file, inputs_file, samples_file, scores_file
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from wavefoundry.evaluation.prediction import Question
+    from wavefoundry.evaluation.options import Prediction
+    from wavefoundry.evaluation.prediction import Question, Scores
 
 GROUPS = ("pretrain", "teach", "distill", "predictors")
 SPLITS = ("validation", "test")
@@ -29,25 +33,89 @@ def questions(parameters: params.Params) -> dict[str, "Question"]:
     return {name: Question(options, section.snr_db, section.noise_seed) for name, options in section.questions.items()}
 
 
-def score_all(parameters: params.Params, name: str, predictors: dict) -> list[dict]:
-    """Rows of the table of results of one entry."""
+def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[list[dict], list[dict]]:
+    """Rows of the table of results of one entry, and the columns of its table of samples."""
     from tqdm import tqdm
 
     from wavefoundry.evaluation.prediction import score
     from wavefoundry.evaluation.results import sample_statistics
 
-    pairs, asked = parameters.answered(name), questions(parameters)
+    section, pairs, asked = parameters.evaluate.prediction, parameters.answered(name), questions(parameters)
     work = [(split, *pair, seed) for split in SPLITS for pair in pairs for seed in predictors]
     datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
     data = {split: {dataset: load_split(dataset, split) for dataset in datasets} for split in SPLITS}
-    rows = []
+    users = {dataset: users_of_test(dataset) for dataset in datasets}
+    rows, samples = [], []
     for split, question, dataset, seed in tqdm(work, desc=f"scores of {name}", unit="score"):
-        errors = score(
-            predictors[seed], data[split][dataset], asked[question], parameters.evaluate.prediction.batch_size
-        )
         labels = {"evaluation": "prediction", "model": name, "seed": seed, "dataset": dataset, "question": question}
-        rows.append(labels | {"split": split, "metric": "nmse"} | sample_statistics(errors.numpy()))
-    return rows
+
+        def scored(csi, asked_here, predictor=predictors[seed]):
+            return score(predictor, csi, asked_here, section.batch_size, section.beamforming_snr_db)
+
+        found = scored(data[split][dataset], asked[question])
+        rows += [labels | {"split": split} | row for row in rows_of(found, section, users[dataset], split)]
+        if split != "test":
+            continue
+        columns = {"model": name, "seed": seed, "question": question, "dataset": dataset} | users[dataset]
+        samples.append(columns | {"nmse": found.nmse.numpy(), "spectral_efficiency": found.rate.numpy()})
+        if seed == next(iter(predictors)):
+            for snr_db in section.snr_curve:
+                other = replace(asked[question], snr_db=snr_db)
+                at = scored(data[split][dataset][: section.snr_curve_samples], other).nmse.numpy()
+                row = {"split": split, "metric": "nmse_at_snr", "part": f"{snr_db:g} dB"}
+                rows.append(labels | row | sample_statistics(at))
+    return rows, samples
+
+
+def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> list[dict]:
+    """What one predictor, seed, question, data set and split comes to, without these labels.
+
+    Args:
+        found: the scores.
+        section: parameters of the evaluation.
+        users: of the test split, as `users_of_test` gives them.
+        split: speeds and sight are told of the test split alone.
+    """
+    from wavefoundry.evaluation.results import sample_statistics
+
+    rows: list[dict] = [
+        {"metric": "nmse"} | sample_statistics(found.nmse.numpy()),
+        {"metric": "nmse_ratio_of_sums", "value": found.ratio_of_sums},
+    ]
+    if split != "test":
+        return rows
+    rows += [
+        {"metric": "spectral_efficiency"} | sample_statistics(found.rate.numpy()),
+        {"metric": "spectral_efficiency_perfect"} | sample_statistics(found.perfect_rate.numpy()),
+    ]
+    rows += [
+        {"metric": "nmse_of_step", "part": str(step)} | sample_statistics(values.numpy())
+        for step, values in enumerate(found.by_step.T, start=1)
+    ]
+    speed, sight = users["speed"], users["line_of_sight"]
+    groups = []
+    if speed is not None:
+        for low, high in pairwise(section.speeds):
+            groups.append(("nmse_of_speed", f"{low:g} to {high:g} m/s", (low <= speed) & (speed < high)))
+    if sight is not None:
+        groups += [("nmse_of_sight", "line of sight", sight), ("nmse_of_sight", "no line of sight", ~sight)]
+    values = found.nmse.numpy()
+    return rows + [
+        {"metric": metric, "part": part} | sample_statistics(values[chosen])
+        for metric, part, chosen in groups
+        if chosen.any()
+    ]
+
+
+def users_of_test(dataset: str) -> dict[str, "np.ndarray | None"]:
+    """What is known of the samples of the test split: their numbers, and where known trajectory, speed and sight."""
+    from storage.stores.csi_store import open_store, split_indices
+
+    store = open_store(csi_store(dataset), "csi")
+    chosen = split_indices(store, "test")
+    known = {"trajectory": "trajectory", "speed": "speed", "line_of_sight": "los"}
+    found = {name: store[variable].values[chosen] if variable in store else None for name, variable in known.items()}
+    return {"sample": chosen} | found
 
 
 def example_maps(parameters: params.Params, name: str, predictor) -> dict[str, "np.ndarray"]:
@@ -88,7 +156,7 @@ def main() -> None:
         parameters = params.read()
         folders = predictor_folders(parameters, group, name)
     inputs = [*folders, inputs_file(name, "scored"), inputs_file(name, "code")]
-    outputs = [scores_file("prediction", name), examples_file(name)]
+    outputs = [scores_file("prediction", name), samples_file(name), examples_file(name)]
     with stage(
         f"evaluate_prediction_{group}@{name}",
         section=parameters.evaluate.prediction,
@@ -98,18 +166,23 @@ def main() -> None:
         import numpy as np
         import torch
 
-        from wavefoundry.evaluation.results import as_table
+        from wavefoundry.evaluation.results import as_table, table_of_samples
 
         torch.set_num_threads(1)
         predictors = load_predictors(parameters, group, name) if parameters.answered(name) else {}
-        rows = score_all(parameters, name, predictors)
+        rows, samples = score_all(parameters, name, predictors)
         write_table(scores_file("prediction", name), as_table(rows))
+        write_table(samples_file(name), table_of_samples(samples))
         first = next(iter(predictors.values()), None)
         maps = {} if first is None else example_maps(parameters, name, first)
         examples_file(name).parent.mkdir(parents=True, exist_ok=True)
         np.savez(examples_file(name), allow_pickle=False, **maps)
         run.log_metrics(
-            {f"{row['split']}.{row['question']}.{row['dataset']}.seed_{row['seed']}.nmse": row["value"] for row in rows}
+            {
+                f"{row['split']}.{row['question']}.{row['dataset']}.seed_{row['seed']}.nmse": row["value"]
+                for row in rows
+                if row["metric"] == "nmse"
+            }
         )
 
 

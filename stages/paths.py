@@ -8,6 +8,7 @@ INPUTS = Path("data/inputs")
 TASKS = INPUTS / "tasks.json"
 RESULTS = Path("metrics/results.csv")
 SUMMARY = Path("metrics/summary.json")
+DIFFERENCES = Path("metrics/differences.csv")
 MEASURED = Path("measurements/results.csv")
 DECISIONS = Path("measurements/registry.json")
 REPORT = Path("report")
@@ -82,6 +83,11 @@ def history_file(name: str) -> Path:
 def scores_file(evaluation: str, name: str) -> Path:
     """The table that an evaluation, "prediction", "downstream" or "efficiency", writes of one entry."""
     return Path("metrics") / evaluation / f"{name}.csv"
+
+
+def samples_file(name: str) -> Path:
+    """The scores of one entry sample by sample."""
+    return Path("metrics/samples") / f"{name}.csv"
 
 
 def examples_file(name: str) -> Path:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import params
+from stages.compare import sample_files, trained_predictors
 from stages.evaluate_prediction import example_user, last_map, questions
 from stages.paths import (
     DECISIONS,
+    DIFFERENCES,
     MEASURED,
     REPORT,
     RESULTS,
@@ -26,15 +28,28 @@ if TYPE_CHECKING:
     import pandas
 
 TITLE = "wavefoundry: channel prediction, side by side"
+CURVE_TITLES = {
+    "horizon": "NMSE over the horizon",
+    "speed": "NMSE over the speed of the user",
+    "snr": "NMSE over the SNR of the known block (few samples, the first seed)",
+    "distribution": "Distribution of the NMSE over the samples",
+}
 SHADING = "Shaded: epochs in which the first seed asked its teacher (passive phases of AL-PL)."
 
 
-def draw(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> None:
+def draw(
+    parameters: params.Params,
+    table: "pandas.DataFrame",
+    measured: "pandas.DataFrame",
+    samples: "pandas.DataFrame",
+) -> None:
     """Charts of the report, and copies of the stages' figures beside it."""
     import pandas
 
     from wavefoundry.plots.curves import draw_learning_curves, draw_nmse
     from wavefoundry.plots.efficiency import draw_against_tokens
+    from wavefoundry.plots.model_styles import model_styles
+    from wavefoundry.plots.prediction_curves import CURVES, draw_curves, draw_distribution
     from wavefoundry.report.downstream import draw_downstream
     from wavefoundry.report.efficiency import curves
 
@@ -43,8 +58,13 @@ def draw(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas
             target = REPORT / source
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
+    styles = model_styles([*parameters.predictors, *parameters.models], list(parameters.predictors))
     for question in parameters.evaluate.prediction.questions:
-        draw_nmse(table, question, REPORT / f"figures/nmse_{question}.png")
+        draw_nmse(table, question, styles, REPORT / f"figures/nmse_{question}.png")
+    for kind in CURVES:
+        draw_curves(table, kind, parameters.compared, styles, curve_figure(kind))
+    if parameters.compared:
+        draw_distribution(samples, parameters.compared, styles, curve_figure("distribution"))
     histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
     if histories:
         draw_learning_curves(histories, REPORT / "figures/learning_curves.png")
@@ -91,6 +111,11 @@ def draw_examples(parameters: params.Params) -> None:
         draw_maps(last_map(dataset, target), maps, title, REPORT / f"figures/prediction/{dataset}.png")
 
 
+def curve_figure(kind: str) -> Path:
+    """Where a chart of predictions lies."""
+    return REPORT / f"figures/prediction_{kind}.png"
+
+
 def dataset_figures(name: str) -> list[str]:
     """Pictures of a data set, as the report links them."""
     files = [*figures_folder("scenario", name).glob("*"), figures_folder("angle_delay", name).with_suffix(".gif")]
@@ -99,8 +124,11 @@ def dataset_figures(name: str) -> list[str]:
 
 def write_report(parameters: params.Params) -> None:
     """Write report.md and report.html with their pictures."""
-    from wavefoundry.evaluation.claims import Trained, check_claims
-    from wavefoundry.evaluation.results import COLUMNS
+    import pandas
+
+    from wavefoundry.evaluation.claims import check_claims
+    from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
+    from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
     from wavefoundry.evaluation.summary import mean_nmse_db
     from wavefoundry.report.downstream import downstream_section
     from wavefoundry.report.efficiency import efficiency_section
@@ -109,25 +137,18 @@ def write_report(parameters: params.Params) -> None:
         claims_table,
         compared_datasets,
         dataset_table,
+        intervals_table,
         overview_table,
-        parameter_count,
+        spectral_efficiency_table,
     )
     from wavefoundry.report.tables import markdown_table, summary_table
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
     names, sequences = list(parameters.datasets), parameters.sequences
     section, downstream = parameters.evaluate, parameters.evaluate.downstream
-    draw(parameters, table, measured)
-    trained = [
-        Trained(
-            name,
-            parameter_count(table, name),
-            model.teacher,
-            parameters.objective_name(name),
-            model.options,
-        )
-        for name, model in parameters.models.items()
-    ]
+    samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
+    differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
+    draw(parameters, table, measured, samples)
     means = mean_nmse_db(table, parameters.compared, "test")
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
@@ -135,6 +156,15 @@ def write_report(parameters: params.Params) -> None:
         "introduction": f"Data sets: {', '.join(names)}. Every number below was measured by this run of the DAG on the "
         "test trajectories, which no training and no choice has seen.",
         "overview": overview_table(table, measured, parameters.compared),
+        "intervals": intervals_table(differences),
+        "interval_level": f"{section.prediction.bootstrap.level:.0%}",
+        "curves": {
+            title: f"figures/prediction_{kind}.png"
+            for kind, title in CURVE_TITLES.items()
+            if curve_figure(kind).exists()
+        },
+        "spectral_efficiency": spectral_efficiency_table(table, parameters.compared),
+        "beamforming_snr_db": f"{section.prediction.beamforming_snr_db:g}",
         "snr_db": f"{section.prediction.snr_db:g}",
         "latency_batch": section.efficiency.batch_size,
         "questions": markdown_table(
@@ -161,7 +191,9 @@ def write_report(parameters: params.Params) -> None:
             for question in section.prediction.questions
         },
         "compared": compared_datasets(parameters.compared),
-        "claims": claims_table(check_claims(means, trained, list(parameters.predictors))),
+        "claims": claims_table(
+            check_claims(means, differences, trained_predictors(parameters, table), list(parameters.predictors))
+        ),
         "predicted": [name for name in sequences if (REPORT / f"figures/prediction/{name}.png").exists()],
         "dataset_figures": {name: dataset_figures(name) for name in names},
         "downstream": "Left out of this study." if downstream is None else downstream_section(table, downstream),

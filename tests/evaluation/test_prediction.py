@@ -41,14 +41,16 @@ def test_noise_has_the_power_asked_for(snr_db):
 
 def test_holding_a_constant_channel_scores_the_noise_itself():
     constant = csi(slots=1).expand(-1, 8, -1, -1).contiguous()
-    errors = score(sample_and_hold(), constant, question("time", 20.0, 0), 16)
-    assert errors.mean().item() == pytest.approx(0.01, rel=0.05)
+    found = score(sample_and_hold(), constant, question("time", 20.0, 0), 16, 10.0)
+    assert found.nmse.mean().item() == pytest.approx(0.01, rel=0.05)
+    assert found.ratio_of_sums == pytest.approx(0.01, rel=0.05)
 
 
 @pytest.mark.parametrize("name", SHARES)
 def test_score_does_not_depend_on_the_batch_size_and_repeats(name):
     asked = question(name, 10.0, 3)
-    assert torch.equal(score(sample_and_hold(), csi(), asked, 64), score(sample_and_hold(), csi(), asked, 7))
+    some, others = (score(sample_and_hold(), csi(), asked, size, 10.0) for size in (64, 7))
+    assert torch.equal(some.nmse, others.nmse) and torch.equal(some.rate, others.rate)
 
 
 def test_the_predictor_never_sees_the_target():
@@ -63,12 +65,12 @@ def test_the_predictor_never_sees_the_target():
         ("both", (64, 4, 8, 8), (4, 8)),
     ]:
         recorder = Recorder("sample_and_hold", methods()["sample_and_hold"]())
-        score(recorder, csi(), question(name, 20.0, 0), 64)
+        score(recorder, csi(), question(name, 20.0, 0), 64, 10.0)
         assert recorder.shape == shape and recorder.wanted == wanted
         # Other values where the answer is, the same question.
         seen, changed = recorder.known, csi()
         changed[:, shape[1] :], changed[..., shape[3] :] = 7, 7
-        score(recorder, changed, question(name, 20.0, 0), 64)
+        score(recorder, changed, question(name, 20.0, 0), 64, 10.0)
         assert torch.equal(recorder.known, seen)
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from tests.evaluation.tables import scores
 from wavefoundry.plots import curves
+from wavefoundry.plots.model_styles import model_styles
 
 TABLE = scores(
     {
@@ -18,17 +19,19 @@ TABLE = scores(
     }
 )
 
+STYLES = model_styles(["hold", "wifo"], ["hold"])
+
 
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that would be saved."""
     found = []
-    monkeypatch.setattr(curves, "_save", lambda figure, path: found.append(figure))
+    monkeypatch.setattr(curves, "save", lambda figure, path: found.append(figure))
     return found
 
 
 def test_bars_are_means_over_seeds_in_db_and_what_is_missing_has_none(figures, tmp_path):
-    curves.draw_nmse(TABLE, "time", tmp_path / "nmse.png")
+    curves.draw_nmse(TABLE, "time", STYLES, tmp_path / "nmse.png")
     (panel,) = figures[0].axes
     heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in panel.containers if len(bars)
                and hasattr(bars[0], "get_height")}  # fmt: skip
@@ -42,7 +45,7 @@ def test_bars_are_means_over_seeds_in_db_and_what_is_missing_has_none(figures, t
 
 
 def test_a_question_that_nobody_answers_is_an_empty_chart(tmp_path):
-    curves.draw_nmse(TABLE, "both", tmp_path / "new/nmse.png")
+    curves.draw_nmse(TABLE, "both", STYLES, tmp_path / "new/nmse.png")
     assert Image.open(tmp_path / "new/nmse.png").width > 100
 
 

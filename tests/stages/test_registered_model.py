@@ -95,7 +95,7 @@ def candidate(parameters):
     torch.manual_seed(0)
     save_model(build(parameters.models["tiny_wifo"].options, 1.0), FOLDER)
     network = load_network(parameters, "tiny_wifo", FOLDER)
-    table = as_table(evaluate_prediction.score_all(parameters, "tiny_wifo", {0: network}))
+    table = as_table(evaluate_prediction.score_all(parameters, "tiny_wifo", {0: network})[0])
     means = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
     return register.choose("tiny_wifo", *means)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas
 
@@ -12,13 +12,35 @@ from wavefoundry.evaluation.over_seeds import spread
 KEPT_DB = 0.1
 
 
+Verdict = Literal["yes", "no", "undecided"]
+
+
 @dataclass(frozen=True)
 class Claim:
-    """One comparison: the claim, the figures measured, and whether they bear it out."""
+    """One comparison: the claim, the figures measured, and whether they bear it out: "yes" or "no" where the whole
+    interval of the difference does, "undecided" where it lies on both sides."""
 
     claim: str
     measured: str
-    holds: bool
+    holds: Verdict
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of the NMSE of one predictor from that of another, below 0 where it is better, and its interval [dB]."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} dB [{self.low:+.2f}, {self.high:+.2f}]"
+
+    def below(self, limit: float) -> Verdict:
+        """Whether the difference is less than so much."""
+        if self.high < limit:
+            return "yes"
+        return "no" if self.low > limit else "undecided"
 
 
 @dataclass(frozen=True)
@@ -38,11 +60,25 @@ class Trained:
     options: Any
 
 
-def check_claims(means: pandas.DataFrame, trained: Sequence[Trained], methods: Sequence[str]) -> list[Claim]:
+def pairs_to_compare(trained: Sequence[Trained], methods: Sequence[str]) -> list[tuple[str, str]]:
+    """(model, other) of every claim: each network with each method, each student with its teacher and with those like
+    it that learn alone."""
+    networks = {one.name for one in trained}
+    return [
+        *((one.name, method) for method in methods for one in trained),
+        *((one.name, one.teacher) for one in trained if one.objective and one.teacher in networks),
+        *((one.name, alone.name) for one in trained for alone in trained if _differ_in_learning_alone(one, alone)),
+    ]
+
+
+def check_claims(
+    means: pandas.DataFrame, differences: pandas.DataFrame, trained: Sequence[Trained], methods: Sequence[str]
+) -> list[Claim]:
     """Compare the test NMSE of the predictors with the claims that a study can test.
 
     Args:
         means: columns model, question, seed, nmse_db: over the data sets that are compared.
+        differences: of the pairs that `pairs_to_compare` names, as `wavefoundry.evaluation.paired` gives them.
         trained: the predictors that were trained.
         methods: names of the predictors without training.
 
@@ -50,56 +86,78 @@ def check_claims(means: pandas.DataFrame, trained: Sequence[Trained], methods: S
         for every question: each network against each method; each student against its teacher; each student against
         one that differs from it in learning alone.
     """
-    by_model = {
-        (model, question): list(rows["nmse_db"])
+    seeds = {
+        (str(question), str(model)): list(rows["nmse_db"])
         for (model, question), rows in means.groupby(["model", "question"], sort=False)
     }
+    found = {
+        (row.question, row.model, row.other): Difference(row.difference_db, row.low_db, row.high_db)
+        for row in differences[differences["other"].notna()].itertuples()
+    }
     claims = []
-    for question in dict.fromkeys(question for _, question in by_model):
-        at = {model: values for (model, asked), values in by_model.items() if asked == question}
-        networks = [one for one in trained if one.name in at]
-        claims += [_beats(question, at, one.name, method) for method in methods if method in at for one in networks]
-        claims += [_keeps(question, at, one, networks) for one in networks if one.objective and one.teacher in at]
+    for question in dict.fromkeys(question for question, _ in seeds):
+        at = {model: values for (asked, model), values in seeds.items() if asked == question}
+        by_pair = {(model, other): value for (asked, model, other), value in found.items() if asked == question}
+        networks = {one.name: one for one in trained if one.name in at}
         claims += [
-            _gains(question, at, one, alone)
-            for one in networks
-            for alone in networks
-            if one.objective and not alone.objective and (alone.teacher, alone.options) == (one.teacher, one.options)
+            _beats(question, at, name, method, by_pair[name, method])
+            for method in methods
+            for name in networks
+            if (name, method) in by_pair
+        ]
+        claims += [
+            _keeps(question, at, one, networks[one.teacher], by_pair[one.name, one.teacher])
+            for one in networks.values()
+            if one.objective and one.teacher in networks and (one.name, one.teacher) in by_pair
+        ]
+        claims += [
+            _gains(question, at, one, alone, by_pair[one.name, alone.name])
+            for one in networks.values()
+            for alone in networks.values()
+            if _differ_in_learning_alone(one, alone) and (one.name, alone.name) in by_pair
         ]
     return claims
+
+
+def _differ_in_learning_alone(one: Trained, alone: Trained) -> bool:
+    same = (alone.teacher, alone.options) == (one.teacher, one.options)
+    return bool(one.objective) and not alone.objective and same
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _beats(question: str, at: Mapping[str, Sequence[float]], name: str, method: str) -> Claim:
-    ours, theirs = _mean(at[name]), _mean(at[method])
+def _beats(question: str, at: Mapping[str, Sequence[float]], name: str, method: str, difference: Difference) -> Claim:
     return Claim(
         f"{question}: {name} predicts better than {method.replace('_', ' ')}",
-        f"{ours:.2f} dB against {theirs:.2f} dB",
-        ours < theirs,
+        f"{_mean(at[name]):.2f} dB against {_mean(at[method]):.2f} dB, difference {difference}",
+        difference.below(0),
     )
 
 
-def _keeps(question: str, at: Mapping[str, Sequence[float]], one: Trained, networks: Sequence[Trained]) -> Claim:
-    teacher = next(other for other in networks if other.name == one.teacher)
-    student_db, teacher_db = _mean(at[one.name]), _mean(at[teacher.name])
+def _keeps(
+    question: str, at: Mapping[str, Sequence[float]], one: Trained, teacher: Trained, difference: Difference
+) -> Claim:
     return Claim(
         f"{question}: the distilled {one.name} keeps the performance of its teacher {teacher.name} (the letter on "
         f"Tiny-WiFo: over 98 %, read here as at most {KEPT_DB} dB lost)",
-        f"{student_db:.2f} dB with {one.parameters / teacher.parameters:.0%} of the parameters, {teacher.name} "
-        f"{teacher_db:.2f} dB",
-        student_db <= teacher_db + KEPT_DB,
+        f"{_mean(at[one.name]):.2f} dB with {one.parameters / teacher.parameters:.0%} of the parameters, "
+        f"{teacher.name} {_mean(at[teacher.name]):.2f} dB, difference {difference}",
+        difference.below(KEPT_DB),
     )
 
 
-def _gains(question: str, at: Mapping[str, Sequence[float]], one: Trained, alone: Trained) -> Claim:
-    gain = _mean(at[alone.name]) - _mean(at[one.name])
+def _gains(
+    question: str, at: Mapping[str, Sequence[float]], one: Trained, alone: Trained, difference: Difference
+) -> Claim:
     widest = max(spread(at[one.name]), spread(at[alone.name]))
-    verdict = "more than" if abs(gain) > widest else "within"
+    verdict = difference.below(0)
+    # Users may agree where another draw of the weights would not.
+    if verdict == "yes" and -difference.value <= widest:
+        verdict = "undecided"
     return Claim(
         f"{question}: {one.objective} makes {one.name} better than the same student alone ({alone.name})",
-        f"gain {gain:+.2f} dB, {verdict} the spread over seeds of {widest:.2f} dB",
-        gain > widest,
+        f"difference {difference}, spread over seeds {widest:.2f} dB",
+        verdict,
     )

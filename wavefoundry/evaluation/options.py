@@ -1,10 +1,11 @@
 """Typed parameters of the evaluations."""
 
+from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from wavefoundry.section import Count, Fraction, Probability, Section, Seed
+from wavefoundry.section import Count, Fraction, NonNegative, Probability, Section, Seed, Share
 
 
 class KnownBlock(Section):
@@ -50,13 +51,34 @@ class QuestionOptions(Section):
         return (known[0], known[1]), (wanted[0], wanted[1])
 
 
+class Bootstrap(Section):
+    """Intervals by drawing trajectories anew; a predictor and what it is compared with see the same ones."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    level: Share = Field(description="share of the resamples that an interval holds")
+    seed: Seed
+
+
 class Prediction(Section):
     """Every predictor on every question and data set."""
 
     snr_db: float = Field(description="SNR of the known block [dB]")
     noise_seed: Seed
     batch_size: Count
+    beamforming_snr_db: float = Field(description="of one antenna, where predictions steer beams [dB]")
+    speeds: Annotated[list[NonNegative], Field(min_length=2)] = Field(
+        description="edges of the speeds that scores are told for [m/s], ascending"
+    )
+    snr_curve: list[float] = Field(description="other SNRs of the known block, for a curve [dB]")
+    snr_curve_samples: Count = Field(description="test samples of each data set on that curve, at most")
+    bootstrap: Bootstrap
     questions: dict[str, QuestionOptions] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_speeds(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.speeds)):
+            raise ValueError(f"speeds {self.speeds} must be ascending")
+        return self
 
 
 class Efficiency(Section):

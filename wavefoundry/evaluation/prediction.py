@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from wavefoundry.csi.noise import add_noise
-from wavefoundry.evaluation.metrics import nmse
+from wavefoundry.evaluation.metrics import nmse, nmse_by_step, ratio_of_sums, spectral_efficiency
 from wavefoundry.evaluation.options import QuestionOptions
 from wavefoundry.networks.capabilities import Predictor
 
@@ -44,17 +44,41 @@ def predict_in_batches(
     return torch.cat([predictor.predict(part, *wanted) for part in known.split(batch_size)])
 
 
-def score(predictor: Predictor, csi: torch.Tensor, question: Question, batch_size: int) -> torch.Tensor:
-    """NMSE of each sample.
+@dataclass(frozen=True)
+class Scores:
+    """How good the predictions of all samples are.
+
+    nmse: float64 (sample,), a power ratio.
+    by_step: float64 (sample, slot), the same for each wanted slot.
+    ratio_of_sums: of all samples together.
+    rate, perfect_rate: float64 (sample,) [bit/s/Hz], with beams steered by the prediction, and by the channel itself.
+    """
+
+    nmse: torch.Tensor
+    by_step: torch.Tensor
+    ratio_of_sums: float
+    rate: torch.Tensor
+    perfect_rate: torch.Tensor
+
+
+def score(
+    predictor: Predictor, csi: torch.Tensor, question: Question, batch_size: int, beamforming_snr_db: float
+) -> Scores:
+    """Ask a predictor about every sample.
 
     Args:
         predictor: what is judged.
         csi: complex64 (sample, time, antenna, subcarrier), without noise.
         question: what is known and what is asked.
         batch_size: samples per call of the predictor.
-
-    Returns:
-        float64 (sample,), a power ratio.
+        beamforming_snr_db: see `wavefoundry.evaluation.metrics.spectral_efficiency` [dB].
     """
     known, target, wanted = question.split(csi)
-    return nmse(predict_in_batches(predictor, known, wanted, batch_size), target)
+    found = predict_in_batches(predictor, known, wanted, batch_size)
+    return Scores(
+        nmse(found, target),
+        nmse_by_step(found, target),
+        ratio_of_sums(found, target),
+        spectral_efficiency(found, target, beamforming_snr_db),
+        spectral_efficiency(target, target, beamforming_snr_db),
+    )

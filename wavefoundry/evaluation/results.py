@@ -7,7 +7,8 @@ Columns that an evaluation has no use for are empty:
 - seed: of the training, of downstream tasks of the head's; empty for what is not trained.
 - dataset: the data set that was scored.
 - question: a question of prediction, a downstream task, or what was costed.
-- part: of downstream tasks, which of their experiments; of costs, where they were measured, or why a size is left out.
+- part: of predictions, the step, speed, sight or SNR that a score is of; of downstream tasks, which of their
+  experiments; of costs, where they were measured, or why a size is left out.
 - representation, patch_size, label_fraction: of downstream tasks, what a head was given.
 - split: "validation" or "test"; empty where no samples were scored.
 - metric: what `value` is, with its unit at the end of the name where it has one.
@@ -15,7 +16,7 @@ Columns that an evaluation has no use for are empty:
 - samples, deviation, median, quantile_90: number of samples, and their standard deviation, median and 90 % quantile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,25 @@ def sample_statistics(values: np.ndarray) -> dict[str, float | int]:
         "median": float(np.median(values)),
         "quantile_90": float(np.quantile(values, 0.9)),
     }
+
+
+# Figures of single samples of the test split, for whoever wants to draw their own conclusions.
+SAMPLE_COLUMNS = {
+    "model": "string",
+    "seed": "Int64",
+    "question": "string",
+    "dataset": "string",
+    "sample": "int64",  # its number in the store
+    "trajectory": "Int64",  # samples of one user's way have the same number; empty where it is not known
+    "speed": "float64",  # [m/s]
+    "line_of_sight": "boolean",
+    "nmse": "float64",
+    "spectral_efficiency": "float64",  # [bit/s/Hz]
+}
+
+
+def table_of_samples(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
+    """Columns of figures, one mapping for each model, seed, question and data set, as one table of samples."""
+    parts = [pandas.DataFrame({name: row.get(name) for name in SAMPLE_COLUMNS}) for row in rows]
+    joined = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=list(SAMPLE_COLUMNS))
+    return joined.astype(SAMPLE_COLUMNS)

@@ -1,8 +1,11 @@
 """Charts of a study: learning curves and NMSE by data set."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas
+
+from wavefoundry.plots.model_styles import Style
 
 
 def draw_learning_curves(histories: dict[str, pandas.DataFrame], path: Path) -> None:
@@ -37,15 +40,16 @@ def draw_learning_curves(histories: dict[str, pandas.DataFrame], path: Path) -> 
         panel.set(title=name.replace("_", " "), xlabel="epoch", ylabel="loss", yscale="log")
         panel.grid(alpha=0.3, which="both")
         panel.legend(fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
-def draw_nmse(table: pandas.DataFrame, question: str, path: Path) -> None:
+def draw_nmse(table: pandas.DataFrame, question: str, styles: Mapping[str, Style], path: Path) -> None:
     """Test NMSE of every predictor on every data set about which it answers a question, with the spread over seeds.
 
     Args:
         table: of results.
         question: the question.
+        styles: of the models.
         path: PNG file to write.
     """
     import numpy as np
@@ -70,6 +74,10 @@ def draw_nmse(table: pandas.DataFrame, question: str, path: Path) -> None:
             yerr=[spread(some) for some in seeds],
             capsize=2,
             label=name.replace("_", " "),
+            color=styles[name]["color"],
+            hatch="//" if styles[name]["linestyle"] == "--" else None,
+            edgecolor="white",
+            linewidth=0,
         )
     panel.axhline(0, color="black", linewidth=0.8)
     panel.set_xticks(range(len(datasets)), [dataset.replace("_", " ") for dataset in datasets])
@@ -77,9 +85,10 @@ def draw_nmse(table: pandas.DataFrame, question: str, path: Path) -> None:
     panel.grid(axis="y", alpha=0.3)
     if models:
         panel.legend(fontsize="small", ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure, path: Path) -> None:
+def save(figure, path: Path) -> None:
+    """Write a figure as PNG; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -88,7 +88,47 @@ def dataset_table(
     )
 
 
+def intervals_table(differences: pandas.DataFrame) -> str:
+    """Mean NMSE of every predictor and question with its interval.
+
+    Args:
+        differences: as `wavefoundry.evaluation.paired.DIFFERENCE_COLUMNS`.
+    """
+    rows = differences[differences["other"].isna()]
+    told = {
+        (row.model, row.question): f"{row.difference_db:.2f} [{row.low_db:.2f}, {row.high_db:.2f}]"
+        for row in rows.itertuples()
+    }
+    questions = list(dict.fromkeys(rows["question"]))
+    return markdown_table(
+        ["model", *(f"{question} [dB]" for question in questions)],
+        [
+            [model, *(told.get((model, question), "-") for question in questions)]
+            for model in dict.fromkeys(rows["model"])
+        ],
+    )
+
+
+def spectral_efficiency_table(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> str:
+    """Spectral efficiency with predicted beams, mean over data sets and seeds, and its share of the channel's own."""
+    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
+    rows = table[table["metric"].isin(["spectral_efficiency", "spectral_efficiency_perfect"])]
+    rows = rows[[pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)]]
+    means = rows.groupby(["metric", "model", "question"], sort=False)["value"].mean()
+
+    def cell(model: str, question: str) -> str:
+        if ("spectral_efficiency", model, question) not in means.index:
+            return "-"
+        own = means["spectral_efficiency", model, question]
+        return f"{own:.2f} ({own / means['spectral_efficiency_perfect', model, question]:.1%})"
+
+    return markdown_table(
+        ["model", *(f"{question} [bit/s/Hz]" for question in datasets)],
+        [[model, *(cell(model, question) for question in datasets)] for model in dict.fromkeys(rows["model"])],
+    )
+
+
 def claims_table(claims: Sequence[Claim]) -> str:
     """One row a claim: what is claimed, what was measured, whether it holds."""
-    rows = [[claim.claim, claim.measured, "yes" if claim.holds else "**no**"] for claim in claims]
+    rows = [[claim.claim, claim.measured, "**no**" if claim.holds == "no" else claim.holds] for claim in claims]
     return markdown_table(["claim", "measured here", "holds"], rows)

@@ -1,0 +1,89 @@
+"""The paired bootstrap: covers what it should, pairs what belongs together, knows no order."""
+
+import numpy as np
+import pandas
+import pytest
+
+from wavefoundry.evaluation.options import Bootstrap
+from wavefoundry.evaluation.paired import differences, resampled_means
+
+OPTIONS = Bootstrap(resamples=400, level=0.95, seed=0)
+
+
+def table(errors, trajectories=None, dataset="town", question="time", seed=0):
+    """errors: {model: NMSE (sample,)}."""
+    parts = [
+        pandas.DataFrame(
+            {
+                "model": model,
+                "seed": seed,
+                "question": question,
+                "dataset": dataset,
+                "sample": np.arange(len(values)),
+                "trajectory": pandas.array(trajectories if trajectories is not None else [None] * len(values), "Int64"),
+                "nmse": values,
+            }
+        )
+        for model, values in errors.items()
+    ]
+    return pandas.concat(parts, ignore_index=True)
+
+
+def interval(samples, model, other, datasets=("town",)):
+    found = differences(samples, {"time": list(datasets)}, {"time": [(model, other)]}, OPTIONS)
+    row = found[(found["model"] == model) & (found["other"] == other)].iloc[0]
+    return row["difference_db"], row["low_db"], row["high_db"]
+
+
+def test_the_interval_of_a_mean_covers_the_truth_as_often_as_it_says():
+    generator, hits = np.random.default_rng(0), 0
+    for _ in range(200):
+        samples = table({"a": generator.gamma(4.0, 0.25, 80)})  # of mean 1: 0 dB
+        row = differences(samples, {"time": ["town"]}, {}, OPTIONS).iloc[0]
+        hits += row["low_db"] <= 0 <= row["high_db"]
+    assert 0.90 <= hits / 200 <= 0.98
+
+
+def test_trajectories_stay_together():
+    generator = np.random.default_rng(1)
+    user = generator.gamma(1.0, 1.0, 40)
+    alike = np.repeat(user, 5)
+    widths = []
+    for trajectories in (np.repeat(np.arange(40), 5), np.arange(200)):
+        row = differences(table({"a": alike}, trajectories), {"time": ["town"]}, {}, OPTIONS).iloc[0]
+        widths.append(row["high_db"] - row["low_db"])
+    # Five copies of a user are worth one: the interval is wider by the root of five.
+    assert widths[0] / widths[1] == pytest.approx(5**0.5, rel=0.2)
+
+
+def test_equal_models_differ_by_nothing_and_pairing_narrows():
+    generator = np.random.default_rng(2)
+    user = generator.gamma(0.5, 2.0, 100)
+    samples = table({"a": user, "b": user, "c": 1.1 * user * generator.uniform(0.95, 1.05, 100)})
+    assert interval(samples, "a", "b") == (0, 0, 0)
+    difference, low, high = interval(samples, "c", "a")
+    assert low <= difference <= high and low > 0
+    assert difference == pytest.approx(10 * np.log10(1.1), abs=0.1)
+    own = differences(samples, {"time": ["town"]}, {}, OPTIONS).set_index("model")
+    assert high - low < 0.2 * (own.loc["a", "high_db"] - own.loc["a", "low_db"])
+
+
+def test_data_sets_count_the_same_and_seeds_are_averaged():
+    samples = pandas.concat(
+        [
+            table({"a": np.full(10, 0.1)}),
+            table({"a": np.full(10, 0.3)}, seed=1),
+            table({"a": np.full(50, 1.0)}, dataset="city"),
+            table({"lacks": np.full(10, 0.5)}),
+        ]
+    )
+    models, means = resampled_means(samples, ["town", "city"], OPTIONS)
+    assert models == ["a"]
+    np.testing.assert_allclose(means[:, 0], (0.2 + 1.0) / 2)
+
+
+def test_the_order_of_samples_does_not_matter():
+    generator = np.random.default_rng(3)
+    samples = table({"a": generator.gamma(1.0, 1.0, 30), "b": generator.gamma(1.0, 1.0, 30)}, np.arange(30) // 3)
+    shuffled = samples.sample(frac=1, random_state=0)
+    assert interval(samples, "a", "b") == interval(shuffled, "a", "b")

@@ -1,0 +1,107 @@
+"""How sure a mean and a difference are: trajectories are drawn anew, and all predictors see the same ones.
+
+The paired bootstrap of Efron: samples of one trajectory stay together, for they are alike; each data set keeps its
+number of trajectories; intervals are quantiles. Predictors that are wrong about the same users differ by less than
+their own intervals suggest.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas
+
+from wavefoundry.evaluation.options import Bootstrap
+
+# Columns of the table of differences.
+DIFFERENCE_COLUMNS = {
+    "question": "string",
+    "model": "string",
+    "other": "string",  # empty: the row is the mean of `model` itself
+    "difference_db": "float64",  # of model from other, below 0 where model is better
+    "low_db": "float64",
+    "high_db": "float64",
+}
+
+
+def resampled_means(
+    samples: pandas.DataFrame, datasets: Sequence[str], options: Bootstrap
+) -> tuple[list[str], np.ndarray]:
+    """Mean NMSE of every model over data sets, in all resamples; row 0 is the one measured.
+
+    Args:
+        samples: of one question, columns model, seed, dataset, sample, trajectory, nmse; a model that lacks one of the
+            data sets is left out.
+        datasets: each of which counts the same.
+        options: number of resamples and seed.
+
+    Returns:
+        models in the order of the table; power ratios (1 + resample, model), the seeds of a model averaged.
+    """
+    generator = np.random.default_rng(options.seed)
+    of = {name: _errors(samples[samples["dataset"] == name]) for name in datasets}
+    models = [
+        str(model)
+        for model in dict.fromkeys(samples["model"])
+        if all(model in errors.columns for errors, _ in of.values())
+    ]
+    total = np.zeros((1 + options.resamples, len(models)))
+    for errors, trajectories in of.values():
+        _, group = np.unique(trajectories, return_inverse=True)
+        number = group.max() + 1
+        sums = np.zeros((number, len(models)))
+        np.add.at(sums, group, errors[models].to_numpy())
+        counts = np.bincount(group, minlength=number)
+        times = generator.multinomial(number, np.full(number, 1 / number), size=options.resamples)
+        times = np.concatenate([np.ones((1, number), times.dtype), times])
+        total += (times @ sums) / (times @ counts)[:, None]
+    return models, total / len(datasets)
+
+
+def _errors(samples: pandas.DataFrame) -> tuple[pandas.DataFrame, np.ndarray]:
+    """NMSE (sample x model), the mean over seeds, and the trajectory of each sample; its own where none is known."""
+    errors = samples.pivot_table("nmse", "sample", "model", aggfunc="mean", sort=True, observed=True)
+    known = samples.drop_duplicates("sample").set_index("sample")["trajectory"].reindex(errors.index)
+    # Numbers of samples and of trajectories must not meet.
+    alone = -1 - errors.index.to_numpy()
+    return errors, np.where(known.isna(), alone, known.fillna(0).astype("int64").to_numpy())
+
+
+def differences(
+    samples: pandas.DataFrame,
+    datasets: Mapping[str, Sequence[str]],
+    pairs: Mapping[str, Sequence[tuple[str, str]]],
+    options: Bootstrap,
+) -> pandas.DataFrame:
+    """Means of all models and differences of some pairs, with intervals.
+
+    Args:
+        samples: of all questions, columns as `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
+        datasets: by question, over which the means are taken.
+        pairs: by question, (model, other); pairs of which one has no mean are left out.
+        options: of the bootstrap.
+
+    Returns:
+        columns as `DIFFERENCE_COLUMNS` [dB].
+    """
+    tails = [(1 - options.level) / 2, (1 + options.level) / 2]
+    rows = []
+    for question, names in datasets.items():
+        models, means = resampled_means(samples[samples["question"] == question], names, options)
+        decibels = {model: 10 * np.log10(means[:, column]) for column, model in enumerate(models)}
+        asked: list[tuple[str, str | None]] = [(model, None) for model in models]
+        for model, other in [*asked, *pairs.get(question, ())]:
+            if model not in decibels or (other is not None and other not in decibels):
+                continue
+            values = decibels[model] - (0 if other is None else decibels[other])
+            low, high = np.quantile(values[1:], tails)
+            rows.append(
+                {
+                    "question": question,
+                    "model": model,
+                    "other": other,
+                    "difference_db": values[0],
+                    "low_db": low,
+                    "high_db": high,
+                }
+            )
+    return pandas.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).astype(DIFFERENCE_COLUMNS)
