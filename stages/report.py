@@ -21,6 +21,7 @@ from stages.paths import (
     history_file,
     scenario_folder,
 )
+from stages.provenance import provenance
 from stages.stage import clear_errors, stage
 from storage.tables import read_table
 
@@ -153,7 +154,7 @@ def write_report(parameters: params.Params) -> None:
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
         "title": TITLE,
-        "introduction": f"Data sets: {', '.join(names)}. Every number below was measured by this run of the DAG on the "
+        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number below was measured by this run of the DAG on the "
         "test trajectories, which no training and no choice has seen.",
         "overview": overview_table(table, measured, parameters.compared),
         "intervals": intervals_table(differences),

@@ -12,6 +12,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d5dce3; padding-bottom: .3rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .92rem; display: block; overflow-x: auto; }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid #e3e8ed; text-align: left; }
+nav { background: #f3f6f9; padding: .5rem 1rem; } nav ul { margin: .2rem 0; padding-left: 1.2rem; }
 th { background: #f3f6f9; } img { max-width: 100%; }
 """
 
@@ -25,16 +26,19 @@ def render(content: Mapping[str, Any]) -> str:
 
 
 def to_html(markdown: str, title: str, folder: Path) -> str:
-    """Markdown to one HTML page with its pictures inside.
+    """Markdown to one HTML page with a list of contents, and with its pictures inside.
 
     Args:
         markdown: links pictures as figures/NAME.
         title: of the page.
         folder: in which the pictures lie.
     """
-    from markdown import markdown as to_body
+    from markdown import Markdown
 
-    body = to_body(markdown, extensions=["tables"])
+    converter = Markdown(extensions=["tables", "toc"], extension_configs={"toc": {"toc_depth": "2-3"}})
+    body = converter.convert(markdown)
+    # Below the title.
+    body = body.replace("</h1>", f"</h1>\n<nav><details><summary>Contents</summary>{converter.toc}</details></nav>", 1)  # type: ignore[attr-defined]
     body = re.sub(r'src="(figures/[^"]+)"', lambda match: f'src="{_data_uri(folder / match[1])}"', body)
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'

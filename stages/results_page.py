@@ -1,0 +1,82 @@
+"""Write a page of docs/results from the study that lies here: `python -m stages.results_page docs/results/study.md`.
+
+Means with intervals and the verdict on every claim, with date, commit and machine. No figure of such a page is typed by
+hand; `make run` has to have ended before.
+"""
+
+import argparse
+from pathlib import Path
+
+from stages import params
+from stages.compare import trained_predictors
+from stages.paths import DIFFERENCES, MEASURED, RESULTS
+from stages.provenance import provenance
+from stages.stage import clear_errors
+from storage.replacement import replace_file
+from storage.tables import read_table
+
+
+def page(parameters: params.Params, title: str) -> str:
+    """The page as markdown."""
+    from wavefoundry.evaluation.claims import check_claims
+    from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
+    from wavefoundry.evaluation.results import COLUMNS
+    from wavefoundry.evaluation.summary import mean_nmse_db
+    from wavefoundry.report.prediction import (
+        claims_table,
+        compared_datasets,
+        intervals_table,
+        overview_table,
+        spectral_efficiency_table,
+    )
+
+    table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
+    differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
+    claims = check_claims(
+        mean_nmse_db(table, parameters.compared, "test"),
+        differences,
+        trained_predictors(parameters, table),
+        list(parameters.predictors),
+    )
+    section = parameters.evaluate.prediction
+    return f"""# {title}
+
+Written by `python -m stages.results_page`, {provenance()}.
+Data sets compared: {compared_datasets(parameters.compared)}. SNR of the known block: {section.snr_db:g} dB.
+
+## Models
+
+NMSE [dB], mean over data sets ± standard deviation over seeds; latency of one prediction on one thread.
+
+{overview_table(table, measured, parameters.compared)}
+
+Means with the interval of {section.bootstrap.level:.0%} of a bootstrap over test trajectories:
+
+{intervals_table(differences)}
+
+Spectral efficiency with predicted beams, and its share of what the channel itself gives:
+
+{spectral_efficiency_table(table, parameters.compared)}
+
+## Claims
+
+"yes" and "no" where the whole interval of the difference says so, "undecided" where it lies on both sides.
+
+{claims_table(claims)}
+"""
+
+
+@clear_errors()
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.results_page", description=__doc__.splitlines()[0])
+    parser.add_argument("page", type=Path, help="file to write")
+    parser.add_argument("--title", default="The default study")
+    arguments = parser.parse_args()
+    text = page(params.read(), arguments.title)
+    arguments.page.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(arguments.page, text)
+    print(f"{arguments.page} has been written")
+
+
+if __name__ == "__main__":
+    main()
