@@ -154,8 +154,8 @@ def write_report(parameters: params.Params) -> None:
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
         "title": TITLE,
-        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number below was measured by this run of the DAG on the "
-        "test trajectories, which no training and no choice has seen.",
+        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number below was measured by this "
+        "run of the DAG on the test trajectories, which no training and no choice has seen.",
         "overview": overview_table(table, measured, parameters.compared),
         "intervals": intervals_table(differences),
         "interval_level": f"{section.prediction.bootstrap.level:.0%}",

@@ -38,7 +38,7 @@ def to_html(markdown: str, title: str, folder: Path) -> str:
     converter = Markdown(extensions=["tables", "toc"], extension_configs={"toc": {"toc_depth": "2-3"}})
     body = converter.convert(markdown)
     # Below the title.
-    body = body.replace("</h1>", f"</h1>\n<nav><details><summary>Contents</summary>{converter.toc}</details></nav>", 1)  # type: ignore[attr-defined]
+    body = body.replace("</h1>", f"</h1>\n<nav><details><summary>Contents</summary>{converter.toc}</details></nav>", 1)
     body = re.sub(r'src="(figures/[^"]+)"', lambda match: f'src="{_data_uri(folder / match[1])}"', body)
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
