@@ -154,7 +154,7 @@ def write_report(parameters: params.Params) -> None:
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
         "title": TITLE,
-        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number below was measured by this "
+        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number was measured by this "
         "run of the DAG on the test trajectories, which no training and no choice has seen.",
         "overview": overview_table(table, measured, parameters.compared),
         "intervals": intervals_table(differences),
