@@ -214,7 +214,8 @@ def write_report(parameters: params.Params) -> None:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
-    inputs = [Path("data/scenario"), Path("figures"), Path("history"), RESULTS, MEASURED, DECISIONS]
+    inputs = [Path("data/scenario"), Path("figures"), Path("history"), RESULTS, DIFFERENCES, MEASURED, DECISIONS]
+    inputs += sample_files(parameters)
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
         REPORT.mkdir(exist_ok=True)
         write_report(parameters)
