@@ -68,7 +68,7 @@ def draw(
         draw_distribution(samples, parameters.compared, styles, curve_figure("distribution"))
     histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
     if histories:
-        draw_learning_curves(histories, REPORT / "figures/learning_curves.png")
+        draw_learning_curves(histories, styles, REPORT / "figures/learning_curves.png")
     costs = curves(table, measured)
     for metric, name, label in (
         ("flops", "flops", "floating-point operations"),
@@ -76,9 +76,9 @@ def draw(
         ("peak_mebibytes", "memory", "peak memory [MiB]"),
     ):
         if any(costs[metric].values()):
-            draw_against_tokens(costs[metric], label, REPORT / f"figures/efficiency/{name}.png")
+            draw_against_tokens(costs[metric], label, styles, REPORT / f"figures/efficiency/{name}.png")
     if parameters.evaluate.downstream is not None:
-        draw_downstream(table, parameters.evaluate.downstream, REPORT)
+        draw_downstream(table, parameters.evaluate.downstream, styles, REPORT)
     draw_examples(parameters)
 
 
