@@ -1,6 +1,6 @@
 """One colour for each model in all figures of a report: lines, bars and their legends look up the same styles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 # Ten hues, then the same ten lighter with another mark: neighbours in the order of the study stay apart.
@@ -39,7 +39,7 @@ def model_styles(models: Sequence[str], methods: Sequence[str]) -> dict[str, Sty
     }
 
 
-def legend_below(figure, panels: Sequence) -> None:
+def legend_below(figure, panels: Iterable) -> None:
     """One legend for all panels below them, where it covers nothing."""
     found: dict = {}
     for panel in panels:
