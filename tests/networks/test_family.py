@@ -159,7 +159,7 @@ def test_options_of_everything_are_read_without_torch():
     assert result.stdout.split() == [
         "[]", "convolutional", "csi_alm", "csi_alm_light", "gaussian_mixture", "llm4cp", "lmmse", "lwm", "lwm_temporal",
         "recurrent", "spectral_predictor", "transformer_predictor", "wifo", "wimamba", "attention_relations", "mcakd",
-        "autoregression", "kalman", "pooled_autoregression", "prony", "sample_and_hold",
+        "autoregression", "kalman", "pooled_autoregression", "prony", "reciprocity", "sample_and_hold",
     ]  # fmt: skip
 
 
