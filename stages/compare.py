@@ -30,6 +30,7 @@ def score_files(parameters: params.Params) -> list[Path]:
     return [
         *(scores_file("prediction", name) for name in entries),
         *(scores_file("downstream", name) for name in embedders),
+        *(scores_file("feedback", name) for name in parameters.models),
         *(scores_file("efficiency", name) for name in entries),
     ]
 
