@@ -67,6 +67,7 @@ def main() -> None:
         import pandas
 
         from wavefoundry.evaluation.claims import pairs_to_compare
+        from wavefoundry.evaluation.feedback_summary import summarise_feedback
         from wavefoundry.evaluation.paired import differences
         from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
         from wavefoundry.evaluation.summary import summarise
@@ -84,6 +85,7 @@ def main() -> None:
         write_table(DIFFERENCES, found)
         section = parameters.evaluate.downstream
         summary = summarise(tables, parameters.compared, None if section is None else section)
+        summary["feedback"] = summarise_feedback(tables, parameters.feedback_compared)
         write_json(SUMMARY, summary)
         run.log_metrics(
             {

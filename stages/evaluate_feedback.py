@@ -64,7 +64,9 @@ def main() -> None:
         write_table(scores, as_table(rows))
         run.log_metrics(
             {
-                f"{row['split']}.{row['question'].replace(' ', '_')}.{row['dataset']}.seed_{row['seed']}.nmse": row["value"]
+                f"{row['split']}.{row['question'].replace(' ', '_')}.{row['dataset']}.seed_{row['seed']}.nmse": row[
+                    "value"
+                ]
                 for row in rows
                 if row["metric"] == "nmse"
             }

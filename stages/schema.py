@@ -223,6 +223,17 @@ class Params(Section):
         return [name for name in self.models if self.fed_back(name)]
 
     @property
+    def feedback_compared(self) -> list[str]:
+        """Data sets that every codec has learnt from and feeds back: means of feedback are taken over these."""
+        codecs = self.codecs
+        return [
+            dataset
+            for dataset in self.datasets
+            if codecs
+            and all(dataset in self.fed_back(name) and self.why_not_learn(name, dataset) is None for name in codecs)
+        ]
+
+    @property
     def left_out(self) -> list[str]:
         """A sentence for each network and each data set that it does not learn from though it is not held out."""
         return [

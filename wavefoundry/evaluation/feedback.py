@@ -7,8 +7,8 @@ import torch
 
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.evaluation.metrics import nmse, spectral_efficiency
 from wavefoundry.evaluation.feedback_options import Feedback
+from wavefoundry.evaluation.metrics import nmse, spectral_efficiency
 from wavefoundry.evaluation.results import sample_statistics
 from wavefoundry.feedback.rates import feedback_bits
 from wavefoundry.feedback.uplink import transmit

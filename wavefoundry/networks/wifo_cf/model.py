@@ -70,9 +70,7 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(size, 2 * size)
         self.out = nn.Linear(size, size)
 
-    def forward(
-        self, tokens: torch.Tensor, memory: torch.Tensor, weights: list[torch.Tensor] | None
-    ) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, memory: torch.Tensor, weights: list[torch.Tensor] | None) -> torch.Tensor:
         """What (batch, token, size) takes from the memory (batch, token, size) of its own sample."""
         query = self.query(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -205,9 +203,7 @@ class WiFoCF(PreTrainedModel):
         steps = quantise(values.detach(), task.rates, options.companding)
         quantised = dequantise(steps, task.rates, options.companding)
         received = dequantise(_disturbed(steps, task), task.rates, options.companding)
-        found = self.reconstruct(
-            straight_through(values, received), task.rates, task.seen.shape[1:], decoding, trace
-        )
+        found = self.reconstruct(straight_through(values, received), task.rates, task.seen.shape[1:], decoding, trace)
         # |.|^2 by parts: the modulus of a complex tensor costs a square root, and its gradient a division.
         error = torch.view_as_real(found - task.target).square().sum(-1).mean()
         quantisation = (quantised - values).square().mean()
