@@ -64,9 +64,7 @@ def main() -> None:
         write_table(scores, as_table(rows))
         run.log_metrics(
             {
-                f"{row['split']}.{row['question'].replace(' ', '_')}.{row['dataset']}.seed_{row['seed']}.nmse": row[
-                    "value"
-                ]
+                "{split}.{question}.{dataset}.seed_{seed}.nmse".format(**row).replace(" ", "_"): row["value"]
                 for row in rows
                 if row["metric"] == "nmse"
             }

@@ -10,8 +10,9 @@ For every entry NAME, in data/inputs/NAME:
 - code.json: the code of its family, objective or method;
 - serving.json: the code by which it is registered and served.
 
-In data/inputs: tasks.json, the stores and the code of the downstream tasks. In metrics/feedback: asked.json, which slots
-each codec feeds back; the tables of the codecs come beside it, and others depend on that folder where there are none.
+In data/inputs: tasks.json, the stores and the code of the downstream tasks. In metrics/feedback: asked.json, the data
+sets whose slots each codec feeds back; the tables of the codecs come beside it, and others depend on that folder where
+there are none.
 
 The stages of an entry depend on these files, and so on nothing that concerns other entries alone: a data set that is
 added and held out makes no training run again.

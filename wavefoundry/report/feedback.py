@@ -32,17 +32,17 @@ def feedback_section(table: pandas.DataFrame, section: Feedback, datasets: Seque
         return "No network of this study feeds back channels."
     uplink = section.uplink
     parts = [
-        f"A user knows one slot at {section.snr_db:g} dB and feeds it back, up to its power, in so many bits for every 16 "
-        f"channel entries (antennas x subcarriers). The bits go over {uplink.modulation.upper()} at "
-        f"{uplink.snr_db:g} dB, code rate 1/{uplink.repetitions} (repetition): {bit_error_rate:.2g} of them arrive wrong, "
-        "and no check sum tells."
+        f"A user knows one slot at {section.snr_db:g} dB and feeds it back, up to its power, in so many bits for every "
+        f"16 channel entries (antennas x subcarriers). The bits go over {uplink.modulation.upper()} at "
+        f"{uplink.snr_db:g} dB, code rate 1/{uplink.repetitions} (repetition): a share of {bit_error_rate:.2g} arrives "
+        "wrong, and no check sum tells."
     ]
     if datasets:
         parts += [
-            f"Means over {', '.join(datasets)}, each of which counts the same, ± standard deviation over seeds. The bound "
-            "is the rate-distortion function of a Gaussian channel with the covariance that the Karhunen-Loeve transform "
-            "has learnt, without noise: no code of so many bits describes that Gaussian better. Real channels are no "
-            "Gaussians, and may be described in fewer bits.",
+            f"Means over {', '.join(datasets)}, each of which counts the same, ± standard deviation over seeds. The "
+            "bound is the rate-distortion function of a Gaussian channel with the covariance that the Karhunen-Loeve "
+            "transform has learnt, without noise: no code of so many bits describes that Gaussian better. Real channels "
+            "are no Gaussians, and may be described in fewer bits.",
             "![NMSE over bits](figures/feedback.png)",
         ]
         for metric, words, in_db in TABLES:
@@ -77,17 +77,9 @@ def _means(means: pandas.DataFrame, metric: str, rates: Sequence[int], in_db: bo
 def _by_dataset(rows: pandas.DataFrame, rate: int) -> str:
     chosen = rows[(rows["question"] == f"{rate} bits") & (rows["split"] == "test") & (rows["metric"] == "nmse")]
     datasets, models = (list(dict.fromkeys(chosen[column])) for column in ("dataset", "model"))
-    values = {key: some for key, some in chosen.groupby(["model", "dataset"], sort=False)["value"]}
-    lines = [
-        [
-            model,
-            *(
-                mean_and_spread([to_db(value) for value in values[model, dataset]])
-                if (model, dataset) in values
-                else "-"
-                for dataset in datasets
-            ),
-        ]
-        for model in models
-    ]
+    cells = {
+        key: mean_and_spread([to_db(value) for value in some])
+        for key, some in chosen.groupby(["model", "dataset"], sort=False)["value"]
+    }
+    lines = [[model, *(cells.get((model, dataset), "-") for dataset in datasets)] for model in models]
     return markdown_table(["codec", *datasets], lines)

@@ -158,7 +158,7 @@ class WiFoCF(PreTrainedModel):
             init.kaiming_normal_(module.weight, nonlinearity="relu")
         elif isinstance(module, (nn.RMSNorm, nn.GroupNorm)):
             init.ones_(module.weight)
-        if getattr(module, "bias", None) is not None:
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.GroupNorm) and module.bias is not None:
             init.zeros_(module.bias)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -328,7 +328,7 @@ def _disturbed(steps: torch.Tensor, task: Report) -> torch.Tensor:
 
 def _shares(stack: str, routing: Routing) -> dict[str, torch.Tensor]:
     """Share of every layer's choices that fall on each of its experts."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for layer, (gates, chosen) in enumerate(zip(routing.gates, routing.chosen, strict=True), start=1):
         shares = torch.bincount(chosen.flatten(), minlength=gates.shape[1]) / chosen.numel()
         found |= {f"share_{stack}_{layer}_{expert}": share for expert, share in enumerate(shares, start=1)}
