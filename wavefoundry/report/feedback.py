@@ -41,8 +41,8 @@ def feedback_section(table: pandas.DataFrame, section: Feedback, datasets: Seque
         parts += [
             f"Means over {', '.join(datasets)}, each of which counts the same, ± standard deviation over seeds. The "
             "bound is the rate-distortion function of a Gaussian channel with the covariance that the Karhunen-Loeve "
-            "transform has learnt, without noise: no code of so many bits describes that Gaussian better. Real channels "
-            "are no Gaussians, and may be described in fewer bits.",
+            "transform has learnt, without noise: no code of so many bits describes that Gaussian better. Real "
+            "channels are no Gaussians, and may be described in fewer bits.",
             "![NMSE over bits](figures/feedback.png)",
         ]
         for metric, words, in_db in TABLES:
