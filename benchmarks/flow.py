@@ -17,6 +17,8 @@ from pathlib import Path
 
 import yaml
 
+from stages.yaml_files import read, read_dag
+
 PROJECT = Path(__file__).parents[1]
 PARALLEL = 2
 DATA = ("scenario", "csi", "import", "angle_delay", "imported_angle_delay")
@@ -33,7 +35,7 @@ def copy_of_project(folder: Path) -> Path:
         source = PROJECT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__")} if source.is_dir() else {}))
-    content = yaml.safe_load((folder / "params.yaml").read_text())
+    content = read(folder / "params.yaml")
     for item in content["imported"].values():
         source, target = PROJECT / item["files"], folder / item["files"]
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +60,8 @@ def outputs(lock: bytes) -> set[tuple[str, str]]:
 
 
 def data_targets(folder: Path) -> list[str]:
-    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
-    content = yaml.safe_load((folder / "params.yaml").read_text())
+    stages = read_dag(folder / "dvc.yaml")["stages"]
+    content = read(folder / "params.yaml")
     return [name for name in DATA if content["imported"] or stages[name]["foreach"] != "${imported}"]
 
 

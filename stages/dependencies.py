@@ -23,6 +23,7 @@ PACKAGES = ("stages", "storage", "wavefoundry")
 # Modules that cannot change what a stage writes; neither they nor what only they import are dependencies.
 WITHOUT_INFLUENCE = {
     "stages.params": "reads and checks params.yaml; the values that a stage uses are its parameters in dvc.yaml",
+    "stages.yaml_files": "reads params.yaml and dvc.yaml, as above",
     "stages.stage": "the frame of every stage: records it, and removes what a failed stage has written",
     "storage.tracking": "tells MLflow what a stage has done",
     "storage.git": "tells which commit is checked out, for records",

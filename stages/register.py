@@ -320,13 +320,27 @@ def _tags(candidate: Candidate, held_out: HeldOut) -> dict[str, str]:
     return tags
 
 
-def _log(candidate: Candidate, form: Served, held_out: HeldOut, run_id: str) -> str:
+class TooLargeError(Exception):
+    """What would be served is larger than the registry takes; the message says how large, and what is allowed."""
+
+
+def _log(candidate: Candidate, form: Served, held_out: HeldOut, size_limit: float, run_id: str) -> str:
+    """Export a predictor and log it; the id of the logged model.
+
+    Raises:
+        TooLargeError: the export has more than `size_limit` MiB.
+    """
     from storage.tracking.registry import log_predictor
     from wavefoundry.deployment import served_predictor
 
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder, "served")
         form.export(exported)
+        size = sum(file.stat().st_size for file in exported.rglob("*") if file.is_file()) / 2**20
+        if size > size_limit:
+            raise TooLargeError(
+                f"not registered: its served form has {size:.0f} MiB, register.size_limit_mebibytes is {size_limit:g}"
+            )
         artifacts = {"served": exported, "code": Path(served_predictor.__file__)}
         return log_predictor(
             candidate.name,
@@ -468,6 +482,7 @@ def register(parameters: params.Params) -> None:
         table = read_table(RESULTS, COLUMNS)
         test, validation = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
         offered: dict[str, Offered] = {}
+        left_out: dict[str, dict] = {}
         gate, snr_db = parameters.register_, parameters.evaluate.prediction.snr_db
         reference = next(iter(parameters.predictors), None)
         with clear_failures():
@@ -478,8 +493,12 @@ def register(parameters: params.Params) -> None:
                 if form is None:
                     continue
                 held_out = HeldOut(parameters, name)
-                log = partial(_log, candidate, form, held_out, run.id)
-                version, decision = offer(registry, candidate, form.md5, log, held_out, gate, run.id)
+                log = partial(_log, candidate, form, held_out, gate.size_limit_mebibytes, run.id)
+                try:
+                    version, decision = offer(registry, candidate, form.md5, log, held_out, gate, run.id)
+                except TooLargeError as error:
+                    left_out[name] = {"alias": None, "reason": str(error), "seed": candidate.label}
+                    continue
                 beside = scores_beside_reference(candidate, table, parameters.compared, reference)
                 describe(registry, version, description(candidate, decision, beside, snr_db), beside, run.id)
                 offered[name] = Offered(candidate, version, decision, held_out, beside)
@@ -495,12 +514,14 @@ def register(parameters: params.Params) -> None:
                 text = description(candidate, decision, entry.beside, snr_db)
                 describe(registry, version, f"The best of all entries: `{best}`.\n\n{text}", entry.beside, run.id)
                 decisions[BEST] = decision | {ENTRY_TAG: best}
+        decisions |= left_out
         write_json(DECISIONS, decisions)
         run.log_folder(DECISIONS, "registry")
     if BEST not in decisions:
         print(f"{BEST}: no entry answers every question within {parameters.register_.latency_limit_ms} ms")
     for name, decision in decisions.items():
-        print(f"{name} version {decision['version']}: {decision['alias'] or 'no alias'} ({decision['reason']})")
+        which = "" if name in left_out else f" version {decision['version']}"
+        print(f"{name}{which}: {decision['alias'] or 'no alias'} ({decision['reason']})")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def write_report(parameters: params.Params) -> None:
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
         "title": TITLE,
-        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number below was measured by this "
+        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number was measured by this "
         "run of the DAG on the test trajectories, which no training and no choice has seen.",
         "overview": overview_table(table, measured, parameters.compared),
         "intervals": intervals_table(differences),
@@ -224,7 +224,8 @@ def write_report(parameters: params.Params) -> None:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
-    inputs = [Path("data/scenario"), Path("figures"), Path("history"), RESULTS, MEASURED, DECISIONS]
+    inputs = [Path("data/scenario"), Path("figures"), Path("history"), RESULTS, DIFFERENCES, MEASURED, DECISIONS]
+    inputs += sample_files(parameters)
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
         REPORT.mkdir(exist_ok=True)
         write_report(parameters)

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas
 import pytest
 
 from stages.yaml_files import read_dag
@@ -119,6 +120,17 @@ for name in ("tiny_wifo", "predictor"):
     best = json.loads((study.folder / "measurements/registry.json").read_text())["predictor"]["entry"]
     for line, name in zip(output.splitlines()[-2:], ("tiny_wifo", best), strict=True):
         assert json.loads(line) == pytest.approx(summary[name]["time_nmse_db"], abs=1e-3)
+
+
+def test_a_page_of_results_quotes_the_tables(study, tmp_path):
+    result = study.run("-m", "stages.results_page", str(tmp_path / "docs/page.md"), "--title", "A study")
+    assert result.returncode == 0, result.stdout
+    page = (tmp_path / "docs/page.md").read_text()
+    assert page.startswith("# A study\n") and "logical cores" in page
+    found = pandas.read_csv(study.folder / "metrics/differences.csv")
+    for row in found[found["other"].isna()].itertuples():
+        assert f"{row.difference_db:.2f} [{row.low_db:.2f}, {row.high_db:.2f}]" in page
+    assert "tiny_wifo predicts better than sample and hold" in page
 
 
 def test_report_is_complete_and_self_contained(study):

@@ -1,6 +1,7 @@
 """params.yaml: every fault is one message with key, value and what is allowed; what follows from the entries."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,34 @@ def test_faults_are_named(key, value, message):
     with pytest.raises(InputError, match=message) as caught:
         changed((key, value))
     assert max(map(len, str(caught.value).splitlines())) < 330
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("seed", 2**63, "less than or equal to 4294967295"),
+        ("teach.wifo.seeds", [2**32], "less than or equal to 4294967295"),
+        ("evaluate.prediction.snr_db", float("nan"), "a finite number"),
+        ("evaluate.prediction.snr_db", float("-inf"), "a finite number"),
+        ("evaluate.prediction.snr_db", 301.0, "numbers must lie between -300 and 300"),
+        ("predictors.kalman", {"order": 1, "snr_db": 1e6, "compensation": 0.0}, "lie between -300 and 300"),
+        ("predictors.kalman", {"order": 1, "snr_db": float("inf"), "compensation": 0.0}, "a finite number"),
+        ("scenarios.street_canyon.twin.array.spacing", float("inf"), "a finite number"),
+        ("scenarios.street_canyon.twin.carrier_frequency", float("nan"), "a finite number"),
+        ("scenarios.street_canyon.twin.base_stations", [{"position": [0.0, float("nan"), 1.0],
+         "orientation": [0.0, 0.0, 0.0]}], "a finite number"),
+        (f"{SITE}.centre", [1e7, 0.0], "less than or equal to 1000000"),
+        ("teach.wifo.training.learning_rate", 1e300, "less than or equal to 1000000000000"),
+        ("teach.wifo.training.epochs", 10**10, "less than or equal to 1000000000"),
+        (f"{SITE}.sampling.slot_duration", 5e-324, "greater than or equal to 0.000000000000001"),
+        (f"{DOWNSTREAM}.channels", "x" * 251, "at most 250 characters"),
+    ],
+)  # fmt: skip
+def test_numbers_are_finite_and_bounded(key, value, allowed):
+    with pytest.raises(InputError, match=re.escape(allowed)) as caught:
+        changed((key, value))
+    assert str(caught.value).startswith(f"params.yaml: {key}")
+    assert len(str(caught.value).splitlines()[0]) < 300
 
 
 def test_a_data_set_that_no_entry_can_read_is_refused():

@@ -25,7 +25,7 @@ from tests.parameters import tiny_parameters
 from wavefoundry.deployment.options import Register
 from wavefoundry.evaluation.results import as_table
 
-GATE = Register(margin_db=0.05, latency_limit_ms=10.0)
+GATE = Register(margin_db=0.05, latency_limit_ms=10.0, size_limit_mebibytes=300.0)
 DECIBEL = st.floats(-40, 10).map(lambda value: round(value, 3))
 
 

@@ -107,7 +107,11 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
     registry, run = Registry(), Run("register", {}, {})
     gate = parameters.register_.model_copy(update={"latency_limit_ms": 1e6})
     form = register.served(parameters, candidate)
-    log = partial(register._log, candidate, form, held_out, run.id)
+    log = partial(register._log, candidate, form, held_out, 300.0, run.id)
+    with pytest.raises(
+        register.TooLargeError, match=r"its served form has \d+ MiB, register.size_limit_mebibytes is 0.001"
+    ):
+        register._log(candidate, form, held_out, 0.001, run.id)
     version, decision = register.offer(registry, candidate, form.md5, log, held_out, gate, run.id)
     assert (decision["version"], decision["alias"]) == (1, "champion")
     champion = registry.champion("tiny_wifo")

@@ -14,7 +14,7 @@ from storage.tracking.runs import Run
 from wavefoundry.deployment import method_export, served_predictor
 from wavefoundry.evaluation.methods import methods
 
-KNOWN = np.random.default_rng(0).normal(size=(1, 4, 2, 3, 2)).astype(np.float32)
+KNOWN = np.random.default_rng(0).normal(size=(1, 4, 4, 3, 2)).astype(np.float32)
 RIGHT = {"slots": 2, "subcarriers": 0}
 
 
@@ -61,7 +61,7 @@ def test_a_right_question_is_answered(post, model):
     status, text = post({"inputs": KNOWN.tolist(), "params": RIGHT})
     assert status == 200
     np.testing.assert_allclose(json.loads(text)["predictions"], np.repeat(KNOWN[:, -1:], 2, axis=1), rtol=1e-6)
-    assert model.predict(KNOWN, params=RIGHT).shape == (1, 2, 2, 3, 2)
+    assert model.predict(KNOWN, params=RIGHT).shape == (1, 2, 4, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_a_right_question_is_answered(post, model):
         ({"slots": 2, "subcarrier": 1}, "subcarriers: missing or null"),
         ({}, "slots: missing or null"),
         (None, "slots: missing or null"),
-        ({"slots": 10**18, "subcarriers": 0}, "slots is 1000000000000000000, allowed: whole numbers from 0 to 65536"),
+        ({"slots": 10**18, "subcarriers": 0}, "slots is 1000000000000000000, allowed: whole numbers from 0 to 4096"),
         ({"slots": 1, "subcarriers": 10**18}, "subcarriers is 1000000000000000000, allowed"),
         ({"slots": 10**30, "subcarriers": 0}, ""),
-        ({"slots": 65536, "subcarriers": 65536}, "values with what is known, allowed: 67108864"),
+        ({"slots": 4096, "subcarriers": 4096}, "values with what is known, allowed: 67108864"),
         ({"slots": "2", "subcarriers": 0}, ""),
         ({"slots": [2], "subcarriers": 0}, ""),
         ({"slots": {"a": 2}, "subcarriers": 0}, ""),

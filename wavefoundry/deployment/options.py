@@ -11,3 +11,4 @@ BEST = "predictor"
 class Register(Section):
     margin_db: NonNegative = Field(description="a challenger must beat the champion's held-out NMSE by more than this")
     latency_limit_ms: Positive = Field(description="a slower version never becomes champion: one prediction [ms]")
+    size_limit_mebibytes: Positive = Field(description="what is larger as it is served is evaluated and not registered")

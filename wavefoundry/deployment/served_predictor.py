@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-# Slots, or subcarriers, that one call can ask for.
-LARGEST_QUESTION = 2**16
+# Slots, or subcarriers, that one call can ask for: linear prediction goes on step by step, in some seconds.
+LARGEST_QUESTION = 2**12
 # Complex values of the known block, the answer and what lies between them, which predictors compute too: half a GiB.
 LARGEST_ANSWER = 2**26
 LONGEST_VALUE = 60
