@@ -33,9 +33,13 @@ from wavefoundry.networks.trace import Trace
 from wavefoundry.networks.wifo_cf.codeword import WIDTH, Compressor, Expander
 from wavefoundry.networks.wifo_cf.experts import ExpertLayer, Routing, balance_loss
 from wavefoundry.networks.wifo_cf.options import STRIDE, Architecture, Options, why_not_cut
-from wavefoundry.networks.wifo_cf.quantiser import dequantise, quantise, straight_through
+from wavefoundry.networks.wifo_cf.quantiser import compress, dequantise, expand, quantise, straight_through
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
+
+# Start of training, see WiFoCF._start_in_the_middle.
+ROUTER_START = 0.02
+HEAD_START = 0.2
 
 
 class WiFoCFConfig(NetworkConfig):
@@ -149,6 +153,9 @@ class WiFoCF(PreTrainedModel):
         self.decoder = Stack(architecture, architecture.decoder_depth, decodes=True)
         self.head = nn.Linear(size, 2 * STRIDE**2)
         self.post_init()
+        # from_pretrained builds on the meta device and fills in what it loads.
+        if self.device.type != "meta":
+            self._start_in_the_middle()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -160,6 +167,20 @@ class WiFoCF(PreTrainedModel):
             init.ones_(module.weight)
         if isinstance(module, nn.Linear | nn.Conv2d | nn.GroupNorm) and module.bias is not None:
             init.zeros_(module.bias)
+
+    @torch.no_grad()
+    def _start_in_the_middle(self) -> None:
+        """Let fresh codewords lie around the middle step of the quantiser, gates be nearly flat and answers small.
+
+        Choice: around 1/2, where a sigmoid starts, the steps of the mu-law are so wide that the first codewords would
+        tell nothing, and what tells nothing learns slowly.
+        """
+        middle = torch.tensor(0.5)
+        init.constant_(self.compressor[-1].bias, expand(middle, self.options.companding).logit().item())
+        for module in self.modules():
+            if isinstance(module, ExpertLayer):
+                init.normal_(module.router.weight, std=ROUTER_START)
+        self.head.weight.mul_(HEAD_START)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Loss of one training step.
@@ -262,7 +283,9 @@ class WiFoCF(PreTrainedModel):
         Returns:
             complex (batch, antenna, subcarrier), of about unit power.
         """
-        image = self.expander(values.unflatten(1, (1, -1, WIDTH // 8)))
+        # In the quantiser's own scale, in which its steps are equal, from -1 to 1.
+        steps = 2 * compress(values, self.options.companding) - 1
+        image = self.expander(steps.unflatten(1, (1, -1, WIDTH // 8)))
         weights = None if trace is None else trace.decoder_attention
         tokens = self.from_image(image[:, 0]) + self._positions(rates, shape)
         decoded, attended = self.decoder(tokens, routing, weights)
