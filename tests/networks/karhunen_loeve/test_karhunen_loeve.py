@@ -21,8 +21,8 @@ from wavefoundry.networks.capabilities import GaussianBound
 from wavefoundry.networks.karhunen_loeve.allocation import allocate, lloyd_max, reverse_water_filling
 
 # Loss of a quantiser of fixed rate against the rate-distortion function of a Gaussian, for many levels: pi sqrt(3) / 2
-# (Panter and Dite). 1.53 dB of these 4.35 dB are lost because cells are no balls, the rest because all words are equally
-# long: there is no entropy code behind the quantisers.
+# (Panter and Dite). 1.53 dB of these 4.35 dB are lost because cells are no balls, the rest because all words are of one
+# length: there is no entropy code behind the quantisers.
 PANTER_DITE_DB = 10 * math.log10(math.pi * math.sqrt(3) / 2)
 
 

@@ -15,6 +15,7 @@ SMALL = Options.model_validate(
             "heads": 4,
             "experts": {"routed": 6, "chosen": 2, "shared": 1, "hidden_size": 16},
             "channels": 4,
+            "shortcut": True,
             "dropout": 0.0,
         },
         "rates": [3, 7],

@@ -24,6 +24,7 @@ PUBLISHED = {
     "heads": 8,
     "experts": {"routed": 31, "chosen": 3, "shared": 1, "hidden_size": 128},
     "channels": 64,
+    "shortcut": False,
     "dropout": 0.05,
 }
 

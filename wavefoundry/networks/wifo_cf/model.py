@@ -40,6 +40,7 @@ from wavefoundry.training.trainer import train as train_network
 # Start of training, see WiFoCF._start_in_the_middle.
 ROUTER_START = 0.02
 HEAD_START = 0.2
+CONVOLUTION_START = 0.1  # beside a shortcut
 
 
 class WiFoCFConfig(NetworkConfig):
@@ -147,8 +148,8 @@ class WiFoCF(PreTrainedModel):
         self.embedding = nn.Linear(WIDTH, size)
         self.encoder = Stack(architecture, architecture.encoder_depth, decodes=False)
         self.to_image = nn.Linear(size, WIDTH)
-        self.compressor = Compressor(architecture.channels)
-        self.expander = Expander(architecture.channels)
+        self.compressor = Compressor(architecture.channels, architecture.shortcut)
+        self.expander = Expander(architecture.channels, architecture.shortcut)
         self.from_image = nn.Linear(WIDTH, size)
         self.decoder = Stack(architecture, architecture.decoder_depth, decodes=True)
         self.head = nn.Linear(size, 2 * STRIDE**2)
@@ -176,11 +177,16 @@ class WiFoCF(PreTrainedModel):
         tell nothing, and what tells nothing learns slowly.
         """
         middle = torch.tensor(0.5)
-        init.constant_(self.compressor[-1].bias, expand(middle, self.options.companding).logit().item())
+        bias = self.compressor.last.bias
+        assert bias is not None
+        init.constant_(bias, expand(middle, self.options.companding).logit().item())
         for module in self.modules():
             if isinstance(module, ExpertLayer):
                 init.normal_(module.router.weight, std=ROUTER_START)
         self.head.weight.mul_(HEAD_START)
+        if self.options.architecture.shortcut:
+            for part in (self.compressor, self.expander):
+                part.last.weight.mul_(CONVOLUTION_START)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Loss of one training step.

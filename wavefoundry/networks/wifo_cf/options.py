@@ -44,6 +44,7 @@ class Architecture(Section):
     heads: Count
     experts: Experts
     channels: Count = Field(description="of the convolutions around the codeword")
+    shortcut: bool = Field(description="a linear map beside these convolutions, of which the released code has none")
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
@@ -61,7 +62,7 @@ class Options(FamilyOptions):
     """
 
     reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
-    # Of the architecture, what a student must have in common with its teacher for their tokens to correspond.
+    # The tokens are the same whatever the architecture.
     common_to_students: ClassVar[tuple[str, ...]] = ()
 
     architecture: Architecture
