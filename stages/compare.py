@@ -2,8 +2,9 @@
 
 Users read the joined tables with `pandas.read_csv("metrics/results.csv")`; the columns are described in
 wavefoundry/evaluation/results.py. What differs from run to run by nature lies in measurements/results.csv. The means of
-predictors and the differences of pairs, with intervals, are in metrics/differences.csv (columns:
-wavefoundry/evaluation/paired.py).
+predictors and their differences, with intervals, are in metrics/differences.csv (columns:
+wavefoundry/evaluation/paired.py): of every predictor from the method without training that is best on the validation
+split, and of the pairs that claims are about.
 """
 
 import argparse
@@ -56,6 +57,22 @@ def trained_predictors(parameters: params.Params, table: "pandas.DataFrame") -> 
     ]
 
 
+def pairs(parameters: params.Params, table: "pandas.DataFrame") -> dict[str, list[tuple[str, str]]]:
+    """(model, other) by question: everybody with the best method without training, and what claims compare."""
+    from wavefoundry.evaluation.claims import pairs_to_compare
+    from wavefoundry.evaluation.summary import best_methods
+
+    methods = list(parameters.predictors)
+    best = best_methods(table, parameters.compared, methods)
+    claimed = pairs_to_compare(trained_predictors(parameters, table), methods)
+    found = {}
+    for question in parameters.compared:
+        other = best.get(question)
+        with_best = [(model, other) for model in (*methods, *parameters.models) if other is not None and model != other]
+        found[question] = list(dict.fromkeys([*with_best, *claimed]))
+    return found
+
+
 @clear_errors()
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
@@ -66,7 +83,6 @@ def main() -> None:
     with stage("compare", section=None, dependencies=[*scores, *samples, *measured], outputs=outputs) as run:
         import pandas
 
-        from wavefoundry.evaluation.claims import pairs_to_compare
         from wavefoundry.evaluation.feedback_summary import summarise_feedback
         from wavefoundry.evaluation.paired import differences
         from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
@@ -75,11 +91,11 @@ def main() -> None:
         tables = pandas.concat([read_table(path, COLUMNS) for path in scores], ignore_index=True)
         write_table(RESULTS, tables)
         write_table(MEASURED, pandas.concat([read_table(path, COLUMNS) for path in measured], ignore_index=True))
-        pairs = pairs_to_compare(trained_predictors(parameters, tables), list(parameters.predictors))
+        every = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True)
         found = differences(
-            pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True),
+            every[every["split"] == "test"],
             parameters.compared,
-            dict.fromkeys(parameters.compared, pairs),
+            pairs(parameters, tables),
             parameters.evaluate.prediction.bootstrap,
         )
         write_table(DIFFERENCES, found)

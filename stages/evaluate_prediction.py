@@ -1,7 +1,7 @@
 """Stages evaluate_prediction_GROUP@NAME: the NMSE of one predictor on every question, on held-out trajectories.
 
-Written are a table of results, a function of data and weights alone, the scores of single samples of the test split,
-and the predicted maps that the report draws.
+Written are a table of results, a function of data and weights alone, the scores of single samples, and the predicted
+maps that the report draws.
 """
 
 from dataclasses import replace
@@ -44,7 +44,7 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
     work = [(split, *pair, seed) for split in SPLITS for pair in pairs for seed in predictors]
     datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
     data = {split: {dataset: load_split(dataset, split) for dataset in datasets} for split in SPLITS}
-    users = {dataset: users_of_test(dataset) for dataset in datasets}
+    users = {split: {dataset: users_of(dataset, split) for dataset in datasets} for split in SPLITS}
     rows, samples = [], []
     for split, question, dataset, seed in tqdm(work, desc=f"scores of {name}", unit="score"):
         labels = {"evaluation": "prediction", "model": name, "seed": seed, "dataset": dataset, "question": question}
@@ -53,15 +53,16 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
             return score(predictor, csi, asked_here, section.batch_size, section.beamforming_snr_db)
 
         found = scored(data[split][dataset], asked[question])
-        rows += [labels | {"split": split} | row for row in rows_of(found, section, users[dataset], split)]
-        if split != "test":
-            continue
-        columns = {"model": name, "seed": seed, "question": question, "dataset": dataset} | users[dataset]
-        samples.append(columns | {"nmse": found.nmse.numpy(), "spectral_efficiency": found.rate.numpy()})
-        if seed == next(iter(predictors)):
+        rows += [labels | {"split": split} | row for row in rows_of(found, section, users[split][dataset], split)]
+        columns = {"model": name, "seed": seed, "question": question, "dataset": dataset, "split": split}
+        values = {"nmse": found.nmse.numpy(), "spectral_efficiency": found.rate.numpy()}
+        samples.append(columns | users[split][dataset] | values)
+        if split == "test" and seed == next(iter(predictors)):
+            csi = data[split][dataset]
+            chosen = spread_out(len(csi), section.snr_curve_samples)
             for snr_db in section.snr_curve:
                 other = replace(asked[question], snr_db=snr_db)
-                at = scored(data[split][dataset][: section.snr_curve_samples], other).nmse.numpy()
+                at = scored(csi[chosen], other).nmse.numpy()
                 row = {"split": split, "metric": "nmse_at_snr", "part": f"{snr_db:g} dB"}
                 rows.append(labels | row | sample_statistics(at))
     return rows, samples
@@ -73,7 +74,7 @@ def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> 
     Args:
         found: the scores.
         section: parameters of the evaluation.
-        users: of the test split, as `users_of_test` gives them.
+        users: of that split, as `users_of` gives them.
         split: speeds and sight are told of the test split alone.
     """
     from wavefoundry.evaluation.results import sample_statistics
@@ -107,12 +108,18 @@ def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> 
     ]
 
 
-def users_of_test(dataset: str) -> dict[str, "np.ndarray | None"]:
-    """What is known of the samples of the test split: their numbers, and where known trajectory, speed and sight."""
+def spread_out(number: int, most: int) -> list[int]:
+    """At most so many of the samples 0 ... number - 1, evenly spread: neighbours in a store may be of one user."""
+    few = min(number, most)
+    return [number * place // few for place in range(few)]
+
+
+def users_of(dataset: str, split: str) -> dict[str, "np.ndarray | None"]:
+    """What is known of the samples of a split: their numbers, and where known trajectory, speed and sight."""
     from storage.stores.csi_store import open_store, split_indices
 
     store = open_store(csi_store(dataset), "csi")
-    chosen = split_indices(store, "test")
+    chosen = split_indices(store, split)
     known = {"trajectory": "trajectory", "speed": "speed", "line_of_sight": "los"}
     found = {name: store[variable].values[chosen] if variable in store else None for name, variable in known.items()}
     return {"sample": chosen} | found

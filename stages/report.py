@@ -69,7 +69,7 @@ def draw(
         draw_distribution(samples, parameters.compared, styles, curve_figure("distribution"))
     histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
     if histories:
-        draw_learning_curves(histories, REPORT / "figures/learning_curves.png")
+        draw_learning_curves(histories, styles, REPORT / "figures/learning_curves.png")
     costs = curves(table, measured)
     for metric, name, label in (
         ("flops", "flops", "floating-point operations"),
@@ -77,9 +77,9 @@ def draw(
         ("peak_mebibytes", "memory", "peak memory [MiB]"),
     ):
         if any(costs[metric].values()):
-            draw_against_tokens(costs[metric], label, REPORT / f"figures/efficiency/{name}.png")
+            draw_against_tokens(costs[metric], label, styles, REPORT / f"figures/efficiency/{name}.png")
     if parameters.evaluate.downstream is not None:
-        draw_downstream(table, parameters.evaluate.downstream, REPORT)
+        draw_downstream(table, parameters.evaluate.downstream, styles, REPORT)
     if parameters.codecs:
         draw_feedback(table, parameters.feedback_compared, styles, REPORT / "figures/feedback.png")
     draw_examples(parameters)
@@ -133,7 +133,7 @@ def write_report(parameters: params.Params) -> None:
     from wavefoundry.evaluation.claims import check_claims
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
-    from wavefoundry.evaluation.summary import mean_nmse_db
+    from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
     from wavefoundry.feedback.uplink import bit_error_rate
     from wavefoundry.report.downstream import downstream_section
     from wavefoundry.report.efficiency import efficiency_section
@@ -143,7 +143,7 @@ def write_report(parameters: params.Params) -> None:
         claims_table,
         compared_datasets,
         dataset_table,
-        intervals_table,
+        differences_table,
         overview_table,
         spectral_efficiency_table,
     )
@@ -154,15 +154,16 @@ def write_report(parameters: params.Params) -> None:
     section, downstream = parameters.evaluate, parameters.evaluate.downstream
     samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
-    draw(parameters, table, measured, samples)
+    draw(parameters, table, measured, samples[samples["split"] == "test"])
     means = mean_nmse_db(table, parameters.compared, "test")
+    best = best_methods(table, parameters.compared, list(parameters.predictors))
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
         "title": TITLE,
         "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number was measured by this "
         "run of the DAG on the test trajectories, which no training and no choice has seen.",
-        "overview": overview_table(table, measured, parameters.compared),
-        "intervals": intervals_table(differences),
+        "overview": overview_table(table, measured, differences, parameters.compared),
+        "differences": differences_table(differences, best) if best else "",
         "interval_level": f"{section.prediction.bootstrap.level:.0%}",
         "curves": {
             title: f"figures/prediction_{kind}.png"

@@ -21,11 +21,11 @@ def page(parameters: params.Params, title: str) -> str:
     from wavefoundry.evaluation.claims import check_claims
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS
-    from wavefoundry.evaluation.summary import mean_nmse_db
+    from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
     from wavefoundry.report.prediction import (
         claims_table,
         compared_datasets,
-        intervals_table,
+        differences_table,
         overview_table,
         spectral_efficiency_table,
     )
@@ -38,6 +38,7 @@ def page(parameters: params.Params, title: str) -> str:
         trained_predictors(parameters, table),
         list(parameters.predictors),
     )
+    best = best_methods(table, parameters.compared, list(parameters.predictors))
     section = parameters.evaluate.prediction
     return f"""# {title}
 
@@ -46,13 +47,14 @@ Data sets compared: {compared_datasets(parameters.compared)}. SNR of the known b
 
 ## Models
 
-NMSE [dB], mean over data sets ± standard deviation over seeds; latency of one prediction on one thread.
+NMSE [dB], mean over data sets, in brackets the interval of {section.bootstrap.level:.0%} of a bootstrap over test
+trajectories, ± standard deviation over seeds; latency of one prediction on one thread.
 
-{overview_table(table, measured, parameters.compared)}
+{overview_table(table, measured, differences, parameters.compared)}
 
-Means with the interval of {section.bootstrap.level:.0%} of a bootstrap over test trajectories:
+Difference from the predictor without training that is best on the validation split, on the same test trajectories:
 
-{intervals_table(differences)}
+{differences_table(differences, best) if best else "There is none in this study."}
 
 Spectral efficiency with predicted beams, and its share of what the channel itself gives:
 

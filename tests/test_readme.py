@@ -1,12 +1,14 @@
-"""The README quotes the page of results that the study has written, figure by figure."""
+"""The README quotes the page of results that the study has written, figure by figure; intervals stay on the page."""
 
+import re
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 
 
 def cells(line: str) -> list[str]:
-    return [cell.strip().strip("*") for cell in line.strip().strip("|").split("|")]
+    without_intervals = re.sub(r" \[[^]]*, [^]]*\]", "", line)
+    return [cell.strip().strip("*") for cell in without_intervals.strip().strip("|").split("|")]
 
 
 def rows(text: str, heading: str) -> dict[str, list[str]]:

@@ -1,11 +1,15 @@
 """The paired bootstrap: covers what it should, pairs what belongs together, knows no order."""
 
+import time
+
 import numpy as np
 import pandas
 import pytest
 
 from wavefoundry.evaluation.options import Bootstrap
-from wavefoundry.evaluation.paired import differences, resampled_means
+from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS, differences, resampled_means_db
+from wavefoundry.evaluation.results import as_table
+from wavefoundry.evaluation.summary import mean_nmse_db
 
 OPTIONS = Bootstrap(resamples=400, level=0.95, seed=0)
 
@@ -68,18 +72,58 @@ def test_equal_models_differ_by_nothing_and_pairing_narrows():
     assert high - low < 0.2 * (own.loc["a", "high_db"] - own.loc["a", "low_db"])
 
 
-def test_data_sets_count_the_same_and_seeds_are_averaged():
+def test_the_interval_is_that_of_the_normal_distribution_where_it_should_be():
+    """Many samples: the mean ratio is normal, and its logarithm nearly so; each data set brings its own variance."""
+    generator = np.random.default_rng(4)
+    town, city = generator.gamma(4.0, 0.25, 400), generator.gamma(4.0, 0.5, 900)
+    samples = pandas.concat([table({"a": town}), table({"a": city}, dataset="city")])
+    found = differences(samples, {"time": ["town", "city"]}, {}, Bootstrap(resamples=4000, level=0.95, seed=0)).iloc[0]
+    mean = (town.mean() + city.mean()) / 2
+    deviation = (town.var() / 400 + city.var() / 900) ** 0.5 / 2
+    assert found["difference_db"] == pytest.approx(10 * np.log10(mean))
+    expected = 10 * np.log10(mean + 1.96 * deviation * np.array([-1, 1]))
+    np.testing.assert_allclose([found["low_db"], found["high_db"]], expected, atol=0.02)
+
+
+def test_data_sets_count_the_same_and_means_are_those_of_the_other_tables():
     samples = pandas.concat(
         [
             table({"a": np.full(10, 0.1)}),
             table({"a": np.full(10, 0.3)}, seed=1),
             table({"a": np.full(50, 1.0)}, dataset="city"),
+            table({"a": np.full(50, 2.0)}, dataset="city", seed=1),
+            table({"a": np.full(10, 1e3)}, seed=2),
             table({"lacks": np.full(10, 0.5)}),
+            table({"hold": np.full(10, 0.5)}, seed=None),
+            table({"hold": np.full(50, 0.7)}, dataset="city", seed=None),
         ]
     )
-    models, means = resampled_means(samples, ["town", "city"], OPTIONS)
-    assert models == ["a"]
-    np.testing.assert_allclose(means[:, 0], (0.2 + 1.0) / 2)
+    models, means = resampled_means_db(samples, ["town", "city"], OPTIONS)
+    assert models == ["a", "hold"]
+    expected = (10 * np.log10([[(0.1 + 1.0) / 2, (0.3 + 2.0) / 2]])).mean(), 10 * np.log10(0.6)
+    np.testing.assert_allclose(means, np.tile(expected, (1 + OPTIONS.resamples, 1)))
+    # What other tables say of the same samples.
+    keys = ["model", "seed", "question", "dataset"]
+    rows = samples.groupby(keys, dropna=False, sort=False)["nmse"].mean().rename("value").reset_index()
+    rows = as_table(rows.to_dict("records"))
+    rows["metric"], rows["split"] = "nmse", "test"
+    summary = mean_nmse_db(rows, {"time": ["town", "city"]}, "test").groupby("model", sort=False)["nmse_db"].mean()
+    assert summary[models].tolist() == pytest.approx(list(expected))
+
+
+def test_twenty_models_take_no_time():
+    generator = np.random.default_rng(5)
+    models = {f"model_{number}": generator.gamma(1.0, 1.0, 200) for number in range(20)}
+    samples = pandas.concat(
+        [table(models, np.arange(200) // 5, f"set_{place}", seed=seed) for place in range(4) for seed in range(2)]
+    )
+    pairs = {"time": [(f"model_{number}", "model_0") for number in range(1, 20)]}
+    started = time.process_time()
+    found = differences(
+        samples, {"time": [f"set_{place}" for place in range(4)]}, pairs, Bootstrap(resamples=1000, level=0.95, seed=0)
+    )
+    assert time.process_time() - started < 2
+    assert len(found) == 39 and list(found.columns) == list(DIFFERENCE_COLUMNS)
 
 
 def test_the_order_of_samples_does_not_matter():

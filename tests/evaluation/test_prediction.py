@@ -85,6 +85,16 @@ def test_what_is_asked_for_is_the_clean_block_right_beyond_the_known_one(name):
     assert predict_in_batches(sample_and_hold(), known, (slots, subcarriers), 3).shape == target.shape
 
 
+def test_steps_are_those_beyond_the_known_slots_and_there_are_none_where_no_slot_is_asked_for():
+    clean = csi(5)
+    steps = {name: score(sample_and_hold(), clean, question(name, 20.0, 0), 64, 10.0).by_step for name in SHARES}
+    assert {name: tuple(found.shape) for name, found in steps.items()} == {
+        "time": (5, 4),
+        "frequency": (5, 0),
+        "both": (5, 4),
+    }
+
+
 def test_nmse_by_hand():
     target = torch.tensor([[3.0 + 4.0j, 0.0], [1.0, 1.0]])
     predicted = torch.tensor([[3.0 + 4.0j, 5.0], [0.0, 0.0]])

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from tests.evaluation.tables import scores
 from wavefoundry.evaluation.results import as_table
-from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db, operations, slope, spread, summarise
+from wavefoundry.evaluation.summary import (
+    best_methods,
+    by_dataset_nmse_db,
+    mean_nmse_db,
+    operations,
+    slope,
+    spread,
+    summarise,
+)
 
 DATASETS = ["d1", "d2", "d3"]
 
@@ -81,6 +89,23 @@ def test_who_lacks_a_data_set_is_left_out_of_that_question_and_who_was_not_train
     some = mean_nmse_db(table, {"time": ["d1"], "frequency": ["d1", "d2"]}, "test")
     assert some[["model", "question"]].values.tolist() == [["hold", "time"], ["wifo", "time"], ["wifo", "frequency"]]
     assert mean_nmse_db(table, {"time": ["d1"]}, "test")["question"].tolist() == ["time", "time"]
+
+
+def test_the_best_method_is_chosen_on_the_validation_split_question_by_question():
+    validation = {
+        ("hold", None, "d1", "time"): 1.0,
+        ("prony", None, "d1", "time"): 0.1,
+        ("wifo", 0, "d1", "time"): 0.01,
+        ("hold", None, "d1", "frequency"): 1.0,
+        ("prony", None, "d1", "frequency"): 2.0,
+        ("wifo", 0, "d1", "both"): 0.1,
+    }
+    # The test split says the contrary, and is not asked.
+    test = {key: 1 / value for key, value in validation.items()}
+    table = pandas.concat([scores(test), scores(validation, "validation")])
+    datasets = {question: ["d1"] for question in ("time", "frequency", "both")}
+    assert best_methods(table, datasets, ["hold", "prony"]) == {"time": "prony", "frequency": "hold"}
+    assert best_methods(table, datasets, []) == {}
 
 
 def test_each_data_set_for_itself_is_in_db_too():

@@ -123,7 +123,7 @@ def test_parameters_of_a_wrong_type_are_refused_at_once(project, parameters, wor
 def test_wrong_values_touch_nothing(project):
     before = {path: path.stat().st_mtime_ns for path in project.iterdir() if path.is_file() and path.suffix != ".log"}
     runs = {
-        "there is no scenario 'berlin'": begin("full", scenarios=["berlin"]),
+        "there is no entry 'berlin'": begin("full", scenarios=["berlin"]),
         "nowhere": begin("full", targets=["nowhere"]),
     }
     for message, run in runs.items():

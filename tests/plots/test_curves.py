@@ -19,7 +19,7 @@ TABLE = scores(
     }
 )
 
-STYLES = model_styles(["hold", "wifo"], ["hold"])
+STYLES = model_styles(["hold", "wifo", "lwm", "temporal", "tiny"], ["hold"])
 
 
 @pytest.fixture
@@ -53,10 +53,13 @@ def test_one_panel_a_model_and_one_line_a_seed_and_stage(figures, tmp_path):
     plain = pandas.DataFrame({"seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "loss": [1.0, 0.5, 1.0, 0.4]})
     staged = plain[:2].assign(stage=["pretraining", "prediction"])
     distilled = plain.assign(self_loss=[0.9, 0.4, 0.9, 0.3], phase=["autonomous", "passive"] * 2)
-    curves.draw_learning_curves({"lwm": plain, "temporal": staged, "tiny": distilled}, tmp_path / "curves.png")
+    curves.draw_learning_curves({"lwm": plain, "temporal": staged, "tiny": distilled}, STYLES, tmp_path / "curves.png")
     lwm, temporal, tiny = figures[0].axes
     assert [line.get_label() for line in lwm.lines] == ["seed 0", "seed 1"]
     assert [line.get_label() for line in temporal.lines] == ["pretraining, seed 0", "prediction, seed 0"]
+    for name, panel in zip(("lwm", "temporal", "tiny"), figures[0].axes, strict=True):
+        assert {line.get_color() for line in panel.lines} == {STYLES[name]["color"]}
+        assert len({line.get_linestyle() for line in panel.lines}) == 2
     # A student's own loss, and its first seed's epochs with a teacher shaded.
     assert [list(line.get_ydata()) for line in tiny.lines] == [[0.9, 0.4], [0.9, 0.3]]
     assert len(tiny.patches) == 1 and len(lwm.patches) == 0

@@ -10,9 +10,11 @@ from wavefoundry.evaluation.downstream.parts import CURVE, SEARCH
 from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import tasks_of
 from wavefoundry.plots.downstream import best_by_patch, draw_curves, draw_patch_sizes, panel_grid, styles
+from wavefoundry.plots.model_styles import model_styles
 
 SECTION = section()
 TASKS = tasks_of(SECTION)
+STYLES = model_styles(["wimamba"], [])
 
 
 def results() -> pandas.DataFrame:
@@ -38,7 +40,7 @@ def results() -> pandas.DataFrame:
 @pytest.mark.parametrize("name", TASKS)
 def test_curves_repeat_to_the_byte(name, tmp_path):
     for file in ("one.png", "other.png"):
-        draw_curves(results(), name, TASKS[name], tmp_path / "new" / file)
+        draw_curves(results(), name, TASKS[name], STYLES, tmp_path / "new" / file)
     first, second = ((tmp_path / "new" / file).read_bytes() for file in ("one.png", "other.png"))
     assert first == second and first.startswith(b"\x89PNG")
 
@@ -50,7 +52,7 @@ def test_the_representation_at_a_patch_size_is_the_best_on_the_validation_split(
 
 
 def test_patch_sizes_are_drawn(tmp_path):
-    draw_patch_sizes(results(), TASKS, 0.1, tmp_path / "sizes.png")
+    draw_patch_sizes(results(), TASKS, 0.1, STYLES, tmp_path / "sizes.png")
     assert (tmp_path / "sizes.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -61,8 +63,8 @@ def test_panels_grow_with_the_tasks(count, grid):
 
 def test_the_picture_grows_with_the_tasks(tmp_path):
     tasks = tasks_of(section(tasks={f"{name}_{number}": entry(name) for name in OPTIONS for number in (1, 2)}))
-    draw_patch_sizes(results(), TASKS, 0.1, tmp_path / "six.png")
-    draw_patch_sizes(results(), tasks, 0.1, tmp_path / "twelve.png")
+    draw_patch_sizes(results(), TASKS, 0.1, STYLES, tmp_path / "six.png")
+    draw_patch_sizes(results(), tasks, 0.1, STYLES, tmp_path / "twelve.png")
     six, twelve = Image.open(tmp_path / "six.png"), Image.open(tmp_path / "twelve.png")
     assert twelve.width == six.width and twelve.height == 2 * six.height
 
@@ -71,10 +73,12 @@ def test_the_picture_grows_with_the_tasks(tmp_path):
 def test_an_input_has_one_style_and_no_two_share_it(count):
     names = [f"network_{number}" for number in range(count)]
     models = ["raw", *(model for name in names for model in (name, f"{name}_untrained"))]
-    found = styles(models)
+    of_study = model_styles(["hold", *names], ["hold"])
+    found = styles(models, of_study)
     assert list(found) == models and found["raw"]["color"] == "black"
     colours = [found[name]["color"] for name in names]
     assert len(set(colours)) == count and "black" not in colours
     for name in names:
         trained, control = found[name], found[f"{name}_untrained"]
+        assert trained["color"] == of_study[name]["color"]
         assert control["color"] == trained["color"] and control != trained

@@ -29,7 +29,12 @@ TABLE = rows(
         ("hold", None, "d1", "time", "2"): 1.0,
         ("wifo", 0, "d1", "time", "1"): 0.1,
         ("wifo", 1, "d1", "time", "1"): 0.3,
+        ("hold", None, "d2", "time", "2"): 1.0,
+        # One data set sees further than the other.
+        ("hold", None, "d1", "time", "3"): 9.0,
         ("wifo", 0, "d1", "time", "2"): 0.01,
+        ("wifo", 0, "d2", "time", "1"): 0.2,
+        ("wifo", 0, "d2", "time", "2"): 0.01,
         ("wifo", 0, "d3", "time", "1"): 9.0,
     }
 )
@@ -54,6 +59,8 @@ def test_every_model_has_its_colour_and_questions_without_a_curve_have_no_panel(
     (panel,) = figures[0].axes
     assert [line.get_color() for line in panel.lines] == list(COLOURS[:2])
     assert [line.get_linestyle() for line in panel.lines] == ["--", "-"]
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["1", "2"]
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["hold", "wifo"]
     assert not draw_curves(TABLE, "speed", DATASETS, STYLES, tmp_path / "speed.png")
     assert len(figures) == 1
 

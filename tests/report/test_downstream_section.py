@@ -10,6 +10,7 @@ from tests.evaluation.downstream.tables import errors_of, reference_rows, score_
 from wavefoundry.evaluation.downstream.options import Downstream
 from wavefoundry.evaluation.downstream.parts import SEARCH, TUNED
 from wavefoundry.evaluation.results import as_table
+from wavefoundry.plots.model_styles import model_styles
 from wavefoundry.report.downstream import downstream_section, draw_downstream
 from wavefoundry.training.options import Training
 
@@ -48,7 +49,7 @@ def test_the_section_says_what_the_numbers_say(pretrained, raw, count):
 
 def test_every_picture_that_the_section_links_is_drawn(tmp_path):
     some = results(0.75, 0.5)
-    files = draw_downstream(some, SECTION, tmp_path)
+    files = draw_downstream(some, SECTION, model_styles(["lwm"], []), tmp_path)
     linked = re.findall(r"!\[[^]]*\]\(([^)]+)\)", downstream_section(some, SECTION))
     assert {tmp_path / link for link in linked} == set(files) and all(file.is_file() for file in files)
 

@@ -10,6 +10,7 @@ from wavefoundry.evaluation.results import as_table
 from wavefoundry.evaluation.summary import slope, summarise
 from wavefoundry.networks.family import families, model_module
 from wavefoundry.plots.efficiency import draw_against_tokens
+from wavefoundry.plots.model_styles import model_styles
 from wavefoundry.report.efficiency import curves, efficiency_section
 
 SECTION = Efficiency(
@@ -83,5 +84,5 @@ def test_pictures_of_measured_costs(tables, tmp_path):
     costs = curves(*tables)
     assert [tokens for tokens, _ in costs["latency_ms"]["wimamba"]] == [17, 33, 65]
     for metric in costs:
-        draw_against_tokens(costs[metric], metric, tmp_path / f"{metric}.png")
+        draw_against_tokens(costs[metric], metric, model_styles(list(costs[metric]), []), tmp_path / f"{metric}.png")
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["flops", "latency_ms", "peak_mebibytes"]

@@ -69,8 +69,8 @@ class Prediction(Section):
     speeds: Annotated[list[NonNegative], Field(min_length=2)] = Field(
         description="edges of the speeds that scores are told for [m/s], ascending"
     )
-    snr_curve: list[float] = Field(description="other SNRs of the known block, for a curve [dB]")
-    snr_curve_samples: Count = Field(description="test samples of each data set on that curve, at most")
+    snr_curve: list[float] = Field(description="SNRs of the known block, for a curve [dB]")
+    snr_curve_samples: Count = Field(description="test samples of each data set on that curve, at most; evenly spread")
     bootstrap: Bootstrap
     questions: dict[str, QuestionOptions] = Field(min_length=1)
 

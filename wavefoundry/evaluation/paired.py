@@ -12,6 +12,8 @@ import pandas
 
 from wavefoundry.evaluation.options import Bootstrap
 
+UNTRAINED = -1  # stands for the seed of what has none
+
 # Columns of the table of differences.
 DIFFERENCE_COLUMNS = {
     "question": "string",
@@ -23,43 +25,49 @@ DIFFERENCE_COLUMNS = {
 }
 
 
-def resampled_means(
+def resampled_means_db(
     samples: pandas.DataFrame, datasets: Sequence[str], options: Bootstrap
 ) -> tuple[list[str], np.ndarray]:
     """Mean NMSE of every model over data sets, in all resamples; row 0 is the one measured.
 
+    As in `wavefoundry.evaluation.summary`: the mean is one of ratios over samples and then over data sets, and one of
+    decibels over the seeds of a model. What is told with an interval is what other tables tell.
+
     Args:
-        samples: of one question, columns model, seed, dataset, sample, trajectory, nmse; a model that lacks one of the
-            data sets is left out.
+        samples: of one question and split, columns model, seed, dataset, sample, trajectory, nmse; a seed of a model
+            that lacks one of the data sets is left out.
         datasets: each of which counts the same.
         options: number of resamples and seed.
 
     Returns:
-        models in the order of the table; power ratios (1 + resample, model), the seeds of a model averaged.
+        models in the order of the table; [dB] (1 + resample, model).
     """
     generator = np.random.default_rng(options.seed)
     of = {name: _errors(samples[samples["dataset"] == name]) for name in datasets}
-    models = [
-        str(model)
-        for model in dict.fromkeys(samples["model"])
-        if all(model in errors.columns for errors, _ in of.values())
-    ]
-    total = np.zeros((1 + options.resamples, len(models)))
+    order = samples[["model", "seed"]].drop_duplicates().fillna({"seed": UNTRAINED}).itertuples(index=False, name=None)
+    columns = [column for column in order if all(column in errors.columns for errors, _ in of.values())]
+    total = np.zeros((1 + options.resamples, len(columns)))
     for errors, trajectories in of.values():
         _, group = np.unique(trajectories, return_inverse=True)
         number = group.max() + 1
-        sums = np.zeros((number, len(models)))
-        np.add.at(sums, group, errors[models].to_numpy())
         counts = np.bincount(group, minlength=number)
         times = generator.multinomial(number, np.full(number, 1 / number), size=options.resamples)
-        times = np.concatenate([np.ones((1, number), times.dtype), times])
-        total += (times @ sums) / (times @ counts)[:, None]
-    return models, total / len(datasets)
+        times = np.concatenate([np.ones((1, number), times.dtype), times]).astype(float)
+        drawn = times @ counts
+        # One product a column, not one of matrices: equal columns come out equal to the bit.
+        for place, column in enumerate(columns):
+            total[:, place] += (times @ np.bincount(group, errors[column].to_numpy(), number)) / drawn
+    decibels = 10 * np.log10(total / len(datasets))
+    models = list(dict.fromkeys(str(model) for model, _ in columns))
+    seeds = {name: [place for place, (model, _) in enumerate(columns) if model == name] for name in models}
+    means = [decibels[:, seeds[name]].mean(axis=1) for name in models]
+    return models, np.stack(means, axis=1) if means else np.empty((len(total), 0))
 
 
 def _errors(samples: pandas.DataFrame) -> tuple[pandas.DataFrame, np.ndarray]:
-    """NMSE (sample x model), the mean over seeds, and the trajectory of each sample; its own where none is known."""
-    errors = samples.pivot_table("nmse", "sample", "model", aggfunc="mean", sort=True, observed=True)
+    """NMSE (sample x model and seed), and the trajectory of each sample; its own where none is known."""
+    errors = samples.fillna({"seed": UNTRAINED}).pivot(index="sample", columns=["model", "seed"], values="nmse")
+    errors = errors.sort_index()
     known = samples.drop_duplicates("sample").set_index("sample")["trajectory"].reindex(errors.index)
     # Numbers of samples and of trajectories must not meet.
     alone = -1 - errors.index.to_numpy()
@@ -75,7 +83,7 @@ def differences(
     """Means of all models and differences of some pairs, with intervals.
 
     Args:
-        samples: of all questions, columns as `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
+        samples: of all questions, of one split, columns as `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
         datasets: by question, over which the means are taken.
         pairs: by question, (model, other); pairs of which one has no mean are left out.
         options: of the bootstrap.
@@ -86,8 +94,8 @@ def differences(
     tails = [(1 - options.level) / 2, (1 + options.level) / 2]
     rows = []
     for question, names in datasets.items():
-        models, means = resampled_means(samples[samples["question"] == question], names, options)
-        decibels = {model: 10 * np.log10(means[:, column]) for column, model in enumerate(models)}
+        models, means = resampled_means_db(samples[samples["question"] == question], names, options)
+        decibels = {model: means[:, column] for column, model in enumerate(models)}
         asked: list[tuple[str, str | None]] = [(model, None) for model in models]
         for model, other in [*asked, *pairs.get(question, ())]:
             if model not in decibels or (other is not None and other not in decibels):

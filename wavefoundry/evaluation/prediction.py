@@ -49,7 +49,7 @@ class Scores:
     """How good the predictions of all samples are.
 
     nmse: float64 (sample,), a power ratio.
-    by_step: float64 (sample, slot), the same for each wanted slot.
+    by_step: float64 (sample, slot), the same for each slot after the known ones; no slots where none is asked for.
     ratio_of_sums: of all samples together.
     rate, perfect_rate: float64 (sample,) [bit/s/Hz], with beams steered by the prediction, and by the channel itself.
     """
@@ -75,9 +75,10 @@ def score(
     """
     known, target, wanted = question.split(csi)
     found = predict_in_batches(predictor, known, wanted, batch_size)
+    by_step = nmse_by_step(found, target)
     return Scores(
         nmse(found, target),
-        nmse_by_step(found, target),
+        by_step if wanted[0] else by_step[:, :0],
         ratio_of_sums(found, target),
         spectral_efficiency(found, target, beamforming_snr_db),
         spectral_efficiency(target, target, beamforming_snr_db),

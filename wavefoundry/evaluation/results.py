@@ -67,12 +67,13 @@ def sample_statistics(values: np.ndarray) -> dict[str, float | int]:
     }
 
 
-# Figures of single samples of the test split, for whoever wants to draw their own conclusions.
+# Figures of single samples, for whoever wants to draw their own conclusions.
 SAMPLE_COLUMNS = {
     "model": "string",
     "seed": "Int64",
     "question": "string",
     "dataset": "string",
+    "split": "string",
     "sample": "int64",  # its number in the store
     "trajectory": "Int64",  # samples of one user's way have the same number; empty where it is not known
     "speed": "float64",  # [m/s]
@@ -83,7 +84,7 @@ SAMPLE_COLUMNS = {
 
 
 def table_of_samples(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Columns of figures, one mapping for each model, seed, question and data set, as one table of samples."""
+    """Columns of figures, one mapping for each model, seed, question, data set and split, as one table of samples."""
     parts = [pandas.DataFrame({name: row.get(name) for name in SAMPLE_COLUMNS}) for row in rows]
     joined = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=list(SAMPLE_COLUMNS))
     return joined.astype(SAMPLE_COLUMNS)

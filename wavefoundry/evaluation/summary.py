@@ -31,6 +31,22 @@ def mean_nmse_db(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]],
     return means.assign(nmse_db=[to_db(value) for value in means["mean"]])[["model", "question", "seed", "nmse_db"]]
 
 
+def best_methods(
+    table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], methods: Sequence[str]
+) -> dict[str, str]:
+    """The best of some models, question by question, by the mean NMSE on the validation split.
+
+    Args:
+        table: of results.
+        datasets: by question, the mean is taken over these.
+        methods: the models to choose from; questions that none of them answers are left out.
+    """
+    means = mean_nmse_db(table, datasets, "validation")
+    means = means[means["model"].isin(list(methods))].sort_values("nmse_db", kind="stable")
+    best = means.drop_duplicates("question").set_index("question")["model"]
+    return {question: str(best[question]) for question in datasets if question in best.index}
+
+
 def by_dataset_nmse_db(table: pandas.DataFrame, split: str) -> pandas.DataFrame:
     """NMSE of every model, question, data set and seed: columns model, question, dataset, seed, nmse_db."""
     rows = table[(table["metric"] == "nmse") & (table["split"] == split)]

@@ -7,13 +7,16 @@ import pandas
 
 from wavefoundry.plots.model_styles import Style
 
+DASHES = ("-", "--", ":", "-.")  # of seeds
 
-def draw_learning_curves(histories: dict[str, pandas.DataFrame], path: Path) -> None:
+
+def draw_learning_curves(histories: dict[str, pandas.DataFrame], styles: Mapping[str, Style], path: Path) -> None:
     """Loss over epochs, one panel per model, one line per seed; the first seed's epochs with a teacher are shaded.
 
     Args:
         histories: by model; columns epoch, loss, seed, and where they apply self_loss (without the teacher's terms),
             stage (a run of epochs of its own) and phase ("passive": the teacher was asked).
+        styles: of the models.
         path: PNG file to write.
     """
     from matplotlib.figure import Figure
@@ -28,11 +31,12 @@ def draw_learning_curves(histories: dict[str, pandas.DataFrame], path: Path) -> 
         keys = [key for key in ("stage", "seed") if key in history]
         # A student's own loss: with the teacher's terms in some epochs only, the sum would jump.
         column = "self_loss" if "self_loss" in history else "loss"
-        for values, curve in history.groupby(keys, sort=False):
+        for number, (values, curve) in enumerate(history.groupby(keys, sort=False)):
             label = ", ".join(
                 str(value) if key == "stage" else f"{key} {value}" for key, value in zip(keys, values, strict=True)
             )
-            panel.plot(curve["epoch"], curve[column], marker=".", label=label)
+            dash = DASHES[number % len(DASHES)]
+            panel.plot(curve["epoch"], curve[column], label=label, **styles[name] | {"linestyle": dash})
         if "phase" in history:
             first = history[history["seed"] == history["seed"].iloc[0]]
             for epoch in first.loc[first["phase"] == "passive", "epoch"]:

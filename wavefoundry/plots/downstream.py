@@ -13,12 +13,15 @@ from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask
 from wavefoundry.evaluation.downstream.wording import heading, in_words
 from wavefoundry.evaluation.over_seeds import spread
+from wavefoundry.plots.model_styles import Style, legend_below
 
 COLUMNS = 3  # of panels
 PANEL = (3.7, 3.0)  # width and height [inch]
 
 
-def draw_curves(table: pandas.DataFrame, name: str, task: DownstreamTask, path: Path) -> None:
+def draw_curves(
+    table: pandas.DataFrame, name: str, task: DownstreamTask, models: Mapping[str, Style], path: Path
+) -> None:
     """Test score of every input over the share of the training labels, mean and standard deviation over seeds.
 
     A network as it was before any training has the colour of the trained one and a hollow mark.
@@ -27,6 +30,7 @@ def draw_curves(table: pandas.DataFrame, name: str, task: DownstreamTask, path: 
         table: the results of all entries, joined.
         name: entry of the task.
         task: the task.
+        models: styles of the study's models.
         path: PNG file to write.
     """
     from matplotlib.figure import Figure
@@ -35,7 +39,7 @@ def draw_curves(table: pandas.DataFrame, name: str, task: DownstreamTask, path: 
     curves = scores.pick(question=name, part=CURVE, metric=task.metric, split="test")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     panel = figure.subplots()
-    for model, style in styles(scores.models).items():
+    for model, style in styles(scores.models, models).items():
         curve = curves[curves["model"] == model]
         if curve.empty:
             continue
@@ -50,17 +54,24 @@ def draw_curves(table: pandas.DataFrame, name: str, task: DownstreamTask, path: 
     panel.set_xticks(ticks, [f"{value:g}" for value in ticks])
     panel.set_xticks([], minor=True)
     panel.grid(alpha=0.3)
-    panel.legend(fontsize="small")
+    legend_below(figure, [panel])
     _save(figure, path)
 
 
-def draw_patch_sizes(table: pandas.DataFrame, tasks: Mapping[str, DownstreamTask], fraction: float, path: Path) -> None:
+def draw_patch_sizes(
+    table: pandas.DataFrame,
+    tasks: Mapping[str, DownstreamTask],
+    fraction: float,
+    models: Mapping[str, Style],
+    path: Path,
+) -> None:
     """Test score of the inputs that have several patch sizes, the best representation at each, one panel a task.
 
     Args:
         table: the results of all entries, joined.
         tasks: by the names of their entries.
         fraction: of the labels, for the headline.
+        models: styles of the study's models.
         path: PNG file to write.
     """
     from matplotlib.figure import Figure
@@ -72,7 +83,7 @@ def draw_patch_sizes(table: pandas.DataFrame, tasks: Mapping[str, DownstreamTask
     for panel in panels[len(tasks) :]:
         panel.set_axis_off()
     for panel, (name, task) in zip(panels, tasks.items(), strict=False):
-        for model, style in styles(scores.models).items():
+        for model, style in styles(scores.models, models).items():
             by_patch = best_by_patch(scores, model, name, task)
             if len(by_patch) > 1:
                 sizes = [int(size) for size in by_patch]
@@ -80,8 +91,7 @@ def draw_patch_sizes(table: pandas.DataFrame, tasks: Mapping[str, DownstreamTask
                 panel.set_xticks(sizes)
         panel.set(title=heading(task), xlabel="patch size", ylabel=_axis(task))
         panel.grid(alpha=0.3)
-        if panel.lines:
-            panel.legend(fontsize="small")
+    legend_below(figure, panels)
     figure.suptitle(f"One set of weights at every patch size, {fraction:.0%} of the labels")
     _save(figure, path)
 
@@ -92,24 +102,22 @@ def panel_grid(count: int) -> tuple[int, int]:
     return max(1, -(-count // columns)), columns
 
 
-def styles(models: Sequence[str]) -> dict[str, dict[str, Any]]:
+def styles(inputs: Sequence[str], models: Mapping[str, Style]) -> dict[str, dict[str, Any]]:
     """How each input is drawn: the same in all pictures of one study, and unlike every other input.
 
     Args:
-        models: all inputs of the study in the order of the results.
+        inputs: of the downstream tasks in the order of the results: models, their controls and the raw channel.
+        models: styles of the study's models.
     """
-    trained = [model for model in models if model != RAW and not model.endswith(UNTRAINED)]
-    palette = [f"C{number}" for number in range(10)] if len(trained) <= 10 else _many_colours(len(trained))
-    colours = dict(zip(trained, palette, strict=False))
     found: dict[str, dict[str, Any]] = {}
-    for model in models:
+    for model in inputs:
         if model == RAW:
             found[model] = {"color": "black", "linewidth": 2, "marker": "o"}
         elif model.endswith(UNTRAINED):
-            colour = colours.get(model.removesuffix(UNTRAINED), "grey")
-            found[model] = {"color": colour, "marker": "o", "markerfacecolor": "none", "linestyle": "--"}
+            trained = models[model.removesuffix(UNTRAINED)]
+            found[model] = {**trained, "markersize": 6, "markerfacecolor": "none", "linestyle": "--"}
         else:
-            found[model] = {"color": colours[model], "marker": "o"}
+            found[model] = {**models[model], "markersize": 6}
     return found
 
 
@@ -122,13 +130,6 @@ def best_by_patch(scores: ScoreTable, model: str, name: str, task: DownstreamTas
         if size not in best or task.better(by_split["validation"], best[size][0]):
             best[size] = by_split["validation"], by_split["test"]
     return {size: tested for size, (_, tested) in best.items()}
-
-
-def _many_colours(count: int) -> list[str]:
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    return [to_hex(colormaps["turbo"](number / (count - 1))) for number in range(count)]
 
 
 def _axis(task: DownstreamTask) -> str:

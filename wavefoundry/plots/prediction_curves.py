@@ -6,14 +6,16 @@ from pathlib import Path
 import pandas
 
 from wavefoundry.plots.curves import save
-from wavefoundry.plots.model_styles import Style
+from wavefoundry.plots.model_styles import Style, legend_below
 
-# Metric of the table of results, label of the axis, whether the parts are numbers.
+# Metric of the table of results, label of the axis, and the unit at the end of the parts.
 CURVES = {
-    "horizon": ("nmse_of_step", "slots after the known ones"),
-    "speed": ("nmse_of_speed", "speed of the user"),
-    "snr": ("nmse_at_snr", "SNR of the known block"),
+    "horizon": ("nmse_of_step", "slots after the known ones", ""),
+    "speed": ("nmse_of_speed", "speed of the user", "m/s"),
+    "snr": ("nmse_at_snr", "SNR of the known block", "dB"),
 }
+# Shorter horizons end earlier: a mean over what is left would jump. Speeds differ from data set to data set by nature.
+EVERYWHERE = ("nmse_of_step", "nmse_at_snr")
 
 
 def curve_points(
@@ -21,12 +23,16 @@ def curve_points(
 ) -> dict[str, list[tuple[str, float]]]:
     """(part, NMSE in dB) of every model that answers a question, in the order of the table.
 
-    The mean is one of ratios over the data sets that have the part (users of its speed, as many slots), and over seeds.
+    The mean is one of ratios over data sets and over seeds: over all data sets of the horizon and of SNR, up to the
+    shortest horizon, and over those that have users of a speed.
     """
     import numpy as np
 
     rows = table[(table["metric"] == metric) & (table["question"] == question) & (table["split"] == "test")]
     rows = rows[rows["dataset"].isin(list(datasets))]
+    if metric in EVERYWHERE:
+        having = rows.groupby("part")["dataset"].nunique()
+        rows = rows[rows["part"].isin(having.index[having == rows["dataset"].nunique()])]
     found = {}
     for model, some in rows.groupby("model", sort=False):
         means = some.groupby(["part", "dataset"], sort=False)["value"].mean().groupby("part", sort=False).mean()
@@ -48,7 +54,7 @@ def draw_curves(
     """
     from matplotlib.figure import Figure
 
-    metric, label = CURVES[kind]
+    metric, label, unit = CURVES[kind]
     points = {question: curve_points(table, metric, question, names) for question, names in datasets.items()}
     points = {question: curves for question, curves in points.items() if any(len(one) > 1 for one in curves.values())}
     if not points:
@@ -62,15 +68,14 @@ def draw_curves(
             panel.plot(
                 [parts.index(part) for part, _ in sorted(one, key=lambda point: parts.index(point[0]))],
                 [value for _, value in sorted(one, key=lambda point: parts.index(point[0]))],
-                marker=".",
-                label=model,
+                label=model.replace("_", " "),
                 **styles[model],
             )
         step = max(1, len(parts) // 8)
-        panel.set_xticks(range(0, len(parts), step), parts[::step])
-        panel.set(title=question, xlabel=label, ylabel="NMSE [dB]")
+        panel.set_xticks(range(0, len(parts), step), [part.removesuffix(f" {unit}") for part in parts[::step]])
+        panel.set(title=question, xlabel=f"{label} [{unit}]" if unit else label, ylabel="NMSE [dB]")
         panel.grid(alpha=0.3)
-    _legend(figure, panels)
+    legend_below(figure, panels)
     save(figure, path)
     return True
 
@@ -96,17 +101,12 @@ def draw_distribution(
         for model, some in rows.groupby("model", sort=False):
             first = some[some["seed"].isna() | (some["seed"] == some["seed"].min())]
             values = np.sort(10 * np.log10(first["nmse"].to_numpy().clip(1e-6)))
-            panel.plot(values, np.arange(1, len(values) + 1) / len(values), label=str(model), **styles[str(model)])
+            shares = np.arange(1, len(values) + 1) / len(values)
+            every = max(1, len(values) // 6)  # a mark on each sample would hide the line
+            marks = (every // 2, every)
+            label = str(model).replace("_", " ")
+            panel.plot(values, shares, label=label, markevery=marks, **styles[str(model)])
         panel.set(title=question, xlabel="NMSE of a sample [dB]", ylabel="share of the samples", xlim=(-30, 10))
         panel.grid(alpha=0.3)
-    _legend(figure, panels)
+    legend_below(figure, panels)
     save(figure, path)
-
-
-def _legend(figure, panels) -> None:
-    """Below all panels, so that it covers nothing."""
-    found: dict = {}
-    for panel in panels:
-        handles, labels = panel.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=2, fontsize="small")

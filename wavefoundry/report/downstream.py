@@ -11,6 +11,7 @@ from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask, tasks_of
 from wavefoundry.evaluation.downstream.verdicts import Verdict, judge
 from wavefoundry.evaluation.downstream.wording import digits, heading, in_words, show
+from wavefoundry.plots.model_styles import Style
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
 PICTURES = Path("figures/downstream")
@@ -28,11 +29,14 @@ def downstream_section(table: pandas.DataFrame, section: Downstream) -> str:
     return _Section(table, section).text()
 
 
-def draw_downstream(table: pandas.DataFrame, section: Downstream, folder: Path) -> list[Path]:
+def draw_downstream(
+    table: pandas.DataFrame, section: Downstream, styles: Mapping[str, Style], folder: Path
+) -> list[Path]:
     """Draw the pictures that the section links, a picture a task and one of the patch sizes.
 
     Args:
         table, section: as for `downstream_section`.
+        styles: of the study's models.
         folder: of the report; the pictures lie in it under figures.
 
     Returns:
@@ -43,8 +47,8 @@ def draw_downstream(table: pandas.DataFrame, section: Downstream, folder: Path) 
     tasks = tasks_of(section)
     files = {name: folder / PICTURES / f"{name}.png" for name in tasks}
     for name, task in tasks.items():
-        draw_curves(table, name, task, files[name])
-    draw_patch_sizes(table, tasks, section.choice_fraction, folder / PATCH_SIZES)
+        draw_curves(table, name, task, styles, files[name])
+    draw_patch_sizes(table, tasks, section.choice_fraction, styles, folder / PATCH_SIZES)
     return [*files.values(), folder / PATCH_SIZES]
 
 

@@ -9,14 +9,28 @@ from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
 
-def overview_table(table: pandas.DataFrame, measured: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> str:
+def overview_table(
+    table: pandas.DataFrame,
+    measured: pandas.DataFrame,
+    differences: pandas.DataFrame,
+    datasets: Mapping[str, Sequence[str]],
+) -> str:
     """Every predictor: NMSE of every question over the data sets that are compared, seeds, parameters, latency.
 
     Args:
         table, measured: of results.
+        differences: as `wavefoundry.evaluation.paired.DIFFERENCE_COLUMNS`; it has the intervals of the means.
         datasets: by question, the means are taken over these.
     """
     header, rows = overview(table, measured, datasets)
+    own = differences[differences["other"].isna()]
+    intervals = {(row.model, row.question): f"[{row.low_db:.2f}, {row.high_db:.2f}]" for row in own.itertuples()}
+    for row in rows:
+        for column, heading in enumerate(header):
+            interval = intervals.get((row[0], heading.removesuffix(" [dB]")))
+            if interval:
+                mean, *spread = row[column].split(" ± ")
+                row[column] = " ± ".join([f"{mean} {interval}", *spread])
     return markdown_table(header, rows)
 
 
@@ -88,23 +102,23 @@ def dataset_table(
     )
 
 
-def intervals_table(differences: pandas.DataFrame) -> str:
-    """Mean NMSE of every predictor and question with its interval.
+def differences_table(differences: pandas.DataFrame, best: Mapping[str, str]) -> str:
+    """Difference of every predictor from the best without training, with its interval; "-" of that one itself.
 
     Args:
         differences: as `wavefoundry.evaluation.paired.DIFFERENCE_COLUMNS`.
+        best: by question, see `wavefoundry.evaluation.summary.best_methods`.
     """
-    rows = differences[differences["other"].isna()]
+    rows = differences[differences["other"] == differences["question"].map(best)]
     told = {
-        (row.model, row.question): f"{row.difference_db:.2f} [{row.low_db:.2f}, {row.high_db:.2f}]"
+        (row.model, row.question): f"{row.difference_db:+.2f} [{row.low_db:+.2f}, {row.high_db:+.2f}]"
         for row in rows.itertuples()
     }
-    questions = list(dict.fromkeys(rows["question"]))
     return markdown_table(
-        ["model", *(f"{question} [dB]" for question in questions)],
+        ["model", *(f"{question}: from {other} [dB]" for question, other in best.items())],
         [
-            [model, *(told.get((model, question), "-") for question in questions)]
-            for model in dict.fromkeys(rows["model"])
+            [model, *(told.get((model, question), "-") for question in best)]
+            for model in dict.fromkeys(differences["model"])
         ],
     )
 

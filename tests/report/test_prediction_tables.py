@@ -1,0 +1,74 @@
+"""Tables of prediction tell means with their intervals, and what a prediction is worth in bits."""
+
+import pandas
+
+from tests.evaluation.tables import scores
+from wavefoundry.evaluation.claims import Claim
+from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
+from wavefoundry.evaluation.results import as_table
+from wavefoundry.report.prediction import (
+    claims_table,
+    differences_table,
+    overview_table,
+    spectral_efficiency_table,
+)
+
+TABLE = scores(
+    {
+        ("hold", None, "d1", "time"): 1.0,
+        ("hold", None, "d1", "both"): 10.0,
+        ("wifo", 0, "d1", "time"): 0.1,
+        ("wifo", 1, "d1", "time"): 0.01,
+    }
+)
+DIFFERENCES = pandas.DataFrame(
+    [
+        ("time", "hold", None, 0.0, -0.5, 0.5),
+        ("both", "hold", None, 10.0, 9.0, 11.0),
+        ("time", "wifo", None, -15.0, -16.0, -14.0),
+        ("time", "wifo", "hold", -15.0, -15.25, -14.75),
+        ("time", "wifo", "another", -1.0, -1.0, -1.0),
+    ],
+    columns=list(DIFFERENCE_COLUMNS),
+).astype(DIFFERENCE_COLUMNS)
+DATASETS = {"time": ["d1"], "both": ["d1"]}
+
+
+def cells(table: str) -> dict[str, list[str]]:
+    """Rows of a markdown table by their first cell."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_every_mean_has_its_interval_and_seeds_their_spread():
+    found = cells(overview_table(TABLE, as_table([]), DIFFERENCES, DATASETS))
+    assert found["model"][:2] == ["time [dB]", "both [dB]"]
+    assert found["hold"][:2] == ["0.00 [-0.50, 0.50]", "10.00 [9.00, 11.00]"]
+    assert found["wifo"][:2] == ["-15.00 [-16.00, -14.00] ± 7.07", "-"]
+
+
+def test_differences_are_those_from_the_best_without_training():
+    found = cells(differences_table(DIFFERENCES, {"time": "hold", "both": "hold"}))
+    assert found["model"] == ["time: from hold [dB]", "both: from hold [dB]"]
+    assert found["wifo"] == ["-15.00 [-15.25, -14.75]", "-"]
+    assert found["hold"] == ["-", "-"]
+
+
+def test_spectral_efficiency_stands_beside_that_of_the_channel_itself():
+    values = {("hold", None): (2.0, 8.0), ("wifo", 0): (5.0, 8.0), ("wifo", 1): (7.0, 8.0)}
+    table = as_table(
+        {"model": model, "seed": seed, "question": "time", "dataset": dataset, "split": "test", "metric": metric,
+         "value": value}
+        for (model, seed), both in values.items()
+        for metric, value in zip(("spectral_efficiency", "spectral_efficiency_perfect"), both, strict=True)
+        for dataset in ("d1", "left_out")
+    )  # fmt: skip
+    found = cells(spectral_efficiency_table(table, DATASETS))
+    assert found["hold"] == ["2.00 (25.0%)", "-"] and found["wifo"] == ["6.00 (75.0%)", "-"]
+
+
+def test_claims_have_three_answers():
+    told = claims_table(
+        [Claim(f"claim {number}", "", verdict) for number, verdict in enumerate(("yes", "no", "undecided"))]
+    )
+    assert [row[-1] for name, row in cells(told).items() if name.startswith("claim ")] == ["yes", "**no**", "undecided"]

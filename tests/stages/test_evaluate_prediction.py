@@ -1,0 +1,93 @@
+"""What evaluate_prediction tells of the samples, and which pairs compare sets beside each other."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from stages.compare import pairs
+from stages.evaluate_prediction import rows_of, spread_out
+from tests.evaluation.tables import scores
+from wavefoundry.evaluation.prediction import Scores
+from wavefoundry.evaluation.results import SAMPLE_COLUMNS, table_of_samples
+
+NMSE = torch.tensor([0.1, 0.2, 0.4, 0.8], dtype=torch.float64)
+FOUND = Scores(NMSE, torch.stack([NMSE, 2 * NMSE], dim=1), 0.3, 2 * torch.ones(4), 3 * torch.ones(4))
+SECTION = SimpleNamespace(speeds=[0.0, 2.0, 5.0, 10.0])
+SPEED = np.array([1.0, 2.0, 4.9, 50.0])
+SIGHT = np.array([True, False, False, True])
+
+
+def told(users, split="test", found=FOUND):
+    """{(metric, part): value}."""
+    return {(row["metric"], row.get("part")): row["value"] for row in rows_of(found, SECTION, users, split)}
+
+
+def test_parts_are_told_by_metrics_of_their_own_and_nmse_stays_the_whole():
+    rows = told({"speed": SPEED, "line_of_sight": SIGHT})
+    assert rows == {
+        ("nmse", None): pytest.approx(0.375),
+        ("nmse_ratio_of_sums", None): 0.3,
+        ("spectral_efficiency", None): 2.0,
+        ("spectral_efficiency_perfect", None): 3.0,
+        ("nmse_of_step", "1"): pytest.approx(0.375),
+        ("nmse_of_step", "2"): pytest.approx(0.75),
+        # A speed belongs to the group that begins with it; nobody is between 5 and 10 m/s, and 50 m/s is in no group.
+        ("nmse_of_speed", "0 to 2 m/s"): pytest.approx(0.1),
+        ("nmse_of_speed", "2 to 5 m/s"): pytest.approx(0.3),
+        ("nmse_of_sight", "line of sight"): pytest.approx(0.45),
+        ("nmse_of_sight", "no line of sight"): pytest.approx(0.3),
+    }
+
+
+def test_what_a_store_does_not_know_is_not_told():
+    rows = told({"speed": None, "line_of_sight": None})
+    assert not {metric for metric, _ in rows} & {"nmse_of_speed", "nmse_of_sight"}
+    assert set(told({"speed": SPEED, "line_of_sight": SIGHT}, "validation")) == {
+        ("nmse", None),
+        ("nmse_ratio_of_sums", None),
+    }
+
+
+@pytest.mark.parametrize(("number", "most"), [(3, 10), (10, 10), (100, 7), (1, 1)])
+def test_few_samples_are_spread_over_all(number, most):
+    chosen = spread_out(number, most)
+    assert len(chosen) == len(set(chosen)) == min(number, most)
+    assert chosen[0] == 0 and max(chosen) < number
+    gaps = np.diff([*chosen, number])
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_samples_are_told_one_by_one_and_what_is_not_known_is_empty():
+    labels = {"model": "hold", "seed": None, "question": "time", "dataset": "d1"}
+    known = {"trajectory": np.array([7, 7, 8, 8]), "speed": SPEED, "line_of_sight": SIGHT}
+    values = {"nmse": NMSE.numpy(), "spectral_efficiency": np.full(4, 2.0)}
+    table = table_of_samples(
+        [
+            labels | {"split": "test", "sample": np.arange(4)} | known | values,
+            labels | {"split": "validation", "sample": np.arange(4, 8)} | dict.fromkeys(known) | values,
+        ]
+    )
+    assert list(table.columns) == list(SAMPLE_COLUMNS) and len(table) == 8
+    assert table["sample"].tolist() == list(range(8)) and table["seed"].isna().all()
+    assert table["trajectory"].tolist()[:4] == [7, 7, 8, 8] and table["trajectory"][4:].isna().all()
+    assert table.groupby("split")["nmse"].mean().tolist() == pytest.approx([0.375, 0.375])
+    assert list(table_of_samples([]).columns) == list(SAMPLE_COLUMNS)
+
+
+def test_everybody_is_compared_with_the_best_method_and_a_pair_is_told_once():
+    model = SimpleNamespace(teacher=None, options=None)
+    parameters = SimpleNamespace(
+        predictors={"hold": None, "prony": None},
+        models={"wifo": model},
+        compared={"time": ["d1"], "both": ["d1"]},
+        objective_name=lambda name: None,
+    )
+    validation = {("hold", None, "d1", "time"): 1.0, ("prony", None, "d1", "time"): 0.5, ("wifo", 0, "d1", "time"): 0.1}
+    table = pandas.concat([scores(validation, "validation"), scores({("hold", None, "d1", "time"): 0.01})])
+    found = pairs(parameters, table)
+    assert sorted(found["time"]) == [("hold", "prony"), ("wifo", "hold"), ("wifo", "prony")]
+    # Nobody answers this on the validation split: what claims are about is left.
+    assert sorted(found["both"]) == [("wifo", "hold"), ("wifo", "prony")]
