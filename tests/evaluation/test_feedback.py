@@ -87,7 +87,7 @@ def test_rows_tell_bits_and_of_codecs_that_know_one_the_bound():
     assert plain["bits"] == 16 and "nmse_gaussian_bound" not in plain
     model = karhunen_loeve()
     bounded = {row["metric"]: row["value"] for row in rows_of(model, csi, 4, section())}
-    assert bounded["nmse_gaussian_bound"] == model.bound(16)
+    assert bounded["nmse_gaussian_bound"] == model.bound(16, (4, 16))
     assert bounded.keys() - plain.keys() == {"nmse_gaussian_bound"}
 
 

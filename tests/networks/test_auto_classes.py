@@ -57,7 +57,7 @@ MODELS = {
         lambda model, csi: torch.view_as_real(model.predict(csi[..., :8], 2, 4)),
     ),
     "karhunen_loeve": (
-        KarhunenLoeveConfig.of(karhunen_loeve.options(antennas=8)),
+        KarhunenLoeveConfig.of(karhunen_loeve.options(sizes=[[8, 16]])),
         lambda model, csi: torch.view_as_real(model.decode(model.encode(csi[:, 0], 5), (8, 16))),
     ),
     "lmmse": (

@@ -104,4 +104,4 @@ def rows_of(codec: FeedbackCodec, csi: torch.Tensor, rate: int, section: Feedbac
     bits = feedback_bits(rate, csi.shape[1], csi.shape[2])
     yield {"metric": "bits", "value": bits}
     if isinstance(codec, GaussianBound):
-        yield {"metric": "nmse_gaussian_bound", "value": codec.bound(bits)}
+        yield {"metric": "nmse_gaussian_bound", "value": codec.bound(bits, (csi.shape[1], csi.shape[2]))}

@@ -68,8 +68,13 @@ class FeedbackCodec(Protocol):
 class GaussianBound(Protocol):
     """A codec that knows the covariance of channels."""
 
-    def bound(self, bits: int) -> float:
-        """The smallest NMSE with which so many bits can describe a Gaussian channel of that covariance."""
+    def bound(self, bits: int, shape: tuple[int, int]) -> float:
+        """The smallest NMSE with which so many bits can describe a Gaussian channel of that covariance.
+
+        Args:
+            bits: of one channel.
+            shape: (antenna, subcarrier) of it.
+        """
 
 
 @runtime_checkable

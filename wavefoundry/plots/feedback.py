@@ -7,7 +7,7 @@ import pandas
 
 from wavefoundry.evaluation.feedback_summary import BOUND, feedback_means
 from wavefoundry.plots.curves import save
-from wavefoundry.plots.model_styles import Style
+from wavefoundry.plots.model_styles import Style, legend_below
 
 PANELS = (("nmse", "bits as they arrive"), ("nmse_error_free", "had every bit arrived"))
 
@@ -33,18 +33,14 @@ def draw_feedback(table: pandas.DataFrame, datasets: Sequence[str], styles: Mapp
     for panel, (metric, title) in zip(panels, PANELS, strict=True):
         for model, rows in means[means["metric"] == metric].groupby("model", sort=False):
             curve = rows.groupby("rate")["value"].mean().sort_index()
-            decibels = 10 * np.log10(curve)
-            panel.plot(
-                bits[curve.index], decibels, marker="o", label=str(model).replace("_", " "), **styles[str(model)]
-            )
+            panel.plot(bits[curve.index], 10 * np.log10(curve), label=str(model), **styles[str(model)])
         for model, rows in means[means["metric"] == BOUND].groupby("model", sort=False):
             curve = rows.groupby("rate")["value"].mean().sort_index()
-            label = f"Gaussian bound, covariance of {model.replace('_', ' ')}"
+            label = f"Gaussian bound, covariance of {model}"
             panel.plot(bits[curve.index], 10 * np.log10(curve), color="black", linestyle=":", label=label)
         panel.set(title=title, xlabel="bits of a slot")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("NMSE [dB], lower is better")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    legend_below(figure, panels)
     save(figure, path)
     return True

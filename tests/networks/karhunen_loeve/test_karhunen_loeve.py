@@ -8,22 +8,27 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from transformers import AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from tests.feedback.codecs import check_a_sample_is_coded_alone, check_promises
 from tests.networks.facts import facts
 from tests.networks.karhunen_loeve.example import karhunen_loeve, options
-from tests.networks.lmmse.example import smooth
+from tests.networks.lmmse.example import InMemory, smooth
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.metrics import nmse
 from wavefoundry.networks.capabilities import GaussianBound
 from wavefoundry.networks.karhunen_loeve.allocation import allocate, lloyd_max, reverse_water_filling
+from wavefoundry.networks.karhunen_loeve.model import build
 
 # Loss of a quantiser of fixed rate against the rate-distortion function of a Gaussian, for many levels: pi sqrt(3) / 2
 # (Panter and Dite). 1.53 dB of these 4.35 dB are lost because cells are no balls, the rest because all words are of one
 # length: there is no entropy code behind the quantisers.
 PANTER_DITE_DB = 10 * math.log10(math.pi * math.sqrt(3) / 2)
+
+
+SHAPE = (4, 16)
 
 
 def gaussian(samples: int, seed: int = 0) -> torch.Tensor:
@@ -95,12 +100,12 @@ def test_on_gaussians_it_comes_within_the_loss_of_scalar_quantisers_of_the_bound
     for rate in (1, 2, 4, 8, 12):
         bits = 4 * rate
         found = _coded(model, csi, rate)
-        loss_db = 10 * math.log10(found / model.bound(bits))
+        loss_db = 10 * math.log10(found / model.bound(bits, SHAPE))
         # Water-filling in whole bits costs little more: at small rates there are few choices.
         assert -0.3 < loss_db < PANTER_DITE_DB + 0.3, rate
-        assert found == pytest.approx(model.expected(bits), rel=0.08)
-    assert [model.bound(bits) for bits in (8, 16, 32)] == sorted(
-        (model.bound(bits) for bits in (8, 16, 32)), reverse=True
+        assert found == pytest.approx(model.transform(SHAPE).expected(bits), rel=0.08)
+    assert [model.bound(bits, SHAPE) for bits in (8, 16, 32)] == sorted(
+        (model.bound(bits, SHAPE) for bits in (8, 16, 32)), reverse=True
     )
 
 
@@ -119,10 +124,12 @@ def test_it_keeps_the_promises_of_codecs():
 
 def test_components_that_are_cut_are_told_in_the_expected_error():
     full, cut = karhunen_loeve(), karhunen_loeve(components=3)
-    assert cut.directions.shape == (64, 3, 2)
-    assert cut.expected(48) >= full.expected(48) and cut.bound(48) == pytest.approx(full.bound(48))
-    left = cut.variances[3:].sum() / cut.variances.sum()
-    assert cut.expected(10_000) == pytest.approx(float(left), rel=0.01)
+    assert cut.transforms[0].directions.shape == (64, 3, 2)
+    assert cut.transform(SHAPE).expected(48) >= full.transform(SHAPE).expected(48)
+    assert cut.bound(48, SHAPE) == pytest.approx(full.bound(48, SHAPE))
+    variances = cut.transform(SHAPE).variances
+    left = variances[3:].sum() / variances.sum()
+    assert cut.transform(SHAPE).expected(10_000) == pytest.approx(float(left), rel=0.01)
     csi = smooth(6, 1, 4, 16, seed=3)[:, 0]
     assert cut.decode(cut.encode(csi, 12), (4, 16)).isfinite().all()
 
@@ -136,13 +143,28 @@ def test_what_was_learnt_is_what_is_saved(tmp_path):
 def test_power_does_not_count_and_time_is_pooled():
     csi = smooth(100, 3, 4, 16)
     one, other = karhunen_loeve(csi), karhunen_loeve(1e-4 * csi.flatten(0, 1)[:, None])
-    torch.testing.assert_close(one.variances, other.variances, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(one.transform(SHAPE).variances, other.transform(SHAPE).variances, rtol=1e-3, atol=1e-4)
+
+
+def test_each_size_has_a_transform_of_its_own():
+    parts = [smooth(100, 2, 4, 16), smooth(100, 2, 8, 8, seed=1)]
+    both = build(options(sizes=[[4, 16], [8, 8]]), 1.0).eval()
+    both.learn(InMemory(parts), 0)
+    for part in parts:
+        slots, shape = part[:5, 0], (part.shape[2], part.shape[3])
+        alone = karhunen_loeve(part, sizes=[list(shape)])
+        assert torch.equal(both.encode(slots, 5), alone.encode(slots, 5))
+        assert both.bound(20, shape) == alone.bound(20, shape)
+    with pytest.raises(InputError, match="sizes has 8 x 8, but no sample has so many"):
+        build(options(sizes=[[4, 16], [8, 8]]), 1.0).learn(InMemory(parts[:1]), 0)
 
 
 def test_other_sizes_are_refused_in_words():
     assert options().why_not(facts(slots=3, antennas=4, subcarriers=16)) is None
     reason = options().why_not_feed_back(facts(antennas=8, subcarriers=16))
-    assert reason == "its slots have 8 antennas x 16 subcarriers; the transform is one of 4 x 16"
-    assert "less than the 16 entries" in options(subcarriers=2).why_not(facts(antennas=4, subcarriers=2))
-    with pytest.raises(InputError, match="a channel of 8 x 16 entries; the transform is one of 4 x 16"):
+    assert reason == "8 antennas x 16 subcarriers; there are transforms of 4 x 16"
+    assert "less than the 16 entries" in options(sizes=[[4, 2]]).why_not(facts(antennas=4, subcarriers=2))
+    with pytest.raises(ValidationError, match="must be distinct"):
+        options(sizes=[[4, 16], [4, 16]])
+    with pytest.raises(InputError, match="8 antennas x 16 subcarriers; there are transforms of 4 x 16"):
         karhunen_loeve().encode(torch.ones(1, 8, 16, dtype=torch.complex64), 3)
