@@ -1,5 +1,6 @@
 """Studies of seconds in folders of their own: the project's files, tiny parameters, DVC without git."""
 
+import json
 import os
 import re
 import shutil
@@ -64,7 +65,9 @@ class Study:
         write_measurement(self.folder / "measured.npz", seed=0)
 
     def write_parameters(self, content: dict) -> None:
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        # Through JSON, which shares nothing: the same section in two places would be written as an anchor and an alias.
+        text = yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False)
+        (self.folder / "params.yaml").write_text(text)
 
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
