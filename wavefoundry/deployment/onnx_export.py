@@ -37,8 +37,10 @@ def export_graph(
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
+        # Given a module, the exporter would fall back to a trace of the example's sizes without a word.
+        program = torch.export.export(graph.eval(), (), kwargs=inputs, dynamic_shapes=sizes, strict=False)
         torch.onnx.export(
-            graph.eval(), (), folder / "network.onnx", kwargs=inputs, input_names=list(inputs), output_names=["found"],
+            program, (), folder / "network.onnx", kwargs=inputs, input_names=list(inputs), output_names=["found"],
             dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     write_served(code, settings, folder)

@@ -3,7 +3,16 @@
 import torch
 
 from tests.networks.csi_alm_light.example import light
+from tests.networks.sequences.example import SEQUENCES
+from tests.networks.sequences.promises import SequencePromises
 from wavefoundry.networks.sequences.sequence_network import Trace
+
+
+class TestLight(SequencePromises):
+    make = staticmethod(
+        lambda **changes: light(**changes | {"link": SEQUENCES["link"] | changes.get("link", {})}).train()
+    )
+    overfitting = (300, 1e-2, 0.05)
 
 
 def test_published_number_of_weights():

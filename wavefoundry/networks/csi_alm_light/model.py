@@ -49,7 +49,7 @@ class CSIALMLight(SequenceNetwork):
 
     def continue_features(self, features: torch.Tensor, trace: Trace) -> torch.Tensor:
         tokens = self.over_time(self.embedding(features))
-        tokens = torch.cat([self.prompts.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.prompts.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         for layer in self.layers:
             entering = tokens
             tokens = layer(tokens)
