@@ -31,6 +31,7 @@ def score_files(parameters: params.Params) -> list[Path]:
     return [
         *(scores_file("prediction", name) for name in entries),
         *(scores_file("downstream", name) for name in embedders),
+        *(scores_file("feedback", name) for name in parameters.models),
         *(scores_file("efficiency", name) for name in entries),
     ]
 
@@ -82,6 +83,7 @@ def main() -> None:
     with stage("compare", section=None, dependencies=[*scores, *samples, *measured], outputs=outputs) as run:
         import pandas
 
+        from wavefoundry.evaluation.feedback_summary import summarise_feedback
         from wavefoundry.evaluation.paired import differences
         from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
         from wavefoundry.evaluation.summary import summarise
@@ -99,6 +101,7 @@ def main() -> None:
         write_table(DIFFERENCES, found)
         section = parameters.evaluate.downstream
         summary = summarise(tables, parameters.compared, None if section is None else section)
+        summary["feedback"] = summarise_feedback(tables, parameters.feedback_compared)
         write_json(SUMMARY, summary)
         run.log_metrics(
             {

@@ -5,11 +5,14 @@ For every entry NAME, in data/inputs/NAME:
 - options.json: of a network all options by which it is built and trained, those of a student with its teacher's;
 - stores.json: of a network the stores that it learns from, and the language models that it builds on;
 - scored.json: the CSI stores on which it answers a question;
+- fed_back.json: of a network those whose slots it feeds back;
 - timed.json: those of them on which its latency is measured;
 - code.json: the code of its family, objective or method;
 - serving.json: the code by which it is registered and served.
 
-In data/inputs: tasks.json, the stores and the code of the downstream tasks.
+In data/inputs: tasks.json, the stores and the code of the downstream tasks. In metrics/feedback: asked.json, the data
+sets whose slots each codec feeds back; the tables of the codecs come beside it, and others depend on that folder where
+there are none.
 
 The stages of an entry depend on these files, and so on nothing that concerns other entries alone: a data set that is
 added and held out makes no training run again.
@@ -24,7 +27,7 @@ from pathlib import Path
 from stages import params
 from stages.dependencies import closure
 from stages.json_files import write_json
-from stages.paths import INPUTS, TASKS, inputs_file, language_model_files, store
+from stages.paths import FEEDBACK_ASKED, INPUTS, TASKS, inputs_file, language_model_files, store
 from stages.stage import clear_errors
 from storage.digests import digest
 
@@ -95,6 +98,7 @@ def main() -> None:
             learnt = digests(model.options.reads, parameters.learnt_by(name))
             built_on = language_model_digests(model.options.language_models)
             write_json(inputs_file(name, "stores"), learnt | built_on)
+            write_json(inputs_file(name, "fed_back"), digests("csi", parameters.fed_back(name)))
             write_json(inputs_file(name, "code"), code_digests(model_modules(parameters, name)))
             write_json(inputs_file(name, "serving"), code_digests([f"wavefoundry.networks.{model.family}.serving"]))
         else:
@@ -102,6 +106,7 @@ def main() -> None:
             code = code_digests([f"wavefoundry.predictors.{method}"])
             write_json(inputs_file(name, "code"), code)
             write_json(inputs_file(name, "serving"), code)
+    write_json(FEEDBACK_ASKED, {name: parameters.fed_back(name) for name in parameters.codecs})
     section = parameters.evaluate.downstream
     if section is None:
         write_json(TASKS, {})

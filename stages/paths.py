@@ -6,6 +6,7 @@ CHECKPOINTS = Path(".checkpoints")
 LANGUAGE_MODELS = Path("data/language_models")
 INPUTS = Path("data/inputs")
 TASKS = INPUTS / "tasks.json"
+FEEDBACK_ASKED = Path("metrics/feedback/asked.json")
 RESULTS = Path("metrics/results.csv")
 SUMMARY = Path("metrics/summary.json")
 DIFFERENCES = Path("metrics/differences.csv")
@@ -50,7 +51,8 @@ def store(kind: str, name: str) -> Path:
 
 
 def inputs_file(name: str, what: str) -> Path:
-    """What an entry depends on: "options", "stores", "scored", "timed", "code" or "serving"; see stages/inputs.py."""
+    """What an entry depends on: "options", "stores", "scored", "fed_back", "timed", "code" or "serving"; see
+    stages/inputs.py."""
     return INPUTS / name / f"{what}.json"
 
 
@@ -81,7 +83,7 @@ def history_file(name: str) -> Path:
 
 
 def scores_file(evaluation: str, name: str) -> Path:
-    """The table that an evaluation, "prediction", "downstream" or "efficiency", writes of one entry."""
+    """The table that an evaluation, "prediction", "downstream", "feedback" or "efficiency", writes of one entry."""
     return Path("metrics") / evaluation / f"{name}.csv"
 
 

@@ -49,6 +49,7 @@ def draw(
 
     from wavefoundry.plots.curves import draw_learning_curves, draw_nmse
     from wavefoundry.plots.efficiency import draw_against_tokens
+    from wavefoundry.plots.feedback import draw_feedback
     from wavefoundry.plots.model_styles import model_styles
     from wavefoundry.plots.prediction_curves import CURVES, draw_curves, draw_distribution
     from wavefoundry.report.downstream import draw_downstream
@@ -79,6 +80,8 @@ def draw(
             draw_against_tokens(costs[metric], label, styles, REPORT / f"figures/efficiency/{name}.png")
     if parameters.evaluate.downstream is not None:
         draw_downstream(table, parameters.evaluate.downstream, styles, REPORT)
+    if parameters.codecs:
+        draw_feedback(table, parameters.feedback_compared, styles, REPORT / "figures/feedback.png")
     draw_examples(parameters)
 
 
@@ -131,8 +134,10 @@ def write_report(parameters: params.Params) -> None:
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
     from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
+    from wavefoundry.feedback.uplink import bit_error_rate
     from wavefoundry.report.downstream import downstream_section
     from wavefoundry.report.efficiency import efficiency_section
+    from wavefoundry.report.feedback import feedback_section
     from wavefoundry.report.page import render, to_html
     from wavefoundry.report.prediction import (
         claims_table,
@@ -199,6 +204,11 @@ def write_report(parameters: params.Params) -> None:
         "predicted": [name for name in sequences if (REPORT / f"figures/prediction/{name}.png").exists()],
         "dataset_figures": {name: dataset_figures(name) for name in names},
         "downstream": "Left out of this study." if downstream is None else downstream_section(table, downstream),
+        "feedback": "Left out of this study."
+        if section.feedback is None
+        else feedback_section(
+            table, section.feedback, parameters.feedback_compared, bit_error_rate(section.feedback.uplink)
+        ),
         "efficiency": efficiency_section(table, measured, section.efficiency.batch_size, section.efficiency.slots),
         "scenario_summary": summary_table(summaries),
         "left_out": "\n".join(f"- {sentence}" for sentence in parameters.left_out),

@@ -13,6 +13,7 @@ from wavefoundry.deployment.options import BEST, Register
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation import options as evaluation
 from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
+from wavefoundry.evaluation.feedback_options import Feedback
 from wavefoundry.facts import Facts
 from wavefoundry.faults import describe
 from wavefoundry.imports.facts import facts_of
@@ -43,6 +44,7 @@ class Evaluate(Section):
 
     prediction: Prediction
     downstream: DownstreamTasks | None = Field(description="null leaves the downstream tasks out")
+    feedback: Feedback | None = Field(description="null leaves channel feedback out")
     efficiency: evaluation.Efficiency
 
 
@@ -207,6 +209,29 @@ class Params(Section):
                     )
                 ]
         return found
+
+    def fed_back(self, name: str) -> list[str]:
+        """Data sets whose slots an entry feeds back; none where channel feedback is left out."""
+        if self.evaluate.feedback is None:
+            return []
+        options = self.models[name].options
+        return [dataset for dataset in self.datasets if options.why_not_feed_back(self.facts(dataset)) is None]
+
+    @property
+    def codecs(self) -> list[str]:
+        """Entries that feed back slots of at least one data set."""
+        return [name for name in self.models if self.fed_back(name)]
+
+    @property
+    def feedback_compared(self) -> list[str]:
+        """Data sets that every codec has learnt from and feeds back: means of feedback are taken over these."""
+        codecs = self.codecs
+        return [
+            dataset
+            for dataset in self.datasets
+            if codecs
+            and all(dataset in self.fed_back(name) and self.why_not_learn(name, dataset) is None for name in codecs)
+        ]
 
     @property
     def left_out(self) -> list[str]:

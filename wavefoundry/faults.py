@@ -7,6 +7,8 @@ from typing import Any
 LONGEST_VALUE = 80
 # Characters of what a message says, without the key: what is allowed may be a list of many.
 LONGEST_MESSAGE = 200
+# Names of kinds that there are to choose from: our own, and worth telling in full.
+LONGEST_CHOICE = 260
 # Characters of all keys that lead to a fault.
 LONGEST_KEY = 120
 
@@ -31,7 +33,7 @@ def describe(location: Sequence[str | int], fault: Mapping[str, Any]) -> str:
     if fault["type"] == "union_tag_invalid":
         context = fault["ctx"]
         tag = context["discriminator"].strip("'")
-        allowed = shortened(context["expected_tags"], LONGEST_MESSAGE)
+        allowed = shortened(context["expected_tags"], LONGEST_CHOICE)
         return f"{key}.{tag}: found {shortened(str(context['tag']))}, allowed: {allowed}".replace("'", "")
     if fault["type"] == "union_tag_not_found":
         return f"{key}.{fault['ctx']['discriminator'].strip(chr(39))}: missing"

@@ -15,25 +15,31 @@ from storage.stores.csi_store import write_store
 from tests.networks.convolutional import example as convolutional
 from tests.networks.csi_alm_light import example as csi_alm_light
 from tests.networks.gaussian_mixture import example as gaussian_mixture
+from tests.networks.karhunen_loeve import example as karhunen_loeve
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
 from tests.networks.lwm_temporal import example as lwm_temporal
 from tests.networks.recurrent import example as recurrent
 from tests.networks.spectral_predictor import example as spectral_predictor
 from tests.networks.transformer_predictor import example as transformer_predictor
+from tests.networks.truncated_angle_delay import example as truncated_angle_delay
 from tests.networks.wifo import example as wifo
+from tests.networks.wifo_cf import example as wifo_cf
 from tests.networks.wimamba import example as wimamba
 from tests.storage.example import make_dataset
 from wavefoundry.networks.convolutional.model import ConvolutionalConfig
 from wavefoundry.networks.csi_alm_light.model import CSIALMLightConfig
 from wavefoundry.networks.gaussian_mixture.model import GaussianMixtureConfig
+from wavefoundry.networks.karhunen_loeve.model import KarhunenLoeveConfig
 from wavefoundry.networks.lmmse.model import LMMSEConfig
 from wavefoundry.networks.lwm.model import LWMConfig
 from wavefoundry.networks.lwm_temporal.model import LWMTemporalConfig, LWMTemporalPredictorConfig
 from wavefoundry.networks.recurrent.model import RecurrentConfig
 from wavefoundry.networks.spectral_predictor.model import SpectralPredictorConfig
 from wavefoundry.networks.transformer_predictor.model import TransformerPredictorConfig
+from wavefoundry.networks.truncated_angle_delay.model import TruncatedAngleDelayConfig
 from wavefoundry.networks.wifo.model import WiFoConfig
+from wavefoundry.networks.wifo_cf.model import WiFoCFConfig
 from wavefoundry.networks.wimamba.model import WiMambaConfig
 
 TOP = Path(__file__).parents[2]
@@ -49,6 +55,10 @@ MODELS = {
     "gaussian_mixture": (
         GaussianMixtureConfig.of(gaussian_mixture.options()),
         lambda model, csi: torch.view_as_real(model.predict(csi[..., :8], 2, 4)),
+    ),
+    "karhunen_loeve": (
+        KarhunenLoeveConfig.of(karhunen_loeve.options(sizes=[[8, 16]])),
+        lambda model, csi: torch.view_as_real(model.decode(model.encode(csi[:, 0], 5), (8, 16))),
     ),
     "lmmse": (
         LMMSEConfig.of(lmmse.options()),
@@ -83,6 +93,14 @@ MODELS = {
     "wifo": (
         WiFoConfig.of(wifo.options(architecture={"encoder_depth": 1, "heads": 2})),
         lambda model, csi: torch.view_as_real(model.predict(csi, 0, 4)),
+    ),
+    "truncated_angle_delay": (
+        TruncatedAngleDelayConfig.of(truncated_angle_delay.options()),
+        lambda model, csi: torch.view_as_real(model.decode(model.encode(csi[:, 0], 5), (8, 16))) + model.unused,
+    ),
+    "wifo_cf": (
+        WiFoCFConfig.of(wifo_cf.options()),
+        lambda model, csi: torch.view_as_real(model.decode(model.encode(csi[:, 0], 5), (8, 16))),
     ),
     "csi_alm_light": (
         CSIALMLightConfig.of(csi_alm_light.options(link={"known_slots": 4})),

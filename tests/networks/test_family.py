@@ -16,6 +16,7 @@ from tests.networks.csi_alm import example as csi_alm
 from tests.networks.csi_alm_light import example as csi_alm_light
 from tests.networks.facts import facts
 from tests.networks.gaussian_mixture import example as gaussian_mixture
+from tests.networks.karhunen_loeve import example as karhunen_loeve
 from tests.networks.llm4cp import example as llm4cp
 from tests.networks.lmmse import example as lmmse
 from tests.networks.lwm import example as lwm
@@ -23,12 +24,14 @@ from tests.networks.lwm_temporal import example as lwm_temporal
 from tests.networks.recurrent import example as recurrent
 from tests.networks.spectral_predictor import example as spectral_predictor
 from tests.networks.transformer_predictor import example as transformer_predictor
+from tests.networks.truncated_angle_delay import example as truncated_angle_delay
 from tests.networks.wifo import example as wifo
+from tests.networks.wifo_cf import example as wifo_cf
 from tests.networks.wimamba import example as wimamba
 from tests.parameters import tiny_parameters
 from wavefoundry.errors import InputError
 from wavefoundry.networks import auto_classes  # noqa: F401 - registers the architectures
-from wavefoundry.networks.capabilities import Embedder, Predictor, SequenceEmbedder, Tunable
+from wavefoundry.networks.capabilities import Embedder, FeedbackCodec, Predictor, SequenceEmbedder, Tunable
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.family import FamilyOptions, families, merged, model_module, serving_module
 from wavefoundry.objectives.objective import ObjectiveOptions, objectives, training_module
@@ -38,6 +41,7 @@ EXAMPLES = {
     "csi_alm": csi_alm.options(),
     "csi_alm_light": csi_alm_light.options(),
     "gaussian_mixture": gaussian_mixture.options(),
+    "karhunen_loeve": karhunen_loeve.options(),
     "llm4cp": llm4cp.options(),
     "lmmse": lmmse.options(),
     "lwm": lwm.options(),
@@ -45,13 +49,17 @@ EXAMPLES = {
     "recurrent": recurrent.options(),
     "spectral_predictor": spectral_predictor.options(),
     "transformer_predictor": transformer_predictor.options(),
+    "truncated_angle_delay": truncated_angle_delay.options(),
     "wifo": wifo.options(),
+    "wifo_cf": wifo_cf.options(),
     "wimamba": wimamba.options(),
 }
 # Those that continue the CSI of single antenna ports in time.
 SEQUENCES = ("convolutional", "csi_alm", "csi_alm_light", "llm4cp", "recurrent", "transformer_predictor")
 # Those of them that are built on a language model.
 ON_LANGUAGE_MODELS = {"csi_alm": csi_alm.csi_alm, "llm4cp": llm4cp.llm4cp}
+# Those that feed back channels, and do nothing else.
+CODECS = ("karhunen_loeve", "truncated_angle_delay", "wifo_cf")
 # Those that give representations.
 EMBEDDING = ("lwm", "lwm_temporal", "wifo", "wimamba")
 NETWORKS = {
@@ -59,6 +67,7 @@ NETWORKS = {
     "csi_alm": csi_alm.csi_alm,
     "csi_alm_light": csi_alm_light.light,
     "gaussian_mixture": lambda: model_module("gaussian_mixture").build(gaussian_mixture.options(), 1.0),
+    "karhunen_loeve": lambda: model_module("karhunen_loeve").build(karhunen_loeve.options(), 1.0),
     "llm4cp": llm4cp.llm4cp,
     "lmmse": lambda: model_module("lmmse").build(lmmse.options(), 1.0),
     "lwm": lwm.lwm,
@@ -67,7 +76,9 @@ NETWORKS = {
     "recurrent": recurrent.recurrent,
     "spectral_predictor": spectral_predictor.spectral_predictor,
     "transformer_predictor": transformer_predictor.transformer_predictor,
+    "truncated_angle_delay": truncated_angle_delay.truncated_angle_delay,
     "wifo": wifo.wifo,
+    "wifo_cf": wifo_cf.wifo_cf,
     "wimamba": wimamba.wimamba,
 }
 
@@ -157,9 +168,10 @@ def test_options_of_everything_are_read_without_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == [
-        "[]", "convolutional", "csi_alm", "csi_alm_light", "gaussian_mixture", "llm4cp", "lmmse", "lwm", "lwm_temporal",
-        "recurrent", "spectral_predictor", "transformer_predictor", "wifo", "wimamba", "attention_relations", "mcakd",
-        "autoregression", "kalman", "pooled_autoregression", "prony", "reciprocity", "sample_and_hold",
+        "[]", "convolutional", "csi_alm", "csi_alm_light", "gaussian_mixture", "karhunen_loeve", "llm4cp", "lmmse",
+        "lwm", "lwm_temporal", "recurrent", "spectral_predictor", "transformer_predictor", "truncated_angle_delay",
+        "wifo", "wifo_cf", "wimamba", "attention_relations", "mcakd", "autoregression", "kalman",
+        "pooled_autoregression", "prony", "reciprocity", "sample_and_hold",
     ]  # fmt: skip
 
 
@@ -168,12 +180,13 @@ def test_every_network_can_what_it_should(name):
     network = NETWORKS[name]()
     statistics, tunable = name in ("gaussian_mixture", "lmmse"), name in ("lwm", "wimamba")
     predicts = statistics or name in ("spectral_predictor", "wifo", "lwm_temporal_predictor", *SEQUENCES)
-    embeds = not statistics and name not in ("spectral_predictor", *SEQUENCES)
+    embeds = not statistics and name not in ("spectral_predictor", *SEQUENCES, *CODECS)
     sequences = name in ("wifo", "lwm_temporal", "lwm_temporal_predictor")
     assert isinstance(network, Embedder) == embeds
     assert isinstance(network, Predictor) == predicts
     assert isinstance(network, SequenceEmbedder) == sequences
     assert isinstance(network, Tunable) == tunable
+    assert isinstance(network, FeedbackCodec) == (name in CODECS)
 
 
 @pytest.mark.parametrize("name", EMBEDDING)

@@ -10,6 +10,7 @@ from tests.networks.recurrent.example import recurrent
 from tests.networks.spectral_predictor.example import spectral_predictor
 from tests.networks.transformer_predictor.example import transformer_predictor
 from tests.networks.wifo.example import wifo
+from tests.networks.wifo_cf.example import wifo_cf
 
 TEMPORAL = {"temporal_offsets": [-2, -1]}
 MODELS = {
@@ -21,6 +22,8 @@ MODELS = {
     "spectral_predictor": (spectral_predictor, (4, 8, 8, 8)),
     "transformer_predictor": (transformer_predictor, (4, 8, 8, 8)),
     "wifo": (lambda: wifo(architecture={"patch_size": [4, 4, 4], "hidden_size": 64}), (2, 8, 8, 8)),
+    # All experts at the fixed rate of finest steps: what is rounded otherwise must not choose otherwise.
+    "wifo_cf": (lambda: wifo_cf(rates=[12, 12], architecture={"experts": {"chosen": 6}}), (4, 8, 8, 16)),
 }
 
 

@@ -18,7 +18,7 @@ PREDICTORS = [
     ("teach", "wifo"),
     ("distill", "tiny_wifo"),
 ]
-EVALUATIONS = ("prediction", "downstream", "efficiency")
+EVALUATIONS = ("prediction", "downstream", "feedback", "efficiency")
 
 
 def stages_of(group, name):

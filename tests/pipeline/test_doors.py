@@ -207,6 +207,7 @@ def test_toys_run_and_nothing_of_others_but_their_new_task(toys):
     assert toys.toys_run == {
         "params", "inputs", "compare", "register", "report",
         "teach@toy", "evaluate_prediction_teach@toy", "evaluate_efficiency_teach@toy", "evaluate_downstream_teach@toy",
+        "evaluate_feedback_teach@toy",
         "evaluate_prediction_predictors@mean_of_two", "evaluate_efficiency_predictors@mean_of_two",
         "evaluate_downstream_raw", "evaluate_downstream_teach@wifo", "evaluate_downstream_distill@tiny_wifo",
         "evaluate_downstream_pretrain@lwm_temporal",
@@ -263,6 +264,7 @@ def test_an_edit_of_a_familys_code_makes_its_stages_stale_and_no_others(toys):
     # The registry holds the code that serves a network, too.
     assert stale == {
         "teach@toy", "evaluate_prediction_teach@toy", "evaluate_downstream_teach@toy", "evaluate_efficiency_teach@toy",
+        "evaluate_feedback_teach@toy",
         "register",
     }  # fmt: skip
     model.write_text(text)

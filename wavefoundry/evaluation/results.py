@@ -2,11 +2,12 @@
 
 Columns that an evaluation has no use for are empty:
 
-- evaluation: "prediction", "downstream" or "efficiency".
+- evaluation: "prediction", "downstream", "feedback" or "efficiency".
 - model: the entry of params.yaml, or a reference of the evaluation ("raw").
 - seed: of the training, of downstream tasks of the head's; empty for what is not trained.
 - dataset: the data set that was scored.
-- question: a question of prediction, a downstream task, or what was costed.
+- question: a question of prediction, a downstream task, a rate of feedback ("5 bits" for every 16 channel entries), or
+  what was costed.
 - part: of predictions, the step, speed, sight or SNR that a score is of; of downstream tasks, which of their
   experiments; of costs, where they were measured, or why a size is left out.
 - representation, patch_size, label_fraction: of downstream tasks, what a head was given.

@@ -28,6 +28,56 @@ class Predictor(Protocol):
 
 
 @runtime_checkable
+class FeedbackCodec(Protocol):
+    """Compresses the CSI of single slots into bits, and recovers it from the bits alone.
+
+    What is fed back is the channel up to its power, which a base station knows from other reports: `decode` gives
+    channels of about unit mean power.
+    """
+
+    def encode(self, csi: torch.Tensor, rate: int) -> torch.Tensor:
+        """Feedback of channels at any scale; that of a sample depends on this sample alone.
+
+        Args:
+            csi: complex64 (batch, antenna, subcarrier).
+            rate: bits for every 16 channel entries, 1 to 12.
+
+        Returns:
+            uint8 (batch, bit) of 0 and 1, `wavefoundry.feedback.rates.feedback_bits` bits a sample.
+
+        Raises:
+            InputError: a rate or a size that the codec does not take, or values that are not finite.
+        """
+
+    def decode(self, bits: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Channels from feedback, whatever of it arrived wrong.
+
+        Args:
+            bits: uint8 (batch, bit), as many as `encode` gives at some rate.
+            shape: (antenna, subcarrier) of the channels.
+
+        Returns:
+            complex64 (batch, antenna, subcarrier).
+
+        Raises:
+            InputError: a size or a number of bits that the codec does not take.
+        """
+
+
+@runtime_checkable
+class GaussianBound(Protocol):
+    """A codec that knows the covariance of channels."""
+
+    def bound(self, bits: int, shape: tuple[int, int]) -> float:
+        """The smallest NMSE with which so many bits can describe a Gaussian channel of that covariance.
+
+        Args:
+            bits: of one channel.
+            shape: (antenna, subcarrier) of it.
+        """
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Gives representations of single slots, token by token."""
 

@@ -53,6 +53,10 @@ class FamilyOptions(Section):
         """Why the network gives no representations of single slots of a data set; None if it does."""
         return "this family gives no representations"
 
+    def why_not_feed_back(self, facts: Facts) -> str | None:
+        """Why the network gives no feedback of single slots of a data set; None if it does."""
+        return "this family gives no feedback"
+
     @property
     def language_models(self) -> tuple[str, ...]:
         """Entries of `language_models` that the network builds on, which its training is handed."""

@@ -6,7 +6,7 @@ depends on the size of its input: one set of weights serves every (time, antenna
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -22,6 +22,7 @@ from wavefoundry.csi.prediction import require_extent
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.representations import Representations
+from wavefoundry.networks.trace import Trace
 from wavefoundry.networks.wifo.options import Architecture, Options
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
@@ -55,22 +56,6 @@ class Puzzle:
     visible_at: torch.Tensor  # (batch, token), position in the grid in the order time, antenna, subcarrier
     hidden: torch.Tensor  # clean patches
     hidden_at: torch.Tensor
-
-
-@dataclass
-class Trace:
-    """Inner values that distillation compares; there once `WiFo.reconstruct` has filled them in.
-
-    embedding: (batch, visible token, hidden_size), before positions are added.
-    encoder_attention, decoder_attention: one (batch, head, token, token) per layer.
-    encoder_hidden, decoder_hidden: (batch, token, hidden_size) after the last attention sub-layer.
-    """
-
-    embedding: torch.Tensor = field(init=False)
-    encoder_attention: list[torch.Tensor] = field(default_factory=list)
-    decoder_attention: list[torch.Tensor] = field(default_factory=list)
-    encoder_hidden: torch.Tensor = field(init=False)
-    decoder_hidden: torch.Tensor = field(init=False)
 
 
 class Attention(nn.Module):

@@ -45,6 +45,7 @@ class Options(FamilyOptions):
     """
 
     reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
+    common_to_students: ClassVar[tuple[str, ...]] = ("patch_size",)
 
     architecture: Architecture
     masking: Masking

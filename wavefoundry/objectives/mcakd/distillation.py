@@ -12,8 +12,9 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
-from wavefoundry.networks.wifo.model import Trace, WiFo
+from wavefoundry.networks.trace import Trace, TracedNetwork
 from wavefoundry.objectives.mcakd.options import Options
 
 
@@ -80,15 +81,16 @@ class Distillation(nn.Module):
     state or checkpoints.
     """
 
-    def __init__(self, student: WiFo, teacher: WiFo, config: Options):
+    def __init__(self, student: PreTrainedModel, teacher: PreTrainedModel, config: Options):
         super().__init__()
+        assert isinstance(student, TracedNetwork) and isinstance(teacher, TracedNetwork)  # `Options.why_not` says so
         self.student = student
         # In a tuple, hidden from nn.Module.
         self._teacher = (teacher.eval().requires_grad_(False),)
         # Not named config: Trainer would take it for a transformers config and write into it.
         self.settings = config
         self.passive = True
-        sizes = student.architecture.hidden_size, teacher.architecture.hidden_size
+        sizes = student.options.architecture.hidden_size, teacher.options.architecture.hidden_size
         parts = (["embedding"] if config.embedding else []) + (["encoder", "decoder"] if config.hidden else [])
         self.selections = nn.ModuleDict(
             {part: KnowledgeSelection(*sizes, config.selection_heads, config.selection) for part in parts}
@@ -145,11 +147,16 @@ class Distillation(nn.Module):
 def attention_distance(student: list[torch.Tensor], teacher: list[torch.Tensor]) -> torch.Tensor:
     """1 - cosine of the attention maps, mean over layers, heads and batch.
 
+    Choice: the paper's students are as deep as their teacher, but for that of WiFo-CF, of which it says nothing. A
+    student of half the depth is compared with every second layer of its teacher, the last one among them (as in
+    TinyBERT, arXiv:1909.10351); of any depth that divides the teacher's likewise.
+
     Args:
         student, teacher: one (batch, head, token, token) per layer.
     """
+    apart = len(teacher) // len(student)
     distances = [
         1 - F.cosine_similarity(own.flatten(2), shown.flatten(2), dim=-1)
-        for own, shown in zip(student, teacher, strict=True)
+        for own, shown in zip(student, teacher[apart - 1 :: apart], strict=True)
     ]
     return torch.stack(distances).mean()

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.networks.wifo.options import Options as WiFoOptions
+from wavefoundry.networks.traced_options import TracedOptions
 from wavefoundry.objectives.objective import ObjectiveOptions
 from wavefoundry.section import Count, Positive, Probability, Section
 
@@ -35,19 +35,28 @@ class Options(ObjectiveOptions):
     autonomous_passive: AutonomousPassive | None = Field(description="null distils in every epoch")
 
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
-        if not isinstance(student, WiFoOptions) or not isinstance(teacher, WiFoOptions):
-            return f"it compares inner values of two WiFo; the teacher is a {teacher_family}, the student a {family}"
+        if family != teacher_family or not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
+            return (
+                "it compares inner values of two networks of one family that shows them; "
+                f"the teacher is a {teacher_family}, the student a {family}"
+            )
         own, shown = student.architecture, teacher.architecture
         if own.hidden_size > shown.hidden_size:
             return f"architecture.hidden_size {own.hidden_size} is more than the teacher's {shown.hidden_size}"
-        for name in ("encoder_depth", "decoder_depth", "heads", "patch_size"):
-            if self.attention and getattr(own, name) != getattr(shown, name):
+        for name in ("encoder_depth", "decoder_depth"):
+            if self.attention and getattr(shown, name) % getattr(own, name):
                 return (
-                    f"architecture.{name} {getattr(own, name)} differs from the teacher's {getattr(shown, name)}; its "
-                    "attention maps are compared layer by layer and head by head (attention: false leaves them out)"
+                    f"architecture.{name} {getattr(own, name)} does not divide the teacher's {getattr(shown, name)}; "
+                    "its attention maps are compared layer by layer (attention: false leaves them out)"
                 )
-        if own.patch_size != shown.patch_size:
-            return f"architecture.patch_size {own.patch_size} differs from the teacher's {shown.patch_size}"
+        if self.attention and own.heads != shown.heads:
+            return (
+                f"architecture.heads {own.heads} differs from the teacher's {shown.heads}; its attention maps are "
+                "compared head by head (attention: false leaves them out)"
+            )
+        for name in student.common_to_students:
+            if getattr(own, name) != getattr(shown, name):
+                return f"architecture.{name} {getattr(own, name)} differs from the teacher's {getattr(shown, name)}"
         if own.hidden_size % self.selection_heads:
             return f"selection_heads {self.selection_heads} does not divide architecture.hidden_size {own.hidden_size}"
         return None

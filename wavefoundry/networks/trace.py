@@ -1,0 +1,37 @@
+"""What a network shows of its inside to an objective that compares the insides of two."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+
+@dataclass
+class Trace:
+    """Inner values that distillation compares; there once `TracedNetwork.solve` has filled them in.
+
+    embedding: (batch, token of the encoder, hidden_size), before positions are added.
+    encoder_attention, decoder_attention: one (batch, head, token, token) per layer.
+    encoder_hidden, decoder_hidden: (batch, token, hidden_size) after the last attention sub-layer.
+    """
+
+    embedding: torch.Tensor = field(init=False)
+    encoder_attention: list[torch.Tensor] = field(default_factory=list)
+    decoder_attention: list[torch.Tensor] = field(default_factory=list)
+    encoder_hidden: torch.Tensor = field(init=False)
+    decoder_hidden: torch.Tensor = field(init=False)
+
+
+@runtime_checkable
+class TracedNetwork(Protocol):
+    """An encoder and a decoder of transformer layers whose training task is drawn apart from being solved, so that two
+    networks can solve the same one."""
+
+    options: Any
+
+    def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Any:
+        """The task of one training step on complex (batch, time, antenna, subcarrier)."""
+
+    def solve(self, task: Any, trace: Trace | None = None) -> dict[str, torch.Tensor]:
+        """The loss on a task that a network of this family has drawn, as `forward` returns it; inner values go into
+        `trace`."""
