@@ -2,9 +2,9 @@
 
 Users read the joined tables with `pandas.read_csv("metrics/results.csv")`; the columns are described in
 wavefoundry/evaluation/results.py. What differs from run to run by nature lies in measurements/results.csv. The means of
-predictors and their differences, with intervals, are in metrics/differences.csv (columns:
-wavefoundry/evaluation/paired.py): of every predictor from the method without training that is best on the validation
-split, and of the pairs that claims are about.
+predictors and their differences from the method without training that is best on the validation split, with intervals,
+are in metrics/differences.csv (columns: wavefoundry/evaluation/paired.py); what became of the claims in
+metrics/claims.csv (columns: wavefoundry/evaluation/claims.py).
 """
 
 import argparse
@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.json_files import write_json
-from stages.paths import DIFFERENCES, MEASURED, RESULTS, SUMMARY, measured_file, samples_file, scores_file
+from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS, SUMMARY, measured_file, samples_file, scores_file
 from stages.stage import clear_errors, stage
 from storage.tables import read_table, write_table
 from wavefoundry.evaluation.downstream.options import RAW
 
 if TYPE_CHECKING:
     import pandas
-
-    from wavefoundry.evaluation.claims import Trained
 
 
 def score_files(parameters: params.Params) -> list[Path]:
@@ -46,31 +44,13 @@ def sample_files(parameters: params.Params) -> list[Path]:
     return [samples_file(name) for name in [*parameters.predictors, *parameters.models]]
 
 
-def trained_predictors(parameters: params.Params, table: "pandas.DataFrame") -> "list[Trained]":
-    """What claims need to know of the networks of the study."""
-    from wavefoundry.evaluation.claims import Trained
-    from wavefoundry.report.prediction import parameter_count
-
-    return [
-        Trained(name, parameter_count(table, name), model.teacher, parameters.objective_name(name), model.options)
-        for name, model in parameters.models.items()
-    ]
-
-
 def pairs(parameters: params.Params, table: "pandas.DataFrame") -> dict[str, list[tuple[str, str]]]:
-    """(model, other) by question: everybody with the best method without training, and what claims compare."""
-    from wavefoundry.evaluation.claims import pairs_to_compare
+    """(model, other) by question: everybody with the best method without training."""
     from wavefoundry.evaluation.summary import best_methods
 
-    methods = list(parameters.predictors)
-    best = best_methods(table, parameters.compared, methods)
-    claimed = pairs_to_compare(trained_predictors(parameters, table), methods)
-    found = {}
-    for question in parameters.compared:
-        other = best.get(question)
-        with_best = [(model, other) for model in (*methods, *parameters.models) if other is not None and model != other]
-        found[question] = list(dict.fromkeys([*with_best, *claimed]))
-    return found
+    best = best_methods(table, parameters.compared, list(parameters.predictors))
+    models = (*parameters.predictors, *parameters.models)
+    return {question: [(model, other) for model in models if model != other] for question, other in best.items()}
 
 
 @clear_errors()
@@ -79,10 +59,11 @@ def main() -> None:
     parameters = params.read()
     scores, measured = score_files(parameters), measured_files(parameters)
     samples = sample_files(parameters)
-    outputs = [RESULTS, SUMMARY, DIFFERENCES, MEASURED]
+    outputs = [RESULTS, SUMMARY, DIFFERENCES, CLAIMS, MEASURED]
     with stage("compare", section=None, dependencies=[*scores, *samples, *measured], outputs=outputs) as run:
         import pandas
 
+        from wavefoundry.evaluation.claims import judge
         from wavefoundry.evaluation.feedback_summary import summarise_feedback
         from wavefoundry.evaluation.paired import differences
         from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
@@ -92,13 +73,9 @@ def main() -> None:
         write_table(RESULTS, tables)
         write_table(MEASURED, pandas.concat([read_table(path, COLUMNS) for path in measured], ignore_index=True))
         every = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True)
-        found = differences(
-            every[every["split"] == "test"],
-            parameters.compared,
-            pairs(parameters, tables),
-            parameters.evaluate.prediction.bootstrap,
-        )
-        write_table(DIFFERENCES, found)
+        tested, bootstrap = every[every["split"] == "test"], parameters.evaluate.prediction.bootstrap
+        write_table(DIFFERENCES, differences(tested, parameters.compared, pairs(parameters, tables), bootstrap))
+        write_table(CLAIMS, judge(parameters.claims, tables, tested, parameters.compared, bootstrap))
         section = parameters.evaluate.downstream
         summary = summarise(tables, parameters.compared, None if section is None else section)
         summary["feedback"] = summarise_feedback(tables, parameters.feedback_compared)

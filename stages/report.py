@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.compare import sample_files, trained_predictors
+from stages.compare import sample_files
 from stages.evaluate_prediction import example_user, last_map, questions
 from stages.paths import (
+    CLAIMS,
     DECISIONS,
     DIFFERENCES,
     MEASURED,
@@ -130,16 +131,17 @@ def write_report(parameters: params.Params) -> None:
     """Write report.md and report.html with their pictures."""
     import pandas
 
-    from wavefoundry.evaluation.claims import check_claims
+    from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
-    from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
+    from wavefoundry.evaluation.summary import best_methods
     from wavefoundry.feedback.uplink import bit_error_rate
     from wavefoundry.report.downstream import downstream_section
     from wavefoundry.report.efficiency import efficiency_section
     from wavefoundry.report.feedback import feedback_section
     from wavefoundry.report.page import render, to_html
     from wavefoundry.report.prediction import (
+        CLAIMS_NOTE,
         claims_table,
         compared_datasets,
         dataset_table,
@@ -155,7 +157,6 @@ def write_report(parameters: params.Params) -> None:
     samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
     draw(parameters, table, measured, samples[samples["split"] == "test"])
-    means = mean_nmse_db(table, parameters.compared, "test")
     best = best_methods(table, parameters.compared, list(parameters.predictors))
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
@@ -198,9 +199,8 @@ def write_report(parameters: params.Params) -> None:
             for question in section.prediction.questions
         },
         "compared": compared_datasets(parameters.compared),
-        "claims": claims_table(
-            check_claims(means, differences, trained_predictors(parameters, table), list(parameters.predictors))
-        ),
+        "claims_note": CLAIMS_NOTE,
+        "claims": claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)) if parameters.claims else "None.",
         "predicted": [name for name in sequences if (REPORT / f"figures/prediction/{name}.png").exists()],
         "dataset_figures": {name: dataset_figures(name) for name in names},
         "downstream": "Left out of this study." if downstream is None else downstream_section(table, downstream),
@@ -225,7 +225,8 @@ def write_report(parameters: params.Params) -> None:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
-    inputs = [Path("data/scenario"), Path("figures"), Path("history"), RESULTS, DIFFERENCES, MEASURED, DECISIONS]
+    inputs = [Path("data/scenario"), Path("figures"), Path("history")]
+    inputs += [RESULTS, DIFFERENCES, CLAIMS, MEASURED, DECISIONS]
     inputs += sample_files(parameters)
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
         REPORT.mkdir(exist_ok=True)

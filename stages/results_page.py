@@ -8,8 +8,7 @@ import argparse
 from pathlib import Path
 
 from stages import params
-from stages.compare import trained_predictors
-from stages.paths import DIFFERENCES, MEASURED, RESULTS
+from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS
 from stages.provenance import provenance
 from stages.stage import clear_errors
 from storage.replacement import replace_file
@@ -18,11 +17,12 @@ from storage.tables import read_table
 
 def page(parameters: params.Params, title: str) -> str:
     """The page as markdown."""
-    from wavefoundry.evaluation.claims import check_claims
+    from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS
-    from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
+    from wavefoundry.evaluation.summary import best_methods
     from wavefoundry.report.prediction import (
+        CLAIMS_NOTE,
         claims_table,
         compared_datasets,
         differences_table,
@@ -32,12 +32,6 @@ def page(parameters: params.Params, title: str) -> str:
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
-    claims = check_claims(
-        mean_nmse_db(table, parameters.compared, "test"),
-        differences,
-        trained_predictors(parameters, table),
-        list(parameters.predictors),
-    )
     best = best_methods(table, parameters.compared, list(parameters.predictors))
     section = parameters.evaluate.prediction
     return f"""# {title}
@@ -62,9 +56,9 @@ Spectral efficiency with predicted beams, and its share of what the channel itse
 
 ## Claims
 
-"yes" and "no" where the whole interval of the difference says so, "undecided" where it lies on both sides.
+{CLAIMS_NOTE}
 
-{claims_table(claims)}
+{claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)) if parameters.claims else "None."}
 """
 
 

@@ -12,6 +12,7 @@ from wavefoundry.csi.options import AngleDelay
 from wavefoundry.deployment.options import BEST, Register
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation import options as evaluation
+from wavefoundry.evaluation.claim_options import ClaimOptions
 from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
 from wavefoundry.facts import Facts
@@ -62,6 +63,7 @@ class Params(Section):
     distill: Students
     predictors: Methods
     evaluate: Evaluate
+    claims: dict[Name, ClaimOptions]
     register_: Register = Field(alias="register")
 
     @property
@@ -252,6 +254,7 @@ class Params(Section):
             self._check_downstream_data()
             self._check_downstream_inputs()
         self._check_use_of_datasets()
+        self._check_claims()
         return self
 
     def _check_names(self) -> None:
@@ -317,6 +320,29 @@ class Params(Section):
                 key = f"{'scenarios' if dataset in self.scenarios else 'imported'}.{dataset}"
                 told = [f"{name}: {reason}" for name, reason in reasons.items()] or ["there is none"]
                 raise ValueError("\n".join(f"{key}: no entry can read this data set; {one}" for one in told))
+
+    def _check_claims(self) -> None:
+        for name, claim in self.claims.items():
+            key, questions = f"claims.{name}", list(self.evaluate.prediction.questions)
+            if claim.question not in questions:
+                raise ValueError(f"{key}.question is {claim.question!r}, allowed: {', '.join(questions)}")
+            for dataset in claim.datasets or ():
+                if dataset not in self.datasets:
+                    raise ValueError(f"{key}.datasets: no data set {dataset!r}, found: {', '.join(self.datasets)}")
+            datasets = claim.datasets or self.compared.get(claim.question, [])
+            able = [
+                model
+                for model in (*self.predictors, *self.models)
+                if datasets
+                and all(self.why_not_predict(model, claim.question, dataset) is None for dataset in datasets)
+            ]
+            for field, models in (("model", [claim.model]), ("others", claim.others)):
+                for model in models:
+                    if model not in able:
+                        raise ValueError(
+                            f"{key}.{field}: {model!r} is no predictor that answers {claim.question!r} about its data "
+                            f"sets, found: {', '.join(able) or 'none'}"
+                        )
 
     def _check_granularities(self) -> None:
         measured = self.evaluate.efficiency.patch_size

@@ -98,6 +98,10 @@ def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
     gone = set(found) - set(names)
     for name in gone:
         del content[group][name]
+    for claim, tested in list((content.get("claims") or {}).items()):
+        named = [tested.get("model"), *(tested.get("others") or ()), *(tested.get("datasets") or ())]
+        if gone & set(named):
+            del content["claims"][claim]
     if group not in ("scenarios", "imported"):
         return
     for learners in ("pretrain", "teach"):

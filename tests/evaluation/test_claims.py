@@ -1,130 +1,127 @@
 """Claims follow the numbers, whoever wins."""
 
+import numpy as np
 import pandas
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wavefoundry.evaluation.claims import KEPT_DB, Claim, Difference, Trained, check_claims, pairs_to_compare
-from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
+from wavefoundry.evaluation.claim_options import ClaimOptions
+from wavefoundry.evaluation.claims import CLAIM_COLUMNS, judge, verdict
+from wavefoundry.evaluation.options import Bootstrap
+from wavefoundry.evaluation.results import as_table
 
-NETWORKS = (
-    Trained("wifo", 100, None, None, "large"),
-    Trained("tiny_wifo", 25, "wifo", "mcakd", "small"),
-    Trained("tiny_wifo_no_kd", 25, "wifo", None, "small"),
-)
-METHODS = ("sample_and_hold", "autoregression")
+OPTIONS = Bootstrap(resamples=200, level=0.95, seed=0)
+SAMPLES = 40
 
 
-def means(values: dict[str, dict[str, list[float]]]) -> pandas.DataFrame:
-    """{question: {model: NMSE of its seeds [dB]}} as `mean_nmse_db` gives it."""
+def claim(**changes) -> ClaimOptions:
+    values = {
+        "source": "ours", "says": "it is better", "question": "time", "model": "new", "others": ["old"],
+        "datasets": None, "ahead_db": 0.0,
+    }  # fmt: skip
+    return ClaimOptions.model_validate(values | changes)
+
+
+def study(
+    test: dict[str, list[float]], validation: dict[str, float] | None = None, datasets=("town",)
+) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    """Table of results and samples of a study in which the models have these ratios, seed by seed; the error of a
+    sample is that of its model times a factor that all models share."""
+    factor = np.random.default_rng(0).uniform(0.5, 1.5, SAMPLES)
+    factor /= factor.mean()
+    labels = {"evaluation": "prediction", "question": "time", "metric": "nmse"}
     rows = [
-        {"model": model, "question": question, "seed": None if model in METHODS else seed, "nmse_db": value}
-        for question, models in values.items()
-        for model, seeds in models.items()
+        labels | {"model": model, "seed": seed, "dataset": dataset, "split": "test", "value": value}
+        for model, seeds in test.items()
         for seed, value in enumerate(seeds)
+        for dataset in datasets
     ]
-    return pandas.DataFrame(rows, columns=["model", "question", "seed", "nmse_db"]).astype({"seed": "Int64"})
+    rows += [
+        labels | {"model": model, "seed": 0, "dataset": dataset, "split": "validation", "value": value}
+        for model, value in (validation or {}).items()
+        for dataset in datasets
+    ]
+    samples = [
+        pandas.DataFrame(
+            {
+                "model": row["model"], "seed": row["seed"], "question": "time", "dataset": row["dataset"],
+                "sample": np.arange(SAMPLES), "trajectory": pandas.array(np.arange(SAMPLES) // 2, "Int64"),
+                "nmse": row["value"] * factor,
+            }
+        )
+        for row in rows
+        if row["split"] == "test"
+    ]  # fmt: skip
+    return as_table(rows), pandas.concat(samples, ignore_index=True)
 
 
-def sure(values: dict[str, dict[str, list[float]]], trained, half: float = 0.0) -> pandas.DataFrame:
-    """The differences of all pairs, with intervals of `half` on each side."""
-    rows = []
-    for question, models in values.items():
-        for model, other in pairs_to_compare(trained, METHODS):
-            if model in models and other in models:
-                gap = sum(models[model]) / len(models[model]) - sum(models[other]) / len(models[other])
-                rows.append((question, model, other, gap, gap - half, gap + half))
-    return pandas.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).astype(DIFFERENCE_COLUMNS)
+def judged(one: ClaimOptions, *tables) -> dict:
+    found = judge({"one": one}, *tables, {"time": ["town"]}, OPTIONS)
+    assert list(found.columns) == list(CLAIM_COLUMNS)
+    (row,) = found.to_dict("records")
+    return row
 
 
-def check(values: dict[str, dict[str, list[float]]], trained=NETWORKS, half: float = 0.0) -> list[Claim]:
-    return check_claims(means(values), sure(values, trained, half), trained, METHODS)
+def test_difference_and_means_are_those_of_the_ratios():
+    row = judged(claim(), *study({"new": [0.1], "old": [0.2]}))
+    assert (row["model_db"], row["other_db"]) == pytest.approx((-10.0, 10 * np.log10(0.2)))
+    # The models share the factor of every sample: the interval of their difference has no width.
+    assert (row["difference_db"], row["low_db"], row["high_db"]) == pytest.approx((-10 * np.log10(2),) * 3)
+    assert (row["holds"], row["seeds"], row["other_seeds"], row["spread_db"]) == ("yes", 1, 1, 0.0)
 
 
-def verdict(claims: list[Claim], *words: str) -> str:
-    (claim,) = (claim for claim in claims if all(word in claim.claim for word in words))
-    return claim.holds
+@pytest.mark.parametrize(("ahead_db", "holds"), [(0.0, "yes"), (2.9, "yes"), (3.1, "no"), (-1.0, "yes")])
+def test_so_much_ahead_is_meant(ahead_db, holds):
+    assert judged(claim(ahead_db=ahead_db), *study({"new": [0.1], "old": [0.2]}))["holds"] == holds
 
 
-def test_claims_follow_the_numbers():
-    claims = check(
-        {
-            "time": {
-                "sample_and_hold": [-1.0],
-                "wifo": [-5.0],
-                "tiny_wifo": [-3.7, -4.3],
-                "tiny_wifo_no_kd": [-3.8, -4.0],
-            },
-            "frequency": {
-                "sample_and_hold": [3.0],
-                "wifo": [-4.0],
-                "tiny_wifo": [-3.0],
-                "tiny_wifo_no_kd": [-2.0],
-            },
-        }
-    )
-    # For each question: three models beat sample-and-hold; the teacher is not kept; in time the gain is within the
-    # spread.
-    told = ["yes", "yes", "yes", "no", "undecided", "yes", "yes", "yes", "no", "yes"]
-    assert [claim.holds for claim in claims] == told
-    assert [claim.claim.startswith("time: ") for claim in claims] == [True] * 5 + [False] * 5
-    assert all(claim.claim.startswith(("time: ", "frequency: ")) for claim in claims)
+@pytest.mark.parametrize(("student", "holds"), [(0.19, "yes"), (0.2, "yes"), (0.204, "yes"), (0.21, "no")])
+def test_a_student_may_lose_a_tenth_of_a_decibel(student, holds):
+    assert judged(claim(ahead_db=-0.1), *study({"new": [student], "old": [0.2]}))["holds"] == holds
 
 
-@pytest.mark.parametrize(("seeds", "holds"), [([-4.0, -1.0], "yes"), ([-2.0, -2.0], "undecided"), ([0.0, -3.0], "no")])
-def test_a_network_beats_a_method_with_the_mean_of_its_seeds(seeds, holds):
-    (claim,) = check({"time": {"autoregression": [-2.0], "wifo": seeds}})
-    assert claim.holds == holds
-    assert claim.claim == "time: wifo predicts better than autoregression"
-    assert claim.measured.startswith(f"{sum(seeds) / 2:.2f} dB against -2.00 dB, difference ")
+def test_the_opponent_is_chosen_on_the_validation_split():
+    tables = study({"new": [0.1], "strong": [0.05], "lucky": [0.2]}, {"strong": 0.3, "lucky": 0.1})
+    row = judged(claim(others=["strong", "lucky"]), *tables)
+    assert row["other"] == "lucky" and row["holds"] == "yes"
+    # Nothing to choose by.
+    assert judged(claim(others=["strong", "lucky"]), *study({"new": [0.1], "strong": [0.05], "lucky": [0.2]}))[
+        "other"
+    ] == "strong"  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("student", "holds"), [(-5.5, "yes"), (-5.0, "yes"), (-5.0 + 0.9 * KEPT_DB, "yes"), (-5.0 + 1.1 * KEPT_DB, "no")]
-)
-def test_a_student_keeps_its_teacher_up_to_a_tenth_of_a_db(student, holds):
-    claims = check({"both": {"wifo": [-5.0], "tiny_wifo": [student]}})
-    assert verdict(claims, "both: the distilled tiny_wifo keeps", "teacher wifo") == holds
-    assert "with 25% of the parameters, wifo -5.00 dB" in claims[0].measured
+def test_only_the_data_sets_of_the_claim_count():
+    near, near_samples = study({"new": [0.1], "old": [0.2]})
+    far, far_samples = study({"new": [0.4], "old": [0.2]}, datasets=("far",))
+    tables = pandas.concat([near, far]), pandas.concat([near_samples, far_samples])
+    assert judged(claim(), *tables)["holds"] == "yes"
+    assert judged(claim(datasets=["far"]), *tables)["holds"] == "no"
+    assert judged(claim(datasets=["far", "town"]), *tables)["difference_db"] == pytest.approx(10 * np.log10(1.25))
 
 
-@pytest.mark.parametrize(
-    ("distilled", "alone", "holds", "told"),
-    [
-        ([-4.0], [-3.0], "yes", "difference -1.00 dB [-1.00, -1.00], spread over seeds 0.00 dB"),
-        ([-3.0], [-4.0], "no", "difference +1.00 dB"),
-        ([-3.0], [-3.0], "undecided", "difference +0.00 dB"),
-        # Either spread counts, the wider one.
-        ([-4.0, -4.0], [-2.0, -4.0], "undecided", "difference -1.00 dB [-1.00, -1.00], spread over seeds 1.41 dB"),
-        ([-6.0, -4.0], [-3.0, -3.0], "yes", "difference -2.00 dB [-2.00, -2.00], spread over seeds 1.41 dB"),
-    ],
-)
-def test_a_gain_by_distillation_is_more_than_the_wider_spread_over_seeds(distilled, alone, holds, told):
-    claims = check({"time": {"tiny_wifo": distilled, "tiny_wifo_no_kd": alone}})
-    (claim,) = claims
-    assert claim.claim == "time: mcakd makes tiny_wifo better than the same student alone (tiny_wifo_no_kd)"
-    assert claim.holds == holds and claim.measured.startswith(told)
+def test_what_seeds_do_not_agree_on_is_undecided():
+    assert judged(claim(), *study({"new": [0.1, 0.15], "old": [0.13, 0.13]}))["holds"] == "undecided"
+    row = judged(claim(), *study({"new": [0.100, 0.101], "old": [0.13, 0.13]}))
+    assert row["holds"] == "yes" and 0 < row["spread_db"] < 0.1
 
 
-def test_only_students_that_differ_in_nothing_but_learning_are_compared():
-    others = (
-        Trained("another_teacher", 25, "lwm", None, "small"),
-        Trained("another_shape", 25, "wifo", None, "smaller"),
-        Trained("another_objective", 25, "wifo", "attention", "small"),
-        Trained("pretrained", 25, None, None, "small"),
-    )
-    values = {"time": {name: [-3.0] for name in ("tiny_wifo", *(other.name for other in others))}}
-    assert check(values, (*NETWORKS, *others)) == []
+numbers = st.floats(-10, 10)
 
 
-def test_who_does_not_answer_is_left_out():
-    claims = check({"frequency": {"sample_and_hold": [0.0], "tiny_wifo": [-1.0]}})
-    assert [claim.claim for claim in claims] == ["frequency: tiny_wifo predicts better than sample and hold"]
-    assert check({}) == []
+@given(numbers, st.floats(0, 5), st.floats(0, 5), numbers, st.floats(0, 3))
+def test_a_verdict_needs_the_interval_and_the_seeds(difference, below, above, ahead, spread):
+    low, high = difference - below, difference + above
+    told = verdict(difference, low, high, ahead, spread)
+    if told == "yes":
+        assert high < -ahead and difference < -ahead - spread
+    elif told == "no":
+        assert low > -ahead and difference > -ahead + spread
+    # Whoever exchanges the two models and what is claimed hears the opposite.
+    opposite = {"yes": "no", "no": "yes", "undecided": "undecided"}
+    assert verdict(-difference, -high, -low, -ahead, spread) == opposite[told]
 
 
-def test_an_interval_on_both_sides_decides_nothing():
-    values = {"time": {"autoregression": [-2.0], "wifo": [-2.5], "tiny_wifo": [-2.4]}}
-    assert [claim.holds for claim in check(values, half=0.4)] == ["yes", "undecided", "undecided"]
-    assert [claim.holds for claim in check(values, half=0.6)] == ["undecided", "undecided", "undecided"]
-    assert Difference(-1.0, -1.5, 0.25).below(0) == "undecided"
-    assert str(Difference(-1.0, -1.5, 0.25)) == "-1.00 dB [-1.50, +0.25]"
+def test_nobody_is_ahead_of_itself():
+    with pytest.raises(ValueError, match="'new' is the model itself"):
+        claim(others=["old", "new"])

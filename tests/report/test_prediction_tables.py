@@ -1,9 +1,10 @@
 """Tables of prediction tell means with their intervals, and what a prediction is worth in bits."""
 
 import pandas
+import pytest
 
 from tests.evaluation.tables import scores
-from wavefoundry.evaluation.claims import Claim
+from wavefoundry.evaluation.claim_options import ClaimOptions
 from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.report.prediction import (
@@ -67,8 +68,31 @@ def test_spectral_efficiency_stands_beside_that_of_the_channel_itself():
     assert found["hold"] == ["2.00 (25.0%)", "-"] and found["wifo"] == ["6.00 (75.0%)", "-"]
 
 
-def test_claims_have_three_answers():
-    told = claims_table(
-        [Claim(f"claim {number}", "", verdict) for number, verdict in enumerate(("yes", "no", "undecided"))]
-    )
-    assert [row[-1] for name, row in cells(told).items() if name.startswith("claim ")] == ["yes", "**no**", "undecided"]
+def judged(**changes) -> dict:
+    return {
+        "claim": "one", "question": "time", "model": "new", "other": "old", "model_db": -3.0, "other_db": -2.0,
+        "difference_db": -1.0, "low_db": -1.5, "high_db": -0.5, "seeds": 1, "other_seeds": 1, "spread_db": 0.0,
+        "holds": "yes",
+    } | changes  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ahead_db", "datasets", "test"),
+    [
+        (0.0, None, "time: new ahead of old"),
+        (1.0, None, "time: new at least 1 dB ahead of old"),
+        (-0.1, ["far"], "time: new at most 0.1 dB behind old on far"),
+    ],
+)
+def test_a_claim_is_told_with_its_test(ahead_db, datasets, test):
+    claim = ClaimOptions(
+        source="ours", says="it is better", question="time", model="new", others=["old", "older"], datasets=datasets,
+        ahead_db=ahead_db,
+    )  # fmt: skip
+    told = cells(claims_table({"one": claim}, pandas.DataFrame([judged()])))
+    measured = "-3.00 dB against -2.00 dB, difference -1.00 dB [-1.50, -0.50], one seed each"
+    assert told["it is better"] == ["ours", test, measured, "yes"]
+    more = judged(holds="no", seeds=3, spread_db=0.25)
+    told = cells(claims_table({"one": claim}, pandas.DataFrame([more])))
+    assert told["it is better"][2].endswith("seeds 3 and 1, spread 0.25 dB")
+    assert told["it is better"][3] == "**no**"

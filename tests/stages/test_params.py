@@ -226,6 +226,31 @@ def test_entries_of_one_family_stand_side_by_side():
     assert list(read.models)[-1] == "tiny_wide" and read.models["wide_wifo"].family == "wifo"
 
 
+CLAIM = {
+    "source": "ours", "says": "it is better", "question": "time", "model": "wifo", "others": ["sample_and_hold"],
+    "datasets": None, "ahead_db": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question": "tme"}, r"claims\.one\.question is 'tme', allowed: time, frequency"),
+        ({"model": "wfo"}, r"claims\.one\.model: 'wfo' is no predictor that answers 'time' .*, found: sample_and_hold"),
+        ({"others": ["lwm"]}, r"claims\.one\.others: 'lwm' is no predictor"),
+        ({"others": []}, r"claims\.one\.others"),
+        ({"others": ["wifo"]}, r"claims\.one.*'wifo' is the model itself"),
+        ({"datasets": ["nowhere"]}, r"claims\.one\.datasets: no data set 'nowhere', found: "),
+        ({"datasets": ["canyon"]}, r"claims\.one\.model: 'wifo' is no predictor that answers 'time' .*, found: none"),
+        ({"ahead_db": float("nan")}, r"claims\.one\.ahead_db"),
+    ],
+)
+def test_claims_are_about_what_there_is(changes, message):
+    assert changed(("claims.one", CLAIM)).claims["one"].model == "wifo"
+    with pytest.raises(InputError, match=message):
+        changed(("claims.one", CLAIM | changes))
+
+
 def test_a_student_can_teach():
     grand = TINY["distill"]["tiny_wifo"] | {"teacher": "tiny_wifo", "options": {"architecture": {"hidden_size": 8}}}
     read = changed(("distill.grand", grand))

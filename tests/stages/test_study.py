@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.tokens import AliasToken, AnchorToken
 
 from stages import yaml_files
-from stages.params import read
+from stages.params import parse, read
 from stages.study import apply, compose
 from wavefoundry.errors import InputError
 
@@ -50,6 +50,11 @@ def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
     expected = deep_merge(yaml_files.read(params), overlay)
     for group, names in only.items():
         expected[group] = {name: entry for name, entry in expected[group].items() if name in names}
+    groups = ("scenarios", "imported", "pretrain", "teach", "distill", "predictors")
+    left = {name for group in groups for name in expected[group]}
+    for name, claim in list(expected["claims"].items()):
+        if not left.issuperset([claim["model"], *claim["others"], *(claim["datasets"] or [])]):
+            del expected["claims"][name]
     if "scenarios" in only:
         for entry in (*expected["pretrain"].values(), *expected["teach"].values()):
             entry["held_out"] = [name for name in entry["held_out"] if name in expected["scenarios"]]
@@ -106,6 +111,13 @@ def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, mes
     assert "study.yaml" in str(error.value)
     assert params.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "study.yaml"]
+
+
+def test_claims_go_with_what_they_are_about(params, tmp_path):
+    before = set(parse(params.read_text(), "p").claims)
+    apply(write(tmp_path, "only: {distill: [tiny_wifo]}"), params)
+    left = parse(params.read_text(), "p").claims
+    assert {"mcakd_helps_time", "relations_help"} <= before - set(left) and "tiny_wifo_keeps_time" in left
 
 
 def test_only_some_entries_stay(params, tmp_path):

@@ -1,163 +1,111 @@
 """What the papers claim, set against what was measured here, whoever wins."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas
 
+from wavefoundry.evaluation.claim_options import ClaimOptions
+from wavefoundry.evaluation.options import Bootstrap
 from wavefoundry.evaluation.over_seeds import spread
+from wavefoundry.evaluation.paired import differences
+from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
 
-# "over 98 % of the teacher's performance" is read as at most so much lost [dB].
-KEPT_DB = 0.1
-
+# Columns of the table of claims; one row a claim.
+CLAIM_COLUMNS = {
+    "claim": "string",
+    "question": "string",
+    "model": "string",
+    "other": "string",  # of those that it is set against, the best on the validation split
+    "model_db": "float64",  # mean NMSE on the test split
+    "other_db": "float64",
+    "difference_db": "float64",  # of model from other, below 0 where model is better
+    "low_db": "float64",
+    "high_db": "float64",
+    "seeds": "int64",  # of model; 1 of what has none
+    "other_seeds": "int64",
+    "spread_db": "float64",  # the larger one of the standard deviations over seeds
+    "holds": "string",  # "yes", "no", "undecided"
+}
 
 Verdict = Literal["yes", "no", "undecided"]
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One comparison: the claim, the figures measured, and whether they bear it out: "yes" or "no" where the whole
-    interval of the difference does, "undecided" where it lies on both sides."""
-
-    claim: str
-    measured: str
-    holds: Verdict
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Of the NMSE of one predictor from that of another, below 0 where it is better, and its interval [dB]."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:+.2f} dB [{self.low:+.2f}, {self.high:+.2f}]"
-
-    def below(self, limit: float) -> Verdict:
-        """Whether the difference is less than so much."""
-        if self.high < limit:
-            return "yes"
-        return "no" if self.low > limit else "undecided"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What the claims need to know of a trained predictor.
-
-    parameters: number of trained values.
-    teacher: of a student.
-    objective: name of what a student learns by; None of one that learns alone, and of what is no student.
-    options: of its family, to find two students that differ in the objective alone.
-    """
-
-    name: str
-    parameters: int
-    teacher: str | None
-    objective: str | None
-    options: Any
-
-
-def pairs_to_compare(trained: Sequence[Trained], methods: Sequence[str]) -> list[tuple[str, str]]:
-    """(model, other) of every claim: each network with each method, each student with its teacher and with those like
-    it that learn alone."""
-    networks = {one.name for one in trained}
-    return [
-        *((one.name, method) for method in methods for one in trained),
-        *((one.name, one.teacher) for one in trained if one.objective and one.teacher in networks),
-        *((one.name, alone.name) for one in trained for alone in trained if _differ_in_learning_alone(one, alone)),
-    ]
-
-
-def check_claims(
-    means: pandas.DataFrame, differences: pandas.DataFrame, trained: Sequence[Trained], methods: Sequence[str]
-) -> list[Claim]:
-    """Compare the test NMSE of the predictors with the claims that a study can test.
+def judge(
+    claims: Mapping[str, ClaimOptions],
+    table: pandas.DataFrame,
+    samples: pandas.DataFrame,
+    datasets: Mapping[str, Sequence[str]],
+    options: Bootstrap,
+) -> pandas.DataFrame:
+    """One row a claim, columns as `CLAIM_COLUMNS`.
 
     Args:
-        means: columns model, question, seed, nmse_db: over the data sets that are compared.
-        differences: of the pairs that `pairs_to_compare` names, as `wavefoundry.evaluation.paired` gives them.
-        trained: the predictors that were trained.
-        methods: names of the predictors without training.
-
-    Returns:
-        for every question: each network against each method; each student against its teacher; each student against
-        one that differs from it in learning alone.
+        claims: by name.
+        table: of results.
+        samples: of the test split, columns as `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
+        datasets: by question, those on which everybody is compared.
+        options: of the bootstrap.
     """
-    seeds = {
-        (str(question), str(model)): list(rows["nmse_db"])
-        for (model, question), rows in means.groupby(["model", "question"], sort=False)
-    }
-    found = {
-        (row.question, row.model, row.other): Difference(row.difference_db, row.low_db, row.high_db)
-        for row in differences[differences["other"].notna()].itertuples()
-    }
-    claims = []
-    for question in dict.fromkeys(question for question, _ in seeds):
-        at = {model: values for (asked, model), values in seeds.items() if asked == question}
-        by_pair = {(model, other): value for (asked, model, other), value in found.items() if asked == question}
-        networks = {one.name: one for one in trained if one.name in at}
-        claims += [
-            _beats(question, at, name, method, by_pair[name, method])
-            for method in methods
-            for name in networks
-            if (name, method) in by_pair
-        ]
-        claims += [
-            _keeps(question, at, one, networks[one.teacher], by_pair[one.name, one.teacher])
-            for one in networks.values()
-            if one.objective and one.teacher in networks and (one.name, one.teacher) in by_pair
-        ]
-        claims += [
-            _gains(question, at, one, alone, by_pair[one.name, alone.name])
-            for one in networks.values()
-            for alone in networks.values()
-            if _differ_in_learning_alone(one, alone) and (one.name, alone.name) in by_pair
-        ]
-    return claims
+    rows = [
+        _judge(name, claim, table, samples, claim.datasets or datasets[claim.question], options)
+        for name, claim in claims.items()
+    ]
+    return pandas.DataFrame(rows, columns=list(CLAIM_COLUMNS)).astype(CLAIM_COLUMNS)
 
 
-def _differ_in_learning_alone(one: Trained, alone: Trained) -> bool:
-    same = (alone.teacher, alone.options) == (one.teacher, one.options)
-    return bool(one.objective) and not alone.objective and same
+def _judge(
+    name: str,
+    claim: ClaimOptions,
+    table: pandas.DataFrame,
+    samples: pandas.DataFrame,
+    datasets: Sequence[str],
+    options: Bootstrap,
+) -> dict:
+    asked = {claim.question: datasets}
+    # Where there is nothing to choose by, the first one.
+    other = best_methods(table, asked, claim.others).get(claim.question, claim.others[0])
+    means = mean_nmse_db(table, asked, "test")
+    seeds = [list(means.loc[means["model"] == one, "nmse_db"]) for one in (claim.model, other)]
+    both = samples[samples["model"].isin([claim.model, other])]
+    found = differences(both, asked, {claim.question: [(claim.model, other)]}, options)
+    (row,) = found[found["other"].notna()].to_dict("records")
+    widest = max(map(spread, seeds))
+    return {
+        "claim": name,
+        "question": claim.question,
+        "model": claim.model,
+        "other": other,
+        "model_db": _mean(seeds[0]),
+        "other_db": _mean(seeds[1]),
+        **{key: row[key] for key in ("difference_db", "low_db", "high_db")},
+        "seeds": len(seeds[0]),
+        "other_seeds": len(seeds[1]),
+        "spread_db": widest,
+        "holds": verdict(row["difference_db"], row["low_db"], row["high_db"], claim.ahead_db, widest),
+    }
+
+
+def verdict(difference_db: float, low_db: float, high_db: float, ahead_db: float, spread_db: float) -> Verdict:
+    """Whether a model is ahead of another by at least `ahead_db`.
+
+    "yes" and "no" where the whole interval says so, and another draw of the weights would hardly change it: the
+    difference is further from what was claimed than seeds lie apart. Everything else is "undecided".
+
+    Args:
+        difference_db: of the model from the other, below 0 where it is better.
+        low_db, high_db: interval of the difference over test trajectories.
+        ahead_db: what is claimed.
+        spread_db: standard deviation over seeds.
+    """
+    limit = -ahead_db
+    if math.isclose(difference_db, limit, abs_tol=spread_db) and spread_db > 0:
+        return "undecided"
+    if high_db < limit:
+        return "yes"
+    return "no" if low_db > limit else "undecided"
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _beats(question: str, at: Mapping[str, Sequence[float]], name: str, method: str, difference: Difference) -> Claim:
-    return Claim(
-        f"{question}: {name} predicts better than {method.replace('_', ' ')}",
-        f"{_mean(at[name]):.2f} dB against {_mean(at[method]):.2f} dB, difference {difference}",
-        difference.below(0),
-    )
-
-
-def _keeps(
-    question: str, at: Mapping[str, Sequence[float]], one: Trained, teacher: Trained, difference: Difference
-) -> Claim:
-    return Claim(
-        f"{question}: the distilled {one.name} keeps the performance of its teacher {teacher.name} (the letter on "
-        f"Tiny-WiFo: over 98 %, read here as at most {KEPT_DB} dB lost)",
-        f"{_mean(at[one.name]):.2f} dB with {one.parameters / teacher.parameters:.0%} of the parameters, "
-        f"{teacher.name} {_mean(at[teacher.name]):.2f} dB, difference {difference}",
-        difference.below(KEPT_DB),
-    )
-
-
-def _gains(
-    question: str, at: Mapping[str, Sequence[float]], one: Trained, alone: Trained, difference: Difference
-) -> Claim:
-    widest = max(spread(at[one.name]), spread(at[alone.name]))
-    verdict = difference.below(0)
-    # Users may agree where another draw of the weights would not.
-    if verdict == "yes" and -difference.value <= widest:
-        verdict = "undecided"
-    return Claim(
-        f"{question}: {one.objective} makes {one.name} better than the same student alone ({alone.name})",
-        f"difference {difference}, spread over seeds {widest:.2f} dB",
-        verdict,
-    )

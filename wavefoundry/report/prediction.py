@@ -1,12 +1,17 @@
 """The report's tables of prediction."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas
 
-from wavefoundry.evaluation.claims import Claim
+from wavefoundry.evaluation.claim_options import ClaimOptions
 from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
 from wavefoundry.report.tables import markdown_table, mean_and_spread
+
+CLAIMS_NOTE = """"yes" and "no" where the whole interval of the difference over test trajectories says so, and the
+difference is further from what is claimed than seeds lie apart; otherwise "undecided". Intervals know nothing of other
+draws of the weights: where there is one seed, another one may decide otherwise."""
 
 
 def overview_table(
@@ -142,7 +147,35 @@ def spectral_efficiency_table(table: pandas.DataFrame, datasets: Mapping[str, Se
     )
 
 
-def claims_table(claims: Sequence[Claim]) -> str:
-    """One row a claim: what is claimed, what was measured, whether it holds."""
-    rows = [[claim.claim, claim.measured, "**no**" if claim.holds == "no" else claim.holds] for claim in claims]
-    return markdown_table(["claim", "measured here", "holds"], rows)
+def claims_table(claims: Mapping[str, ClaimOptions], judged: pandas.DataFrame) -> str:
+    """One row a claim: what is claimed, by whom, what was measured, whether it holds.
+
+    Args:
+        claims: by name.
+        judged: as `wavefoundry.evaluation.claims.CLAIM_COLUMNS`.
+    """
+    return markdown_table(
+        ["claim", "source", "test", "measured here", "holds"],
+        [_claim_row(claims[str(row.claim)], row) for row in judged.itertuples()],
+    )
+
+
+def _claim_row(claim: ClaimOptions, row: Any) -> list[str]:
+    test = f"{row.question}: {row.model} " + (
+        f"ahead of {row.other}" if claim.ahead_db == 0
+        else f"at least {claim.ahead_db:g} dB ahead of {row.other}" if claim.ahead_db > 0
+        else f"at most {-claim.ahead_db:g} dB behind {row.other}"
+    )  # fmt: skip
+    if claim.datasets is not None:
+        test += f" on {', '.join(claim.datasets)}"
+    measured = (
+        f"{row.model_db:.2f} dB against {row.other_db:.2f} dB, difference {row.difference_db:+.2f} dB "
+        f"[{row.low_db:+.2f}, {row.high_db:+.2f}], {_seeds(row)}"
+    )
+    return [claim.says, claim.source, test, measured, "**no**" if row.holds == "no" else row.holds]
+
+
+def _seeds(row: Any) -> str:
+    if row.seeds == row.other_seeds == 1:
+        return "one seed each"
+    return f"seeds {row.seeds} and {row.other_seeds}, spread {row.spread_db:.2f} dB"
