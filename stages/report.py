@@ -29,6 +29,7 @@ from storage.tables import read_table
 if TYPE_CHECKING:
     import pandas
 
+TRADEOFF = "figures/tradeoff.png"
 TITLE = "wavefoundry: channel prediction, side by side"
 CURVE_TITLES = {
     "horizon": "NMSE over the horizon",
@@ -48,11 +49,13 @@ def draw(
     """Charts of the report, and copies of the stages' figures beside it."""
     import pandas
 
+    from wavefoundry.evaluation.tradeoff import tradeoffs
     from wavefoundry.plots.curves import draw_learning_curves, draw_nmse
     from wavefoundry.plots.efficiency import draw_against_tokens
     from wavefoundry.plots.feedback import draw_feedback
     from wavefoundry.plots.model_styles import model_styles
     from wavefoundry.plots.prediction_curves import CURVES, draw_curves, draw_distribution
+    from wavefoundry.plots.tradeoff import draw_tradeoffs
     from wavefoundry.report.downstream import draw_downstream
     from wavefoundry.report.efficiency import curves
 
@@ -67,6 +70,8 @@ def draw(
     for kind in CURVES:
         draw_curves(table, kind, parameters.compared, styles, curve_figure(kind))
     if parameters.compared:
+        question, datasets = first_question(parameters)
+        draw_tradeoffs(tradeoffs(table, measured, question, datasets), styles, REPORT / TRADEOFF)
         draw_distribution(samples, parameters.compared, styles, curve_figure("distribution"))
     histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
     if histories:
@@ -84,6 +89,11 @@ def draw(
     if parameters.codecs:
         draw_feedback(table, parameters.feedback_compared, styles, REPORT / "figures/feedback.png")
     draw_examples(parameters)
+
+
+def first_question(parameters: params.Params) -> tuple[str, list[str]]:
+    """The question whose latency is measured, and the data sets that predictors are compared on."""
+    return next(iter(parameters.compared.items()))
 
 
 def draw_examples(parameters: params.Params) -> None:
@@ -125,6 +135,15 @@ def dataset_figures(name: str) -> list[str]:
     """Pictures of a data set, as the report links them."""
     files = [*figures_folder("scenario", name).glob("*"), figures_folder("angle_delay", name).with_suffix(".gif")]
     return sorted(path.as_posix() for path in files)
+
+
+def tradeoff(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:
+    """Section on error and cost."""
+    from wavefoundry.evaluation.tradeoff import tradeoffs
+    from wavefoundry.report.tradeoff import tradeoff_section
+
+    question, datasets = first_question(parameters)
+    return tradeoff_section(tradeoffs(table, measured, question, datasets), question, TRADEOFF)
 
 
 def write_report(parameters: params.Params) -> None:
@@ -199,6 +218,7 @@ def write_report(parameters: params.Params) -> None:
             for question in section.prediction.questions
         },
         "compared": compared_datasets(parameters.compared),
+        "tradeoff": tradeoff(parameters, table, measured) if parameters.compared else "",
         "claims_note": CLAIMS_NOTE,
         "claims": claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)) if parameters.claims else "None.",
         "predicted": [name for name in sequences if (REPORT / f"figures/prediction/{name}.png").exists()],

@@ -1,0 +1,61 @@
+"""What a prediction costs: error against latency and size, and which predictors no other one beats in both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas
+
+from wavefoundry.evaluation.summary import mean_nmse_db
+
+BYTES = 4  # of a weight in single precision
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """One predictor.
+
+    model: its name.
+    nmse_db: mean over data sets and seeds, on the test split.
+    latency_ms: of one prediction on one thread.
+    mebibytes: of its weights in single precision; 0 of one without any.
+    """
+
+    model: str
+    nmse_db: float
+    latency_ms: float
+    mebibytes: float
+
+
+def tradeoffs(
+    table: pandas.DataFrame, measured: pandas.DataFrame, question: str, datasets: Sequence[str]
+) -> list[Tradeoff]:
+    """Every predictor that answers a question about all of these data sets, and whose latency was measured.
+
+    Args:
+        table, measured: of results.
+        question: the question.
+        datasets: over which the mean is taken.
+    """
+    means = mean_nmse_db(table, {question: datasets}, "test").groupby("model", sort=False)["nmse_db"].mean()
+    latencies = _first(measured[(measured["metric"] == "latency_ms") & measured["dataset"].notna()])
+    weights = _first(table[table["metric"] == "parameters"])
+    return [
+        Tradeoff(str(model), float(value), latencies[str(model)], weights.get(str(model), 0.0) * BYTES / 2**20)
+        for model, value in means.items()
+        if model in latencies
+    ]
+
+
+def _first(rows: pandas.DataFrame) -> dict[str, float]:
+    """The first value of every model."""
+    return {str(row.model): float(row.value) for row in rows.drop_duplicates("model").itertuples()}
+
+
+def pareto_front(costs: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Those than which no other one costs less in one respect and no more in the other, the cheapest in the first
+    respect first."""
+    front: list[str] = []
+    for name, (_, second) in sorted(costs.items(), key=lambda item: item[1]):
+        if not front or second < costs[front[-1]][1] or costs[name] == costs[front[-1]]:
+            front.append(name)
+    return front

@@ -1,0 +1,41 @@
+"""Error of predictors against what they cost."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wavefoundry.evaluation.tradeoff import Tradeoff, pareto_front
+from wavefoundry.plots.model_styles import Style, legend_below
+
+
+def draw_tradeoffs(found: Sequence[Tradeoff], styles: Mapping[str, Style], path: Path) -> None:
+    """NMSE against latency and against the size of the weights; a line joins those that none beats in both.
+
+    Args:
+        found: the predictors.
+        styles: of the models.
+        path: PNG file to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, cost, label in zip(panels, ("latency_ms", "mebibytes"), ("latency [ms]", "weights [MiB]"), strict=True):
+        places = {one.model: (getattr(one, cost), one.nmse_db) for one in found}
+        # What has no weights stands at the left end, where a logarithm can show it.
+        positive = [place for place, _ in places.values() if place > 0]
+        left = min(positive, default=1.0) / 3
+        places = {model: (place if place > 0 else left, error) for model, (place, error) in places.items()}
+        front = pareto_front(places)
+        panel.step(*zip(*(places[model] for model in front), strict=True), where="post", color="black", linewidth=0.8)
+        for model, place in places.items():
+            style = dict(styles[model]) | {"linestyle": "none", "markersize": 7}
+            panel.plot(*place, label=model.replace("_", " "), **style)
+        panel.set(xlabel=label, xscale="log")
+        panel.grid(alpha=0.3, which="both")
+        if cost == "mebibytes" and len(positive) < len(places):
+            panel.axvline(left * 3**0.5, color="grey", linestyle=":", linewidth=0.8)
+            panel.annotate("none", (left, 0.01), xycoords=("data", "axes fraction"), ha="center", fontsize="small")
+    panels[0].set(ylabel="NMSE [dB]")
+    legend_below(figure, panels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
