@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel
 from benchmarks.timing import medians
 from wavefoundry.language_models.language_model import LanguageModel
 from wavefoundry.networks.family import families, model_module
+from wavefoundry.report.tables import markdown_table
 
 ROUNDS = 7
 TRAINING = {
@@ -97,6 +98,27 @@ def language_model() -> LanguageModel:
     config = {"model_type": "gpt2", "n_layer": 6}
     model = AutoModel.from_config(AutoConfig.for_model(**config))
     return LanguageModel("gpt2", "", "", config, model.state_dict(), torch.randn(600, model.config.hidden_size))
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    header = ["network", "weights", "trained", "published [M]", "one prediction [ms]", "times Light", "published"]
+    rows = []
+    for name in NETWORKS:
+        row = result[name]
+        published = " / ".join(f"{millions:g}" for millions in dict.fromkeys(row["published_millions"]))
+        rows.append(
+            [
+                name,
+                f"{row['weights']:,}",
+                f"{row['trained']:,}",
+                published,
+                f"{row['milliseconds']:.1f}",
+                f"{row['times_light']:.1f}",
+                f"{row['published_times_light']:.1f}",
+            ]
+        )
+    return markdown_table(header, rows)
 
 
 def main():

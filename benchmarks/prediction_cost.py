@@ -27,6 +27,7 @@ from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.evaluation.efficiency import peak_memory
 from wavefoundry.evaluation.metrics import nmse
 from wavefoundry.networks.family import serving_module
+from wavefoundry.report.tables import markdown_table
 
 BATCH = 32
 ROUNDS = 30
@@ -92,6 +93,31 @@ def measure(name: str, parameters: params.Params) -> dict:
         rounding["served"].append(nmse(forms["served"](known, *wanted), expected))
         rounding["torch_in_another_unit"].append(nmse(model.predict(UNIT * known, *wanted) / UNIT, expected))
     return {"cost": cost, "rounding": {form: summary(values) for form, values in rounding.items()}}
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    header = [
+        "predictor", "question", "data set", "torch [ms]", "served [ms]", "torch [MiB]", "served [MiB]",
+        "largest difference when served", "of torch from itself",
+    ]  # fmt: skip
+    rows = []
+    for name, found in result.items():
+        if not isinstance(found, dict):
+            continue
+        rounding = found.get("rounding", {})
+        largest = [
+            f"{rounding[form]['largest']:.1e}" if form in rounding else "-"
+            for form in ("served", "torch_in_another_unit")
+        ]
+        for question, cost in found["cost"].items():
+            figures = [
+                f"{cost[figure][form]:.1f}" if form in cost[figure] else "-"
+                for figure in ("latency_ms", "peak_mebibytes")
+                for form in ("torch", "served")
+            ]
+            rows.append([name, question, cost["dataset"], *figures, *largest])
+    return markdown_table(header, rows)
 
 
 @clear_errors()

@@ -1,0 +1,54 @@
+"""Write a page of docs/results from benchmarks: `python -m benchmarks.results_page docs/results/costs.md NAME ...`.
+
+Each benchmark runs in a process of its own; what it measures is told by its docstring, and its figures by its function
+`table`, which makes markdown of the JSON object that it prints last. No figure of such a page is typed by hand.
+"""
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from stages.provenance import provenance
+from stages.stage import clear_errors
+from storage.replacement import replace_file
+from wavefoundry.errors import InputError
+
+
+def section(name: str) -> str:
+    """Markdown of one benchmark, which is run.
+
+    Raises:
+        InputError: there is none of this name, it has no table, or it fails.
+    """
+    found = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if "def table(" in path.read_text())
+    if name not in found:
+        raise InputError(f"there is no benchmark {name!r} with a table, found: {', '.join(found)}")
+    module = importlib.import_module(f"benchmarks.{name}")
+    print(f"benchmarks.{name} is running", file=sys.stderr)
+    ran = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, text=True)
+    if ran.returncode:
+        raise InputError(f"benchmarks.{name} has failed, see above; the page stays as it was")
+    heading, _, rest = (module.__doc__ or "").partition("\n\n")
+    table = module.table(json.loads(ran.stdout.splitlines()[-1]))
+    return f"## {' '.join(heading.split()).rstrip('.')}\n\n{rest.strip()}\n\n{table}\n"
+
+
+@clear_errors()
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.results_page", description=__doc__.splitlines()[0])
+    parser.add_argument("page", type=Path, help="file to write")
+    parser.add_argument("benchmarks", nargs="+", metavar="NAME", help="modules of benchmarks/ with a table")
+    parser.add_argument("--title", default="What predictions cost")
+    arguments = parser.parse_args()
+    sections = [section(name) for name in arguments.benchmarks]
+    head = f"# {arguments.title}\n\nWritten by `python -m benchmarks.results_page`, {provenance()}.\n"
+    arguments.page.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(arguments.page, "\n".join([head, *sections]))
+    print(f"{arguments.page} has been written")
+
+
+if __name__ == "__main__":
+    main()
