@@ -3,6 +3,7 @@
 import json
 
 import pandas
+import pytest
 
 from tests.pipeline.conftest import study_parameters
 
@@ -51,11 +52,22 @@ STUDENT = {
     "seeds": [0],
 }  # fmt: skip
 
+CLAIM = {
+    "source": "ours",
+    "says": "the student loses nothing to its teacher",
+    "question": "time",
+    "model": "csi_alm_light",
+    "others": ["csi_alm"],
+    "datasets": None,
+    "ahead_db": 0.0,
+}
+
 
 def test_from_the_language_model_to_the_registry(study):
     content = study_parameters()
     content["teach"]["csi_alm"] = TEACHER | PORTS
     content["distill"]["csi_alm_light"] = STUDENT
+    content["claims"] = {"light_equals_teacher": CLAIM}
     with study.put_back():
         study.write_parameters(content)
         ran = study.repro("register")
@@ -64,6 +76,9 @@ def test_from_the_language_model_to_the_registry(study):
         results = pandas.read_csv(study.folder / "metrics/results.csv")
         scored = results[(results["metric"] == "nmse") & results["model"].isin(["csi_alm", "csi_alm_light"])]
         assert set(scored["question"]) == {"time"} and set(scored["model"]) == {"csi_alm", "csi_alm_light"}
+        (claim,) = pandas.read_csv(study.folder / "metrics/claims.csv").to_dict("records")
+        assert claim["other"] == "csi_alm" and claim["holds"] in ("yes", "no", "undecided")
+        assert claim["difference_db"] == pytest.approx(claim["model_db"] - claim["other_db"])
         decisions = json.loads((study.folder / "measurements/registry.json").read_text())
         assert decisions["csi_alm"]["alias"] == decisions["csi_alm_light"]["alias"] == "champion"
         # The base stays where it is.
