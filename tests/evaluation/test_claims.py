@@ -26,15 +26,15 @@ def claim(**changes) -> ClaimOptions:
 def study(
     test: dict[str, list[float]], validation: dict[str, float] | None = None, datasets=("town",)
 ) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """Table of results and samples of a study in which the models have these ratios, seed by seed; the error of a
-    sample is that of its model times a factor that all models share."""
+    """Table of results and samples of a study in which the models have these ratios, seed by seed, or one without a
+    seed; the error of a sample is that of its model times a factor that all models share."""
     factor = np.random.default_rng(0).uniform(0.5, 1.5, SAMPLES)
     factor /= factor.mean()
     labels = {"evaluation": "prediction", "question": "time", "metric": "nmse"}
     rows = [
         labels | {"model": model, "seed": seed, "dataset": dataset, "split": "test", "value": value}
-        for model, seeds in test.items()
-        for seed, value in enumerate(seeds)
+        for model, ratios in test.items()
+        for seed, value in (enumerate(ratios) if len(ratios) > 1 else [(None, ratios[0])])
         for dataset in datasets
     ]
     rows += [
@@ -68,7 +68,7 @@ def test_difference_and_means_are_those_of_the_ratios():
     assert (row["model_db"], row["other_db"]) == pytest.approx((-10.0, 10 * np.log10(0.2)))
     # The models share the factor of every sample: the interval of their difference has no width.
     assert (row["difference_db"], row["low_db"], row["high_db"]) == pytest.approx((-10 * np.log10(2),) * 3)
-    assert (row["holds"], row["seeds"], row["other_seeds"], row["spread_db"]) == ("yes", 1, 1, 0.0)
+    assert (row["holds"], row["spread_db"]) == ("yes", 0.0) and pandas.isna(row["seeds"])
 
 
 @pytest.mark.parametrize(("ahead_db", "holds"), [(0.0, "yes"), (2.9, "yes"), (3.1, "no"), (-1.0, "yes")])
@@ -104,6 +104,15 @@ def test_what_seeds_do_not_agree_on_is_undecided():
     assert judged(claim(), *study({"new": [0.1, 0.15], "old": [0.13, 0.13]}))["holds"] == "undecided"
     row = judged(claim(), *study({"new": [0.100, 0.101], "old": [0.13, 0.13]}))
     assert row["holds"] == "yes" and 0 < row["spread_db"] < 0.1
+
+
+@pytest.mark.parametrize(("ratio", "holds"), [(0.1, "yes"), (0.19, "undecided"), (0.21, "undecided"), (0.3, "no")])
+def test_one_seed_decides_what_others_could_hardly_change(ratio, holds):
+    table, samples = study({"new": [ratio], "old": [0.2]})
+    for rows in (table, samples):
+        rows["seed"] = rows["seed"].astype("Int64").mask(rows["model"] == "new", 0)
+    row = judged(claim(), table, samples)
+    assert row["holds"] == holds and row["seeds"] == 1 and pandas.isna(row["spread_db"])
 
 
 numbers = st.floats(-10, 10)

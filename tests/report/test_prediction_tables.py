@@ -71,7 +71,7 @@ def test_spectral_efficiency_stands_beside_that_of_the_channel_itself():
 def judged(**changes) -> dict:
     return {
         "claim": "one", "question": "time", "model": "new", "other": "old", "model_db": -3.0, "other_db": -2.0,
-        "difference_db": -1.0, "low_db": -1.5, "high_db": -0.5, "seeds": 1, "other_seeds": 1, "spread_db": 0.0,
+        "difference_db": -1.0, "low_db": -1.5, "high_db": -0.5, "seeds": 1, "other_seeds": None, "spread_db": None,
         "holds": "yes",
     } | changes  # fmt: skip
 
@@ -90,9 +90,9 @@ def test_a_claim_is_told_with_its_test(ahead_db, datasets, test):
         ahead_db=ahead_db,
     )  # fmt: skip
     told = cells(claims_table({"one": claim}, pandas.DataFrame([judged()])))
-    measured = "-3.00 dB against -2.00 dB, difference -1.00 dB [-1.50, -0.50], one seed each"
+    measured = "-3.00 dB against -2.00 dB, difference -1.00 dB [-1.50, -0.50], seeds 1"
     assert told["it is better"] == ["ours", test, measured, "yes"]
-    more = judged(holds="no", seeds=3, spread_db=0.25)
+    more = judged(holds="no", seeds=3, other_seeds=1, spread_db=0.25)
     told = cells(claims_table({"one": claim}, pandas.DataFrame([more])))
     assert told["it is better"][2].endswith("seeds 3 and 1, spread 0.25 dB")
     assert told["it is better"][3] == "**no**"

@@ -23,11 +23,14 @@ CLAIM_COLUMNS = {
     "difference_db": "float64",  # of model from other, below 0 where model is better
     "low_db": "float64",
     "high_db": "float64",
-    "seeds": "int64",  # of model; 1 of what has none
-    "other_seeds": "int64",
-    "spread_db": "float64",  # the larger one of the standard deviations over seeds
+    "seeds": "Int64",  # of model; missing of what has none
+    "other_seeds": "Int64",
+    "spread_db": "float64",  # the larger one of the standard deviations over seeds; missing: not known of one seed
     "holds": "string",  # "yes", "no", "undecided"
 }
+
+# What one seed says nothing about is taken to be this much: twice the widest spread over three seeds in the studies.
+SPREAD_OF_ONE_SEED_DB = 0.35
 
 Verdict = Literal["yes", "no", "undecided"]
 
@@ -67,23 +70,31 @@ def _judge(
     # Where there is nothing to choose by, the first one.
     other = best_methods(table, asked, claim.others).get(claim.question, claim.others[0])
     means = mean_nmse_db(table, asked, "test")
-    seeds = [list(means.loc[means["model"] == one, "nmse_db"]) for one in (claim.model, other)]
+    of = [means[means["model"] == one] for one in (claim.model, other)]
+    seeds = [int(rows["seed"].notna().sum()) for rows in of]
     both = samples[samples["model"].isin([claim.model, other])]
     found = differences(both, asked, {claim.question: [(claim.model, other)]}, options)
     (row,) = found[found["other"].notna()].to_dict("records")
-    widest = max(map(spread, seeds))
+    known = 1 not in seeds
+    widest = max(spread(rows["nmse_db"]) for rows in of)
     return {
         "claim": name,
         "question": claim.question,
         "model": claim.model,
         "other": other,
-        "model_db": _mean(seeds[0]),
-        "other_db": _mean(seeds[1]),
+        "model_db": of[0]["nmse_db"].mean(),
+        "other_db": of[1]["nmse_db"].mean(),
         **{key: row[key] for key in ("difference_db", "low_db", "high_db")},
-        "seeds": len(seeds[0]),
-        "other_seeds": len(seeds[1]),
-        "spread_db": widest,
-        "holds": verdict(row["difference_db"], row["low_db"], row["high_db"], claim.ahead_db, widest),
+        "seeds": seeds[0] or None,
+        "other_seeds": seeds[1] or None,
+        "spread_db": widest if known else None,
+        "holds": verdict(
+            row["difference_db"],
+            row["low_db"],
+            row["high_db"],
+            claim.ahead_db,
+            widest if known else max(widest, SPREAD_OF_ONE_SEED_DB),
+        ),
     }
 
 
@@ -105,7 +116,3 @@ def verdict(difference_db: float, low_db: float, high_db: float, ahead_db: float
     if high_db < limit:
         return "yes"
     return "no" if low_db > limit else "undecided"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

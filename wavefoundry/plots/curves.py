@@ -41,7 +41,9 @@ def draw_learning_curves(histories: dict[str, pandas.DataFrame], styles: Mapping
             first = history[history["seed"] == history["seed"].iloc[0]]
             for epoch in first.loc[first["phase"] == "passive", "epoch"]:
                 panel.axvspan(epoch - 0.5, epoch + 0.5, color="tab:orange", alpha=0.15, linewidth=0)
-        panel.set(title=name.replace("_", " "), xlabel="epoch", ylabel="loss", yscale="log")
+        panel.set(title=name.replace("_", " "), xlabel="epoch", ylabel="loss")
+        if (history[column] > 0).all():
+            panel.set_yscale("log")
         panel.grid(alpha=0.3, which="both")
         panel.legend(fontsize="small")
     save(figure, path)

@@ -1,14 +1,15 @@
-"""Pictures of predictions: true, predicted and error maps side by side."""
+"""Pictures of predictions: the true map, and of every predictor its map and its error."""
 
 from pathlib import Path
 
 import numpy as np
 
 DYNAMIC_RANGE_DB = 40
+COLUMNS = 6
 
 
 def draw_maps(target: np.ndarray, predicted: dict[str, np.ndarray], title: str, path: Path) -> None:
-    """One column per predictor: its angle-delay map above, the magnitude of its error below, the truth on the left.
+    """One panel per predictor, its angle-delay map above and the magnitude of its error below; the truth comes first.
 
     Args:
         target: complex (angle, delay).
@@ -19,28 +20,35 @@ def draw_maps(target: np.ndarray, predicted: dict[str, np.ndarray], title: str, 
     from matplotlib.figure import Figure
 
     top = _level(target).max()
-    columns = 1 + len(predicted)
-    figure = Figure(figsize=(2.1 * columns, 4.6), layout="constrained")
-    axes = figure.subplots(2, columns, sharex=True, sharey=True)
-    show = {"origin": "lower", "aspect": "auto", "vmin": top - DYNAMIC_RANGE_DB, "vmax": top}
-    image = axes[0, 0].imshow(np.fft.fftshift(_level(target), axes=0), cmap="viridis", **show)
-    axes[0, 0].set_title("truth", fontsize="medium")
-    axes[1, 0].axis("off")
-    for column, (name, estimate) in enumerate(predicted.items(), start=1):
-        error = estimate - target
-        nmse_db = 10 * np.log10(np.sum(np.abs(error) ** 2) / np.sum(np.abs(target) ** 2))
-        axes[0, column].imshow(np.fft.fftshift(_level(estimate), axes=0), cmap="viridis", **show)
-        axes[0, column].set_title(name.replace("_", " "), fontsize="medium")
-        axes[1, column].imshow(np.fft.fftshift(_level(error), axes=0), cmap="viridis", **show)
-        axes[1, column].set_title(f"error, {nmse_db:.1f} dB", fontsize="medium")
-        axes[1, column].set_xlabel("delay bin")
-    axes[0, 0].set_ylabel("angle bin")
-    axes[1, 1].set_ylabel("angle bin")
-    figure.colorbar(image, ax=axes, label="magnitude [dB]", shrink=0.8)
+    panels = 1 + len(predicted)
+    rows = -(-panels // COLUMNS)
+    figure = Figure(figsize=(2.0 * COLUMNS, 2.9 * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
+    for empty in axes[panels:]:
+        empty.axis("off")
+    show = {"origin": "lower", "aspect": "auto", "cmap": "viridis", "vmin": top - DYNAMIC_RANGE_DB, "vmax": top}
+    nothing = np.full_like(target, np.nan)
+    shown = {"truth": (target, nothing)} | {name: (estimate, estimate - target) for name, estimate in predicted.items()}
+    for panel, (name, (estimate, error)) in zip(axes, shown.items(), strict=False):
+        image = panel.imshow(_stacked(estimate, error), **show)
+        told = name.replace("_", " ")
+        if name in predicted:
+            told += f"\nerror {_level(np.linalg.norm(error)) - _level(np.linalg.norm(target)):.1f} dB"
+        panel.set_title(told, fontsize="small")
+        panel.set(xticks=[], yticks=[])
+    figure.supxlabel(f"delay bins 0 to {target.shape[1] - 1}", fontsize="small")
+    figure.supylabel(f"{len(target)} angle bins: the map above, its error below", fontsize="small")
+    figure.colorbar(image, ax=axes, label="magnitude [dB]", shrink=0.8, aspect=40, pad=0.01)
     figure.suptitle(title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def _level(values: np.ndarray) -> np.ndarray:
+def _stacked(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Levels of two maps with their angles in rising order, a blank row between them."""
+    blank = np.full((1, above.shape[1]), np.nan)
+    return np.concatenate([np.fft.fftshift(_level(below), axes=0), blank, np.fft.fftshift(_level(above), axes=0)])
+
+
+def _level(values: np.ndarray | np.floating) -> np.ndarray:
     return 20 * np.log10(np.maximum(np.abs(values), 1e-30))

@@ -6,12 +6,13 @@ from typing import Any
 import pandas
 
 from wavefoundry.evaluation.claim_options import ClaimOptions
+from wavefoundry.evaluation.claims import SPREAD_OF_ONE_SEED_DB
 from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
-CLAIMS_NOTE = """"yes" and "no" where the whole interval of the difference over test trajectories says so, and the
-difference is further from what is claimed than seeds lie apart; otherwise "undecided". Intervals know nothing of other
-draws of the weights: where there is one seed, another one may decide otherwise."""
+CLAIMS_NOTE = f""""yes" and "no" where the whole interval of the difference over test trajectories says so, and the
+difference is further from what is claimed than seeds lie apart; otherwise "undecided". Of one seed it is not known how
+far others would lie apart: {SPREAD_OF_ONE_SEED_DB:g} dB are taken."""
 
 
 def overview_table(
@@ -176,6 +177,8 @@ def _claim_row(claim: ClaimOptions, row: Any) -> list[str]:
 
 
 def _seeds(row: Any) -> str:
-    if row.seeds == row.other_seeds == 1:
-        return "one seed each"
-    return f"seeds {row.seeds} and {row.other_seeds}, spread {row.spread_db:.2f} dB"
+    counts = [number for number in (row.seeds, row.other_seeds) if not pandas.isna(number)]
+    if not counts:
+        return "no seeds"
+    told = "seeds " + " and ".join(str(number) for number in counts)
+    return told if pandas.isna(row.spread_db) else f"{told}, spread {row.spread_db:.2f} dB"

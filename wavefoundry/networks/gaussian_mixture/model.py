@@ -43,6 +43,7 @@ class GaussianMixture(PreTrainedModel):
     def __init__(self, config: GaussianMixtureConfig):
         super().__init__(config)
         self.options: Options = config.settings
+        self._made: tuple[tuple[int, ...], served.GaussianMixtures] | None = None
         for axis in AXES:
             mixture = getattr(self.options, axis)
             white = torch.eye(mixture.length, dtype=torch.complex64).expand(mixture.components, -1, -1)
@@ -71,6 +72,13 @@ class GaussianMixture(PreTrainedModel):
         getattr(self, f"{axis}_weights").copy_(weights)
         getattr(self, f"{axis}_covariances").copy_(torch.view_as_real(covariances.resolve_conj()))
 
+    def _predictor(self) -> served.GaussianMixtures:
+        """What predicts, made anew when a parameter has changed: its decompositions take as long as a prediction."""
+        versions = tuple(parameter._version for parameter in self.parameters())
+        if self._made is None or self._made[0] != versions:
+            self._made = versions, served.GaussianMixtures(self.options.snr_db, **self.arrays())
+        return self._made[1]
+
     @torch.inference_mode()
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """See `wavefoundry.networks.capabilities.Predictor`; the result is on the CPU.
@@ -81,8 +89,7 @@ class GaussianMixture(PreTrainedModel):
         """
         require_extent(slots, subcarriers)
         try:
-            predictor = served.GaussianMixtures(self.options.snr_db, **self.arrays())
-            return torch.from_numpy(predictor.predict(known.cpu().numpy(), slots, subcarriers))
+            return torch.from_numpy(self._predictor().predict(known.cpu().numpy(), slots, subcarriers))
         except ValueError as error:
             raise InputError(str(error)) from None
 

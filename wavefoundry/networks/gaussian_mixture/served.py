@@ -63,7 +63,10 @@ class GaussianMixtures:
         return np.stack([self._predict_one(samples[i], time, frequency) for i in range(len(samples))])
 
     def _predict_one(self, known: np.ndarray, time: "Posterior", frequency: "Posterior") -> np.ndarray:
-        noise = np.square(np.abs(known)).mean() * self._noise_to_signal / (1 + self._noise_to_signal)
+        scale = np.sqrt(np.square(np.abs(known)).mean())
+        noise = self._noise_to_signal / (1 + self._noise_to_signal)
+        # Of unit power, single precision has the digits that the noise leaves.
+        known = (known / (scale or 1.0)).astype(np.complex64)
         box = np.fft.fft(known, axis=1, norm="ortho")  # (time, angle, subcarrier)
         if time.wanted:
             delays = np.fft.ifft(box, axis=2, norm="ortho")
@@ -72,7 +75,7 @@ class GaussianMixtures:
         if frequency.wanted:
             beyond = frequency.mean(box.reshape(-1, box.shape[2]), noise)
             box = beyond.reshape(*box.shape[:2], frequency.wanted)
-        return np.fft.ifft(box, axis=1, norm="ortho").astype(np.complex64)
+        return (scale * np.fft.ifft(box, axis=1, norm="ortho")).astype(np.complex64)
 
 
 class Mixture:
@@ -111,10 +114,12 @@ class Posterior:
     def __init__(self, weights: np.ndarray, covariances: np.ndarray, known: int, wanted: int):
         self.wanted = wanted
         if wanted:
-            values, self._vectors = np.linalg.eigh(covariances[:, :known, :known])
-            self._values = np.maximum(values, 0)
-            self._reach = covariances[:, known : known + wanted, :known] @ self._vectors
-            self._log_weights = np.log(np.maximum(weights, np.finfo(np.float64).tiny))
+            values, vectors = np.linalg.eigh(covariances[:, :known, :known])
+            reach = covariances[:, known : known + wanted, :known] @ vectors
+            self._values = np.maximum(values, 0).astype(np.float32)
+            self._basis = vectors.conj().transpose(1, 0, 2).reshape(known, -1).astype(np.complex64)
+            self._reach = reach.transpose(0, 2, 1).reshape(-1, wanted).astype(np.complex64)
+            self._log_weights = np.log(np.maximum(weights, np.finfo(np.float64).tiny)).astype(np.float32)
 
     def mean(self, series: np.ndarray, noise: float) -> np.ndarray:
         """Of series of any power.
@@ -127,19 +132,18 @@ class Posterior:
             complex (series, wanted step).
         """
         power = np.square(np.abs(series)).mean(axis=1)
-        power = np.maximum(np.maximum(power - noise, LEAST_SIGNAL * noise), np.finfo(np.float64).tiny)
+        power = np.maximum(power - noise, LEAST_SIGNAL * noise)
         scale = np.sqrt(power)[:, None]
         return scale * self.mean_of_scaled(series / scale, noise / power)
 
     def mean_of_scaled(self, series: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Of complex (series, known step) in the scale of the mixture, with noise of variances (series)."""
         count, known = series.shape
-        basis = self._vectors.conj().transpose(1, 0, 2).reshape(known, -1)
-        entries = (series @ basis).reshape(count, -1, known)  # (series, component, entry)
+        entries = (series @ self._basis).reshape(count, -1, known)  # (series, component, entry)
         variances = self._values + noise[:, None, None]
-        fits = np.square(np.abs(entries)) / variances + np.log(variances)
+        fits = (np.square(entries.real) + np.square(entries.imag)) / variances + np.log(variances)
         likelihoods = self._log_weights - fits.sum(axis=-1)
         shares = np.exp(likelihoods - likelihoods.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
-        reach = self._reach.transpose(0, 2, 1).reshape(-1, self.wanted)
-        return (shares[..., None] * entries / variances).reshape(count, -1) @ reach
+        entries *= shares[..., None] / variances
+        return entries.reshape(count, -1) @ self._reach
