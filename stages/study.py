@@ -3,7 +3,7 @@
 A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists and
 single values are replaced, comments stay. The whole result is checked before anything is written.
 A study that builds on another one names it: `extends: tr38901.yaml`, a file beside it. One that leaves entries out says
-which stay: `only: {scenarios: [d4, d18], pretrain: []}`; of groups that it does not name all do.
+which stay: `only: {scenarios: [uma_los, umi_28ghz], pretrain: []}`; of groups that it does not name all do.
 Back to the committed parameters: `git checkout params.yaml`.
 """
 

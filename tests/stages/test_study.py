@@ -121,11 +121,11 @@ def test_claims_go_with_what_they_are_about(params, tmp_path):
 
 
 def test_only_some_entries_stay(params, tmp_path):
-    apply(write(tmp_path, "only: {scenarios: [d4, d18], pretrain: [], predictors: [prony]}"), params)
+    apply(write(tmp_path, "only: {scenarios: [uma_los, umi_28ghz], pretrain: [], predictors: [prony]}"), params)
     after = yaml_files.read(params)
-    assert list(after["scenarios"]) == ["d4", "d18"]
+    assert list(after["scenarios"]) == ["uma_los", "umi_28ghz"]
     assert after["pretrain"] == {} and list(after["predictors"]) == ["prony"]
-    assert after["teach"]["wifo"]["held_out"] == ["d18"]
+    assert after["teach"]["wifo"]["held_out"] == ["umi_28ghz"]
     assert after["evaluate"]["downstream"] is None
 
 
@@ -161,13 +161,13 @@ def test_null_is_written_as_null_here_and_nobody_elses_yaml_changes(params, tmp_
 
 def test_seed_and_scenarios_of_one_run(params):
     before = params.read_text()
-    kept = [name for name in yaml_files.load(before, "params.yaml")["scenarios"] if name != "d18"]
+    kept = [name for name in yaml_files.load(before, "params.yaml")["scenarios"] if name != "umi_28ghz"]
     content = yaml_files.load(compose(params=params, seed=3, scenarios=kept), "params.yaml")
     assert params.read_text() == before
     assert content["seed"] == 3
     assert list(content["scenarios"]) == kept
-    assert "d18" in yaml_files.load(before, "params.yaml")["teach"]["wifo"]["held_out"]
-    assert "d18" not in content["teach"]["wifo"]["held_out"]
+    assert "umi_28ghz" in yaml_files.load(before, "params.yaml")["teach"]["wifo"]["held_out"]
+    assert "umi_28ghz" not in content["teach"]["wifo"]["held_out"]
     with pytest.raises(InputError, match=r"'berlin', found: munich"):
         compose(params=params, scenarios=["berlin"])
     with pytest.raises(InputError, match=r"no such file"):
