@@ -49,12 +49,13 @@ def draw(
     """Charts of the report, and copies of the stages' figures beside it."""
     import pandas
 
+    from wavefoundry.evaluation.prediction_curves import CURVES
     from wavefoundry.evaluation.tradeoff import tradeoffs
     from wavefoundry.plots.curves import draw_learning_curves, draw_nmse
     from wavefoundry.plots.efficiency import draw_against_tokens
     from wavefoundry.plots.feedback import draw_feedback
     from wavefoundry.plots.model_styles import model_styles
-    from wavefoundry.plots.prediction_curves import CURVES, draw_curves, draw_distribution
+    from wavefoundry.plots.prediction_curves import draw_curves, draw_distribution
     from wavefoundry.plots.tradeoff import draw_tradeoffs
     from wavefoundry.report.downstream import draw_downstream
     from wavefoundry.report.efficiency import curves

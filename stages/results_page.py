@@ -6,6 +6,7 @@ hand; `make run` has to have ended before.
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import params
 from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS
@@ -13,6 +14,9 @@ from stages.provenance import provenance
 from stages.stage import clear_errors
 from storage.replacement import replace_file
 from storage.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def page(parameters: params.Params, title: str) -> str:
@@ -54,12 +58,27 @@ Spectral efficiency with predicted beams, and its share of what the channel itse
 
 {spectral_efficiency_table(table, parameters.compared)}
 
+{curve_tables(parameters, table)}
+
 ## Claims
 
 {CLAIMS_NOTE}
 
 {claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)) if parameters.claims else "None."}
 """
+
+
+def curve_tables(parameters: params.Params, table: "pandas.DataFrame") -> str:
+    """NMSE over the horizon, over speed and over SNR."""
+    from wavefoundry.evaluation.prediction_curves import CURVES
+    from wavefoundry.report.prediction import curve_table
+
+    parts = ["## NMSE over the horizon, speed and SNR"]
+    parts.append("Means over the data sets compared [dB]; at other SNR few samples, and the first seed.")
+    for kind in CURVES:
+        tables = [curve_table(table, kind, question, names) for question, names in parameters.compared.items()]
+        parts += [one for one in tables if one is not None]
+    return "\n\n".join(parts)
 
 
 @clear_errors()

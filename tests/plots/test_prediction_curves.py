@@ -4,10 +4,12 @@ import pandas
 import pytest
 from PIL import Image
 
+from wavefoundry.evaluation.prediction_curves import curve_points
 from wavefoundry.evaluation.results import as_table, table_of_samples
 from wavefoundry.plots import prediction_curves
 from wavefoundry.plots.model_styles import COLOURS, model_styles
-from wavefoundry.plots.prediction_curves import curve_points, draw_curves, draw_distribution
+from wavefoundry.plots.prediction_curves import draw_curves, draw_distribution
+from wavefoundry.report.prediction import curve_table
 
 STYLES = model_styles(["hold", "wifo"], ["hold"])
 DATASETS = {"time": ["d1", "d2"], "both": ["d1"]}
@@ -52,6 +54,14 @@ def test_points_are_means_of_ratios_over_data_sets_and_seeds():
     points = curve_points(TABLE, "nmse_of_step", "time", DATASETS["time"])
     assert points["hold"] == [("1", pytest.approx(-6.9897, abs=1e-3)), ("2", pytest.approx(0.0))]
     assert points["wifo"] == [("1", pytest.approx(-6.9897, abs=1e-3)), ("2", pytest.approx(-20.0))]
+
+
+def test_the_same_points_stand_in_a_table():
+    table = curve_table(TABLE, "horizon", "time", DATASETS["time"])
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert rows[0] == ["time, slots after the known ones", "1", "2"]
+    assert rows[2:] == [["hold", "-6.99", "0.00"], ["wifo", "-6.99", "-20.00"]]
+    assert curve_table(TABLE, "speed", "time", DATASETS["time"]) is None
 
 
 def test_every_model_has_its_colour_and_questions_without_a_curve_have_no_panel(figures, tmp_path):

@@ -5,39 +5,9 @@ from pathlib import Path
 
 import pandas
 
+from wavefoundry.evaluation.prediction_curves import CURVES, curve_points, ordered_parts
 from wavefoundry.plots.curves import save
 from wavefoundry.plots.model_styles import Style, legend_below
-
-# Metric of the table of results, label of the axis, and the unit at the end of the parts.
-CURVES = {
-    "horizon": ("nmse_of_step", "slots after the known ones", ""),
-    "speed": ("nmse_of_speed", "speed of the user", "m/s"),
-    "snr": ("nmse_at_snr", "SNR of the known block", "dB"),
-}
-# Shorter horizons end earlier: a mean over what is left would jump. Speeds differ from data set to data set by nature.
-EVERYWHERE = ("nmse_of_step", "nmse_at_snr")
-
-
-def curve_points(
-    table: pandas.DataFrame, metric: str, question: str, datasets: Sequence[str]
-) -> dict[str, list[tuple[str, float]]]:
-    """(part, NMSE in dB) of every model that answers a question, in the order of the table.
-
-    The mean is one of ratios over data sets and over seeds: over all data sets of the horizon and of SNR, up to the
-    shortest horizon, and over those that have users of a speed.
-    """
-    import numpy as np
-
-    rows = table[(table["metric"] == metric) & (table["question"] == question) & (table["split"] == "test")]
-    rows = rows[rows["dataset"].isin(list(datasets))]
-    if metric in EVERYWHERE:
-        having = rows.groupby("part")["dataset"].nunique()
-        rows = rows[rows["part"].isin(having.index[having == rows["dataset"].nunique()])]
-    found = {}
-    for model, some in rows.groupby("model", sort=False):
-        means = some.groupby(["part", "dataset"], sort=False)["value"].mean().groupby("part", sort=False).mean()
-        found[str(model)] = [(str(part), float(10 * np.log10(value))) for part, value in means.items()]
-    return found
 
 
 def draw_curves(
@@ -62,8 +32,7 @@ def draw_curves(
     figure = Figure(figsize=(5.2, 3.4 * len(points) + 0.26 * len(styles) / 2), layout="constrained")
     panels = figure.subplots(len(points), 1, squeeze=False).flatten()
     for panel, (question, curves) in zip(panels, points.items(), strict=True):
-        parts = list(dict.fromkeys(part for one in curves.values() for part, _ in one))
-        parts.sort(key=lambda part: float(part.split()[0]))
+        parts = ordered_parts(curves.values())
         for model, one in curves.items():
             panel.plot(
                 [parts.index(part) for part, _ in sorted(one, key=lambda point: parts.index(point[0]))],

@@ -7,6 +7,7 @@ import pandas
 
 from wavefoundry.evaluation.claim_options import ClaimOptions
 from wavefoundry.evaluation.claims import SPREAD_OF_ONE_SEED_DB
+from wavefoundry.evaluation.prediction_curves import CURVES, curve_points, ordered_parts
 from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
@@ -145,6 +146,31 @@ def spectral_efficiency_table(table: pandas.DataFrame, datasets: Mapping[str, Se
     return markdown_table(
         ["model", *(f"{question} [bit/s/Hz]" for question in datasets)],
         [[model, *(cell(model, question) for question in datasets)] for model in dict.fromkeys(rows["model"])],
+    )
+
+
+def curve_table(table: pandas.DataFrame, kind: str, question: str, datasets: Sequence[str]) -> str | None:
+    """NMSE [dB] of every model over the horizon, speed or SNR; None where there is no curve.
+
+    Args:
+        table: of results.
+        kind: one of `wavefoundry.evaluation.prediction_curves.CURVES`.
+        question: the question.
+        datasets: over which the means are taken.
+    """
+    metric, label, unit = CURVES[kind]
+    curves = curve_points(table, metric, question, datasets)
+    parts = ordered_parts(curves.values())
+    if len(parts) < 2:
+        return None
+    told = {model: dict(points) for model, points in curves.items()}
+    heading = f"{label} [{unit}]" if unit else label
+    return markdown_table(
+        [f"{question}, {heading}", *(part.removesuffix(f" {unit}") for part in parts)],
+        [
+            [model, *(f"{points[part]:.2f}" if part in points else "-" for part in parts)]
+            for model, points in told.items()
+        ],
     )
 
 
