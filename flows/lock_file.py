@@ -1,24 +1,35 @@
 """dvc.lock as a run of the DAG changes it: one entry after the other, each at once or not at all."""
 
+import re
+import warnings
 from pathlib import Path
 
 from storage.replacement import replace_file
 
+HEAD = "schema: '2.0'\nstages:\n"
+# Where an entry begins: nothing but their names is indented by two spaces and no more.
+ENTRY = re.compile(r"^(?=  [^ ])", re.MULTILINE)
+# What one entry holds twice is written once and referred to.
+REFERENCE = "&id"
+
 
 class LockFile:
-    """A dvc.lock, kept in memory as DVC parses it for a change: order and formats stay.
+    """A dvc.lock, kept in memory as the text of its entries: of a change only the new entry is written anew.
 
-    It is read anew when somebody else has changed it.
+    Parsing and writing all of it, as DVC does, takes seconds with a hundred stages. The file is read anew when somebody
+    else has changed it.
     """
 
     def __init__(self, path: Path):
         self._path = path
         self._text = ""
-        self._content: dict = {}
+        self._head = HEAD
+        self._entries: dict[str, str] = {}
 
     def names(self) -> list[str]:
         """Its entries, in their order; none if there is no file."""
-        return list(self._read().get("stages", {}))
+        self._read()
+        return list(self._entries)
 
     def put(self, name: str, entry: dict, later: set[str]) -> None:
         """Replace an entry where it stands, as Lockfile.dump of DVC does; a new one goes before those in `later`.
@@ -32,28 +43,43 @@ class LockFile:
             StorageError: the file cannot be written; it is as it was before.
         """
         from dvc.utils.serialize import dumps_yaml
-        from ruamel.yaml.comments import CommentedMap
+        from ruamel.yaml.error import ReusedAnchorWarning
 
-        content = self._read() or CommentedMap(schema="2.0")
-        entries = content.setdefault("stages", CommentedMap())
-        # Read back: what two entries share would be written as a reference.
-        entry = _parse(dumps_yaml(entry), self._path)
-        # To be read anew, should this fail.
-        self._text, self._content = "", {}
-        if name in entries:
-            entries[name] = entry
+        self._read()
+        text = _text_of(name, entry)
+        if name in self._entries:
+            entries = self._entries | {name: text}
         else:
-            place = next((place for place, other in enumerate(entries) if other in later), len(entries))
-            entries.insert(place, name, entry)
-        text = dumps_yaml(content)
-        replace_file(self._path, text)
-        self._text, self._content = text, content
+            place = next((place for place, other in enumerate(self._entries) if other in later), len(self._entries))
+            items = list(self._entries.items())
+            entries = dict([*items[:place], (name, text), *items[place:]])
+        whole = self._head + "".join(entries.values())
+        if REFERENCE in whole:
+            # DVC numbers the references of all entries in one row; here each entry has numbers of its own.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ReusedAnchorWarning)
+                whole = dumps_yaml(_parse(whole, self._path))
+        replace_file(self._path, whole)
+        self._text, self._entries = whole, entries
 
-    def _read(self) -> dict:
+    def _read(self) -> None:
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-        if text != self._text:
-            self._text, self._content = text, _parse(text, self._path)
-        return self._content
+        if text == self._text:
+            return
+        content = _parse(text, self._path) or {}
+        entries = content.get("stages") or {}
+        head, *parts = ENTRY.split(text)
+        if len(parts) != len(entries):
+            # Not as DVC writes it: by hand, or empty.
+            head, parts = HEAD, [_text_of(name, entry) for name, entry in entries.items()]
+        self._text, self._head, self._entries = text, head, dict(zip(entries, parts, strict=True))
+
+
+def _text_of(name: str, entry: dict) -> str:
+    """An entry as it stands in the file."""
+    from dvc.utils.serialize import dumps_yaml
+
+    return dumps_yaml({"stages": {name: entry}}).removeprefix("stages:\n")
 
 
 def _parse(text: str, path: Path) -> dict:
