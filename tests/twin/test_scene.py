@@ -176,9 +176,7 @@ def test_a_scene_in_map_coordinates_is_refused_with_its_file(canyon, written):
         canyon(**place)
     told = str(refusal.value)
     assert "site.centre with site.radius is 5335050 m from the origin, allowed: 4000 m" in told and path in told
-    with pytest.raises(
-        ValidationError, match=r"base_stations.0.position is 5335000 m from the origin"
-    ):
+    with pytest.raises(ValidationError, match=r"base_stations.0.position is 5335000 m from the origin"):
         canyon(**place | {"site__centre": [0.0, 0.0]})
     # With places near the origin nothing of the scene is there, and where it is is said.
     with pytest.raises(InputError, match=r"no open ground .*reaches from \[690940, 5334940\] to \[691060, 5335060\]"):

@@ -28,9 +28,9 @@ BuiltInScene = Literal[
 BUILT_IN_SCENES = get_args(BuiltInScene)
 
 
-# How far from the origin, along an axis, users and base stations may be [m]: the ray tracer computes in single precision.
-# Four houses moved as far as this still give the paths that they have at the origin; at 5 km some are found twice, at
-# 10 km most, and at the 5335 km of map coordinates less than a quarter is left.
+# How far from the origin, along an axis, users and base stations may be [m]; the ray tracer computes in single
+# precision. Four houses moved as far as this still give the paths that they have at the origin; at 5 km some are found
+# twice, at 10 km most, and at the 5335 km of map coordinates less than a quarter is left.
 FARTHEST = 4000.0
 # Along an axis of an array.
 MOST_ELEMENTS = 4096
