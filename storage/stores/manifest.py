@@ -55,8 +55,8 @@ def read_manifest(store: Path) -> Manifest:
         sound = attributes["sha256"] == _digest(files)
     except FileNotFoundError:
         raise StorageError(
-            f"{store}: {FILE} is missing, which lists the files of a store; what another program has written is to be "
-            "imported (kind: zarr)"
+            f"{store}: {FILE} is missing, which lists the files of a store; write it anew (dvc repro), or import what "
+            "another program has written (kind: zarr)"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{store}: {FILE} is damaged: {first_line(error)}") from None
@@ -108,7 +108,10 @@ def is_metadata(name: str) -> bool:
 def is_as_written(store: Path, manifest: Manifest, name: str) -> bool:
     """Whether a file is there with the size and the digest that are listed."""
     file, entry = store / name, manifest.get(name)
-    return entry is not None and _size(file) == entry.size and sha256(file) == entry.sha256
+    try:
+        return entry is not None and file.stat().st_size == entry.size and sha256(file) == entry.sha256
+    except OSError:
+        return False
 
 
 def _top(name: str) -> str:
@@ -123,15 +126,11 @@ def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
     """Place and size of every file; of a link those of the file behind it, for DVC may put links there."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if entry.is_dir(follow_symlinks=False):
                 yield from _files(Path(entry.path), f"{prefix}{entry.name}/")
             else:
-                yield f"{prefix}{entry.name}", _size(entry)
-
-
-def _size(file: Path | os.DirEntry) -> int:
-    """In bytes; -1 of what is not there, or a link that leads nowhere."""
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return -1
+                try:
+                    size = entry.stat().st_size
+                except FileNotFoundError:
+                    continue  # a link that leads nowhere is no file
+                yield f"{prefix}{entry.name}", size

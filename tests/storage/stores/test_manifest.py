@@ -138,10 +138,24 @@ def test_a_file_of_another_length_or_gone_is_told_by_open(path):
         open_store(path, "csi")
 
 
+def test_links_to_files_are_as_good_as_files_and_links_to_folders_are_not(path):
+    place, cached = "csi/c/1/0/0/0", path.parent / "cached"
+    shutil.move(path / place, cached)
+    (path / place).symlink_to(cached)
+    open_store(path, "csi")
+    (path / "csi/again").symlink_to(path / "csi")
+    with pytest.raises(StorageError, match="csi/again does not belong to the store"):
+        open_store(path, "csi")
+    (path / "csi/again").unlink()
+    cached.unlink()
+    with pytest.raises(StorageError, match=f"{place} is missing"):
+        open_store(path, "csi")
+
+
 def test_a_store_without_its_list_is_refused(path, written, tmp_path):
     shutil.rmtree(path / "manifest")
     for read in (lambda: open_store(path, "csi"), lambda: check_store(path), lambda: append_store(path, [], "csi")):
-        with pytest.raises(StorageError, match=r"manifest/zarr.json is missing.*imported \(kind: zarr\)"):
+        with pytest.raises(StorageError, match=r"manifest/zarr.json is missing.*\(dvc repro\).*\(kind: zarr\)"):
             read()
     # Another program's store of the same schema.
     plain = open_store(written / "a.zarr", "csi").load().drop_encoding()
