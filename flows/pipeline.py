@@ -43,6 +43,7 @@ from flows.server import ServerError, check_alive, check_server, lock_temporary_
 from flows.workspace import name_of, workspace
 from stages.study import compose
 from storage.errors import StorageError
+from storage.tracking.connection import require_folder
 from wavefoundry.errors import InputError
 
 # Stages that run at the same time.
@@ -331,10 +332,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
+        require_folder()
         plan(arguments.targets)  # a mistyped target is told before a server starts
         check_server()
         lock_temporary_server()
-    except (UnknownTargetError, ServerError) as error:
+    except (UnknownTargetError, ServerError, StorageError) as error:
         sys.exit(str(error))
     try:
         state = pipeline(arguments.targets, arguments.parallel, scheduler=arguments.scheduler, return_state=True)

@@ -20,6 +20,7 @@ from flows import loopback
 from flows.loopback import HOST
 from flows.processes import Processes, StoppedError
 from flows.server import authorization
+from storage.errors import StorageError
 from storage.tracking import connection as tracking
 
 PORTS = {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000}
@@ -119,8 +120,9 @@ def main() -> None:
         signal.signal(number, signal.default_int_handler)
     servers = Servers()
     try:
+        tracking.require_folder()
         _run(servers)
-    except UiError as error:
+    except (UiError, StorageError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         print("ending ...", flush=True)

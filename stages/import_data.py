@@ -9,7 +9,7 @@ from stages.csi import write_csi
 from stages.json_files import write_json
 from stages.paths import csi_store, figures_folder, scenario_folder
 from stages.scale_out import MapUnits, workers
-from stages.scenario import derived_seed, simulate
+from stages.scenario import derived_seed, numbers, simulate
 from stages.stage import clear_errors, stage
 from wavefoundry.imports.options import Imported, ImportedArrays, ImportedDeepMIMO
 
@@ -117,7 +117,7 @@ def main() -> None:
         workers(settings.workers, f"import of {name}") as map_units,
     ):
         folder.mkdir(parents=True, exist_ok=True)
-        run.log_metrics(bring_in(section, settings.seed, name, folder, figures, map_units))
+        run.log_metrics(numbers(bring_in(section, settings.seed, name, folder, figures, map_units)))
         for figure in sorted(figures.iterdir()):
             run.log_figure(figure)
 

@@ -63,6 +63,11 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
     return built.summary
 
 
+def numbers(summary: dict) -> dict[str, float]:
+    """What can be recorded as metrics: a summary may hold sentences, too."""
+    return {key: value for key, value in summary.items() if isinstance(value, int | float)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="entry of params.yaml: scenarios")
@@ -77,7 +82,7 @@ def main() -> None:
     ):
         folder.mkdir(parents=True, exist_ok=True)
         summary = simulate(scenario.twin, settings.seed, name, folder, figures, map_units)
-        run.log_metrics({key: value for key, value in summary.items() if isinstance(value, int | float)})
+        run.log_metrics(numbers(summary))
         for figure in sorted(figures.iterdir()):
             run.log_figure(figure)
 

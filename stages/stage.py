@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.git import head
+from storage.tracking.connection import tracking_uri
 from storage.tracking.runs import Run
 from wavefoundry.errors import InputError
 
@@ -61,11 +62,12 @@ def stage(
             dvc.yaml such outputs have `persist: true`.
 
     Raises:
-        SystemExit: code 1 after one message on stderr, on a missing dependency or output, and on InputError or
-            StorageError in the body. Other errors pass through.
+        SystemExit: code 1 after one message on stderr, on a missing dependency or output, a folder that cannot hold the
+            record, and on InputError or StorageError in the body. Other errors pass through.
     """
     with clear_errors():
         _require(dependencies, f"{name}: dependency", "run the stages before it (dvc repro)")
+        tracking_uri()  # whether there can be one
         run = _begin(name, section)
         try:
             yield run

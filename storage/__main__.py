@@ -1,11 +1,12 @@
-"""python -m storage info|check|append: look into a store, verify every checksum of it, add the samples of another."""
+"""python -m storage info|check|append: look into a store, verify every file of it, add the samples of another."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 from storage.errors import StorageError
-from storage.stores.csi_store import append_store, open_store, stored_kind
+from storage.stores.csi_store import append_store, open_store, read_array, stored_kind
 from storage.stores.inspection import check_store, describe_store
 
 
@@ -24,7 +25,7 @@ def check(path: Path) -> int:
     if result.faults:
         print(f"{result.lost} of {result.samples} samples lost")
         return 1
-    print(f"{result.shards} shards, {result.samples} samples, all checksums right")
+    print(f"{result.shards} shards, {result.samples} samples, every file is as it was written")
     return 0
 
 
@@ -32,8 +33,8 @@ def append(path: Path, source: Path, new_users: bool) -> int:
     kind = stored_kind(path)
     before, added = open_store(path, kind), open_store(source, kind)
     if new_users:
-        shift = int(before["trajectory"].max()) + 1
-        added["trajectory"] = added["trajectory"].copy(data=added["trajectory"].values + shift)
+        shift = int(read_array(path, before, "trajectory").max()) + 1
+        added["trajectory"] = added["trajectory"].copy(data=read_array(source, added, "trajectory") + shift)
     append_store(path, added, kind)
     print(f"{path}: {added.sizes['sample']} samples added to {before.sizes['sample']}")
     return 0
@@ -62,4 +63,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Who reads the output may stop, as `head` does: then this ends, too, and without a word.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The md5 of files and folders, computed as DVC computes it, so that records and dvc.lock can be compared."""
+"""Digests: the md5 of files and folders as DVC computes it, for records and dvc.lock, and the SHA-256 of a file."""
 
 import hashlib
 import json
@@ -26,6 +26,12 @@ def digest(path: Path) -> str:
     if not path.exists():
         raise StorageError(f"{path}: no such file or folder")
     return _file_digest(path)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _file_digest(path: Path) -> str:

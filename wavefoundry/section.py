@@ -24,7 +24,7 @@ Positive = Annotated[float, Field(ge=SMALLEST, le=LARGEST)]
 NonNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
-Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+Coordinate = Annotated[float, Field(ge=-1e8, le=1e8)]
 Vector = Annotated[list[Coordinate], Field(min_length=3, max_length=3)]
 # A range [smallest, largest], both ends included.
 NonNegativeRange = Annotated[list[Annotated[float, Field(ge=0, le=1e6)]], Field(min_length=2, max_length=2)]

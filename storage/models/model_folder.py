@@ -4,7 +4,6 @@ A third file, SHA256SUMS, holds the digests of both: a byte that is not what it 
 too. Nothing in a model folder is ever unpickled or executed.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.digests import digest
+from storage.digests import digest, sha256
 from storage.errors import StorageError, first_line
 from storage.replacement import replacing
 
@@ -36,7 +35,7 @@ def save_model(model, folder: Path) -> None:
     # One file whatever the size: a shard limit would only add an index to check.
     with replacing(Path(folder)) as partial, _quiet():
         model.save_pretrained(partial, state_dict=weights, max_shard_size="1TB")
-        (partial / DIGESTS).write_text("".join(f"{_sha256(partial / name)}  {name}\n" for name in (CONFIG, WEIGHTS)))
+        (partial / DIGESTS).write_text("".join(f"{sha256(partial / name)}  {name}\n" for name in (CONFIG, WEIGHTS)))
 
 
 def load_model(folder: Path):
@@ -109,15 +108,10 @@ def _check_digests(folder: Path) -> None:
     for name in (CONFIG, WEIGHTS):
         if not re.fullmatch("[0-9a-f]{64}", expected.get(name, "")):
             raise StorageError(f"{folder / DIGESTS}: damaged, it holds no digest of {name}")
-        if (found := _sha256(folder / name)) != expected[name]:
+        if (found := sha256(folder / name)) != expected[name]:
             raise StorageError(
                 f"{folder / name} is damaged or was changed: its sha256 is {found}, {DIGESTS} says {expected[name]}"
             )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _borrowed(model) -> dict[str, str]:

@@ -4,7 +4,6 @@ The same data give the same bytes, however they were cut into parts: no clock ti
 appears under its name only when it is complete, and the one before it stays until then.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from storage.errors import StorageError
+from storage.errors import StorageError, first_line
 from storage.replacement import recover, replacing
+from storage.stores.manifest import read_manifest, require_files
 from storage.stores.schema import KINDS, SCHEMA_VERSION, SPLITS, require_kind, require_schema
 from storage.stores.schema import SAMPLE_VARIABLES as SAMPLE_VARIABLES
 from storage.stores.writing import StoreWriter
@@ -70,26 +70,20 @@ def open_store(path: Path, kind: str) -> xr.Dataset:
     """Open a store lazily after checking that it is complete and follows the schema.
 
     Raises:
-        StorageError: no store there, another kind or schema version, or files of it missing.
+        StorageError: no store there, another kind or schema version, no manifest, or files that are missing, too many,
+            of another size than that lists, or changed metadata.
     """
     path = Path(path)
     require_kind(path, kind)
     recover(path)
     _require_store(path, kind)
+    require_files(path, read_manifest(path))
     try:
         dataset = xr.open_zarr(path, consolidated=False, zarr_format=3, chunks=None)
     except Exception as error:
-        raise StorageError(f"{path}: cannot be opened as a zarr store: {error}") from error
+        raise StorageError(f"{path}: cannot be opened as a zarr store: {first_line(error)}") from error
     require_schema(path, dataset, kind)
-    for name, array in zarr.open_group(path, mode="r", use_consolidated=False).arrays():
-        step = array.shards or array.chunks
-        expected = math.prod(math.ceil(size / part) for size, part in zip(array.shape, step, strict=True))
-        found = sum(1 for file in (path / name).rglob("*") if file.is_file()) - 1
-        if found != expected:
-            raise StorageError(
-                f"{path}: variable {name!r} has {found} of {expected} files; the store is incomplete "
-                f"(python -m storage check {path} names what is lost)"
-            )
+    dataset.encoding["source"] = str(path)
     return dataset
 
 
@@ -102,7 +96,7 @@ def read_array(path: Path, dataset: xr.Dataset, name: str) -> np.ndarray:
     try:
         values = dataset[name].values
     except Exception as error:
-        raise StorageError(f"{path}: variable {name!r} is damaged or cut short: {error}") from error
+        raise StorageError(f"{path}: variable {name!r} is damaged or cut short: {first_line(error)}") from error
     # zarr fills missing chunks without a word, and no store holds NaN.
     if values.dtype.kind in "fc" and values.size and np.isnan(values.reshape(len(values), -1)[:, 0]).any():
         raise StorageError(f"{path}: variable {name!r} is damaged or cut short: chunks are missing")
@@ -121,8 +115,12 @@ def stored_kind(path: Path) -> str:
 
 
 def split_indices(dataset: xr.Dataset, split: str) -> np.ndarray:
-    """Indices of the samples of one split ("train", "validation" or "test")."""
-    return np.flatnonzero(dataset["split"].values == SPLITS.index(split))
+    """Indices of the samples of one split ("train", "validation" or "test") of an opened store.
+
+    Raises:
+        StorageError: the splits cannot be read.
+    """
+    return np.flatnonzero(read_array(Path(dataset.encoding["source"]), dataset, "split") == SPLITS.index(split))
 
 
 def assign_splits(trajectories: int, shares: tuple[float, float, float], generator: np.random.Generator) -> np.ndarray:
@@ -173,7 +171,7 @@ def _require_store(path: Path, kind: str | None) -> str:
         attributes = zarr.open_group(path, mode="r", use_consolidated=False).attrs
         found = attributes.get("schema"), attributes.get("schema_version")
     except Exception as error:
-        raise StorageError(f"{path}: cannot be opened as a zarr store: {error}") from error
+        raise StorageError(f"{path}: cannot be opened as a zarr store: {first_line(error)}") from error
     expected = (found[0] if kind is None else kind), SCHEMA_VERSION
     if found != expected or found[0] not in KINDS:
         raise StorageError(

@@ -1,6 +1,7 @@
 """What lies in a store, and whether all of it can be read back."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from storage.errors import StorageError
+from storage.errors import StorageError, first_line
 from storage.stores.csi_store import open_store, read_array, split_indices, stored_kind
+from storage.stores.manifest import CHANGED, METADATA, Manifest, faults, is_as_written, is_metadata, read_manifest
 from storage.stores.schema import KINDS, SPLITS, provenances, required_variables, windows_total
 from storage.stores.shards import DamageError, ShardReader, StoredArray, read_checked_file
 
@@ -29,34 +31,44 @@ class Check:
 
 
 def check_store(path: Path) -> Check:
-    """Read every chunk of every variable and compare its checksum.
+    """Compare the digest of every file with the manifest; where one differs, checksums of chunks tell what is lost.
 
     Raises:
-        StorageError: no store there, or its metadata cannot be read.
+        StorageError: no store there, no manifest, or metadata that cannot be read.
     """
     path = Path(path)
     kind = stored_kind(path)
+    manifest = read_manifest(path)
     try:
-        arrays = dict(sorted(zarr.open_group(path, mode="r", use_consolidated=False).arrays()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of strange files, which are told below
+            arrays = dict(sorted(zarr.open_group(path, mode="r", use_consolidated=False).arrays()))
     except Exception as error:
-        raise StorageError(f"{path}: the metadata of a variable cannot be read: {error}") from error
+        raise StorageError(f"{path}: the metadata of a variable cannot be read: {first_line(error)}") from error
     required_variables(path, kind, arrays)
-    shards, faults = 0, []
-    lost = np.zeros(max(array.shape[0] for array in arrays.values() if array.shards), bool)
+    # Of the others it is told that their metadata are changed, or strange.
+    arrays = {name: array for name, array in arrays.items() if is_as_written(path, manifest, f"{name}/{METADATA}")}
+    shards, told = 0, []
+    lost = np.zeros(max((array.shape[0] for array in arrays.values() if array.shards), default=0), bool)
+    for place, fault in faults(path, manifest):
+        if place in manifest and not is_metadata(place):
+            continue  # of data it is told below which samples are lost
+        costs = place in manifest or any(file.startswith(f"{place}/") for file in manifest)
+        told.append(f"{path}: {place} {fault}{'; all samples lost' * costs}")
+        lost |= costs
     for array in arrays.values():
         if not array.shards:
             shards += 1
-            fault = _check_whole(path, array)
-            if fault:
-                faults.append(f"{fault}; all samples lost")
+            if damage := _check_whole(path, array, manifest):
+                told.append(f"{damage}; all samples lost")
                 lost[:] = True
             continue
         stored = StoredArray.of(path, array)
         shards += stored.shards
-        for damage in _damages(stored):
-            faults.append(str(damage))
-            lost[damage.samples.start : damage.samples.stop] = True
-    return Check(shards, len(lost), faults, int(lost.sum()))
+        for one in _damages(stored, manifest):
+            told.append(str(one))
+            lost[one.samples.start : one.samples.stop] = True
+    return Check(shards, len(lost), told, int(lost.sum()))
 
 
 def describe_store(path: Path) -> dict[str, str]:
@@ -77,17 +89,13 @@ def describe_store(path: Path) -> dict[str, str]:
         "store": f"{path}: {kind}, schema version {store.attrs['schema_version']}",
         "shape": ", ".join(f"{count} {axis}" for axis, count in store[name].sizes.items()),
         "variables": ", ".join(f"{key} [{store[key].attrs['units']}]" for key in sorted(map(str, store.data_vars))),
-        "coordinates": ", ".join(_range(store[key]) for key in sorted(map(str, store.coords))),
+        "coordinates": ", ".join(_range(path, store, key) for key in sorted(map(str, store.coords))),
         "size on disk": f"{size / 2**20:.1f} MiB in {len(files)} files",
         "shards": f"{stored.shards} of {name!r}, {stored.shard} samples each",
         **_signal(path, store, kind),
-        "splits": ", ".join(_split(store, split) for split in SPLITS),
+        "splits": ", ".join(_split(path, store, split) for split in SPLITS),
+        **_motion(path, store),
     }
-    # Imported CSI need not know these.
-    if "los" in store:
-        lines["line of sight"] = f"{100 * store['los'].values.mean():.1f} % of the samples"
-    if "speed" in store:
-        lines["speed"] = f"{_quantiles(store['speed'].values)} {store['speed'].attrs['units']}"
     windows = windows_total(store.attrs)
     if windows:
         samples = store.sizes["sample"]
@@ -101,28 +109,37 @@ def describe_store(path: Path) -> dict[str, str]:
     return lines
 
 
-def _damages(stored: StoredArray) -> Iterator[DamageError]:
-    buffer = stored.buffer()
+def _damages(stored: StoredArray, manifest: Manifest) -> Iterator[DamageError]:
     for shard in range(stored.shards):
-        try:
-            with ShardReader(stored, shard) as reader:
-                for chunk in range(stored.used_chunks(shard)):
-                    try:
-                        reader.read(chunk, buffer)
-                    except DamageError as damage:
-                        yield damage
-        except DamageError as damage:
-            yield damage
+        if not is_as_written(stored.store, manifest, stored.place(shard)):
+            found = list(_damages_of_shard(stored, shard))
+            # Sound in itself, it belongs elsewhere.
+            yield from found or [DamageError(stored.store, stored.file(shard), CHANGED, stored.samples(shard))]
 
 
-def _check_whole(path: Path, array: zarr.Array) -> str | None:
-    """Fault of an array in one file, if any."""
-    file = path / array.basename / array.metadata.encode_chunk_key((0,) * array.ndim)
+def _damages_of_shard(stored: StoredArray, shard: int) -> Iterator[DamageError]:
+    buffer = stored.buffer()
     try:
-        damaged = read_checked_file(file) is None
+        with ShardReader(stored, shard) as reader:
+            for chunk in range(stored.used_chunks(shard)):
+                try:
+                    reader.read(chunk, buffer)
+                except DamageError as damage:
+                    yield damage
+    except DamageError as damage:
+        yield damage
+
+
+def _check_whole(path: Path, array: zarr.Array, manifest: Manifest) -> str | None:
+    """Fault of an array in one file, if any."""
+    place = f"{array.basename}/{array.metadata.encode_chunk_key((0,) * array.ndim)}"
+    if is_as_written(path, manifest, place):
+        return None
+    try:
+        damaged = read_checked_file(path / place) is None
     except OSError as error:
-        return f"{path}: {file.relative_to(path)}: cannot be opened ({error.strerror})"
-    return f"{path}: {file.relative_to(path)}: checksum disagrees" if damaged else None
+        return f"{path}: {place}: cannot be opened ({error.strerror})"
+    return f"{path}: {place}: {'checksum disagrees' if damaged else CHANGED}"
 
 
 def _signal(path: Path, store: xr.Dataset, kind: str) -> dict[str, str]:
@@ -140,13 +157,13 @@ def _signal(path: Path, store: xr.Dataset, kind: str) -> dict[str, str]:
     return lines | {"delay of a path": f"{_quantiles(np.concatenate(delays) * 1e9)} ns"}
 
 
-def _motion(store: xr.Dataset) -> dict[str, str]:
+def _motion(path: Path, store: xr.Dataset) -> dict[str, str]:
     """What imported CSI may not know."""
     lines = {}
     if "los" in store:
-        lines["line of sight"] = f"{100 * store['los'].values.mean():.1f} % of the samples"
+        lines["line of sight"] = f"{100 * read_array(path, store, 'los').mean():.1f} % of the samples"
     if "speed" in store:
-        lines["speed"] = f"{_quantiles(store['speed'].values)} {store['speed'].attrs['units']}"
+        lines["speed"] = f"{_quantiles(read_array(path, store, 'speed'))} {store['speed'].attrs['units']}"
     return lines
 
 
@@ -176,13 +193,13 @@ def _quantiles(values: np.ndarray) -> str:
     return f"{middle:.4g} (median), {low:.4g} to {high:.4g} (5 to 95 %)"
 
 
-def _split(store: xr.Dataset, split: str) -> str:
+def _split(path: Path, store: xr.Dataset, split: str) -> str:
     indices = split_indices(store, split)
-    users = len(np.unique(store["trajectory"].values[indices]))
+    users = len(np.unique(read_array(path, store, "trajectory")[indices]))
     return f"{split} {len(indices)} samples of {users} trajectories"
 
 
-def _range(coordinate: xr.DataArray) -> str:
-    values = coordinate.values
+def _range(path: Path, store: xr.Dataset, name: str) -> str:
+    values = read_array(path, store, name)
     span = f"{values.min():g} to {values.max():g}" if values.size else "empty"
-    return f"{coordinate.name} {span} [{coordinate.attrs['units']}]"
+    return f"{name} {span} [{store[name].attrs['units']}]"

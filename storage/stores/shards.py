@@ -8,6 +8,7 @@ A shard file is its chunks, each followed by its checksum, then the index (offse
 checksum). How many samples make a chunk and a shard follows from the bytes of a sample alone, so that a store can grow.
 """
 
+import hashlib
 import math
 import os
 import shutil
@@ -20,6 +21,7 @@ import numpy as np
 import zarr
 
 from storage.errors import StorageError
+from storage.stores.manifest import Entry, Manifest
 
 CHUNK_BYTES = 2 * 2**20
 SHARD_BYTES = 32 * 2**20
@@ -88,9 +90,12 @@ class StoredArray:
     def shards(self) -> int:
         return -(-self.shape[0] // self.shard)
 
+    def place(self, shard: int) -> str:
+        """Where in the store the file of a shard lies."""
+        return "/".join([self.name, "c", str(shard), *["0"] * (len(self.shape) - 1)])
+
     def file(self, shard: int, folder: Path | None = None) -> Path:
-        position = "/".join(["c", str(shard), *["0"] * (len(self.shape) - 1)])
-        return (folder or self.store) / self.name / position
+        return (folder or self.store) / self.place(shard)
 
     def samples(self, shard: int, chunk: int | None = None) -> range:
         """Those of a shard, or of one of its chunks."""
@@ -170,7 +175,11 @@ class ShardReader:
 
 
 class ShardWriter:
-    """Writes one variable, however its samples are cut into parts; holds less than one chunk of it."""
+    """Writes one variable, however its samples are cut into parts; holds less than one chunk of it.
+
+    Attributes:
+        files: the shards that are complete, as a manifest lists them.
+    """
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype, sample_shape: tuple[int, ...]):
         sample_bytes = dtype.itemsize * math.prod(sample_shape)
@@ -183,6 +192,8 @@ class ShardWriter:
         self._shard = 0
         self._file: BufferedWriter | None = None
         self._index: list[tuple[int, int]] = []
+        self._digest = hashlib.sha256()
+        self.files: dict[str, Entry] = {}
 
     def write(self, samples: np.ndarray) -> None:
         """Append samples, (sample, ...)."""
@@ -201,8 +212,11 @@ class ShardWriter:
                 self._write_chunk(self._pending)
                 self._held = 0
 
-    def take_over(self, store: Path, samples: int) -> None:
-        """Start with the `samples` that `store` holds: its full shards as they are, the last one written anew."""
+    def take_over(self, store: Path, samples: int, manifest: Manifest) -> None:
+        """Start with the `samples` that `store` holds: its full shards as they are, the last one written anew.
+
+        What its manifest says of the full ones is taken over, too: damage that nobody has seen yet stays visible.
+        """
         before = StoredArray(
             store,
             self._array.name,
@@ -214,6 +228,7 @@ class ShardWriter:
         self._shard = samples // before.shard
         for shard in range(self._shard):
             _link(before.file(shard), before.file(shard, self._folder))
+            self.files[before.place(shard)] = manifest[before.place(shard)]
         if samples % before.shard == 0:
             return
         buffer = before.buffer()
@@ -240,10 +255,9 @@ class ShardWriter:
             path = self._array.file(self._shard)
             path.parent.mkdir(parents=True, exist_ok=True)
             file = self._file = path.open("wb")
+            self._digest = hashlib.sha256()
         offset = file.tell()
-        content = samples.reshape(-1).view(np.uint8)
-        file.write(content.data)
-        file.write(_checksum(content))
+        self._write(file, samples)
         self._index.append((offset, file.tell() - offset))
         if len(self._index) == self._array.chunks:
             self._complete_shard(file)
@@ -251,12 +265,18 @@ class ShardWriter:
     def _complete_shard(self, file: BufferedWriter) -> None:
         index = np.full((self._array.chunks, 2), ABSENT, ENTRY)
         index[: len(self._index)] = self._index
-        content = index.reshape(-1).view(np.uint8)
-        file.write(content.data)
-        file.write(_checksum(content))
+        self._write(file, index)
+        self.files[self._array.place(self._shard)] = Entry(file.tell(), self._digest.hexdigest())
         file.close()
         self._file, self._index = None, []
         self._shard += 1
+
+    def _write(self, file: BufferedWriter, values: np.ndarray) -> None:
+        """Values and their checksum."""
+        content = values.reshape(-1).view(np.uint8)
+        for part in (content.data, _checksum(content)):
+            file.write(part)
+            self._digest.update(part)
 
 
 def read_checked_file(path: Path) -> bytes | None:

@@ -11,6 +11,7 @@ from zarr.codecs import Crc32cCodec
 
 from storage.errors import StorageError
 from storage.replacement import clear_write_errors
+from storage.stores.manifest import is_metadata, read_manifest, write_manifest
 from storage.stores.schema import (
     APPENDED,
     SCHEMA_VERSION,
@@ -42,21 +43,21 @@ class StoreWriter:
 
     def take_over(self, store: Path, dataset: xr.Dataset) -> None:
         """Start with all that `store` holds; `dataset` is that store, opened."""
+        manifest = read_manifest(store)
         self._template = dataset.isel(sample=slice(0)).load()
         self._sources = provenances(dataset.attrs)
         self._note_splits(dataset)
         self._samples = dataset.sizes["sample"]
         with clear_write_errors(self._path):
-            for file in store.rglob("*"):
-                name = file.relative_to(store).parts[0]
+            for place in manifest:
                 # Metadata will change, and coordinates are small: copies. Shards follow below.
-                if file.is_file() and (file.name == "zarr.json" or "sample" not in dataset[name].dims):
-                    target = self._folder / file.relative_to(store)
+                if is_metadata(place) or "sample" not in dataset[place.partition("/")[0]].dims:
+                    target = self._folder / place
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, target)
+                    shutil.copyfile(store / place, target)
             self._make_writers(self._template)
             for writer in self._writers.values():
-                writer.take_over(store, self._samples)
+                writer.take_over(store, self._samples, manifest)
 
     def write(self, part: xr.Dataset) -> None:
         """Append the samples of `part`; it may be lazy, and is computed a block of about a shard at a time.
@@ -83,7 +84,7 @@ class StoreWriter:
             self._samples += block.sizes["sample"]
 
     def close(self) -> None:
-        """Complete the last shards and the metadata.
+        """Complete the last shards and the metadata, and write the manifest.
 
         Raises:
             StorageError: there is no sample, or the disk is full.
@@ -98,6 +99,8 @@ class StoreWriter:
                 array.resize((self._samples, *array.shape[1:]))
             if self._sources[1:]:
                 group.attrs[APPENDED] = self._sources[1:]
+            shards = [writer.files for writer in self._writers.values()]
+            write_manifest(self._folder, {place: entry for files in shards for place, entry in files.items()})
 
     def abandon(self) -> None:
         for writer in self._writers.values():

@@ -42,7 +42,28 @@ def configure() -> None:
 
 
 def tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or _local_uri()
+    """Where the records go.
+
+    Raises:
+        StorageError: into the project, whose folder `require_folder` refuses.
+    """
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    if not named:
+        require_folder()
+    return named or _local_uri()
+
+
+def require_folder() -> None:
+    """Refuse a project in whose folder there can be no database.
+
+    Raises:
+        StorageError: its path has a question mark, at which the address of a database ends.
+    """
+    folder = FOLDER.absolute().parent
+    if "?" in str(folder):
+        raise StorageError(
+            f"{folder}: the databases of MLflow and Prefect cannot lie in a folder with a ? in its path; rename it"
+        )
 
 
 def experiment_id(client) -> str:

@@ -140,6 +140,19 @@ def test_same_as_in_torch_for_every_question_and_size(exported, name, sizes, que
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize("name", [*NETWORKS, *METHODS])
+def test_silence_is_continued_by_silence_and_says_nothing_to_others(exported, name):
+    _, served = exported(name)
+    known = channel(4, 4, 4, 8)
+    known[1:3] = 0
+    for wanted in ((3, 0), (0, 4), (3, 4)):
+        found = served.predict(known, *wanted)
+        assert found[[0, 3]].any() and not found[1:3].any()
+        np.testing.assert_array_equal(found[[0, 3]], served.predict(known[[0, 3]], *wanted))
+        silent = served.predict(np.zeros((1, 2, 4, 4, 8)), *wanted)
+        assert silent.shape == (1, 2, *found.shape[1:]) and not silent.any()
+
+
 def test_large_batches_in_parts_give_the_same(exported, monkeypatch):
     predictor, served = exported("routed")
     known = channel(5, 4, 8, 8)

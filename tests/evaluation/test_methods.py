@@ -19,11 +19,12 @@ OPTIONS = {
     "pooled_autoregression": {"time_order": 2, "frequency_order": 3},
     "prony": {"order": 2, "regularisation": 0.01},
     "kalman": {"order": 2, "snr_db": 20.0, "compensation": 0.0},
+    "reciprocity": {},
 }
 
 
 def test_the_methods_of_the_project_are_found():
-    assert OPTIONS.keys() <= methods().keys()
+    assert OPTIONS.keys() == methods().keys()
 
 
 @pytest.mark.parametrize("name", methods())
@@ -53,6 +54,22 @@ def test_beside_networks_it_predicts_what_it_predicts_in_numpy(name, wanted):
     assert found.dtype == torch.complex64 and found.isfinite().all()
     assert found.shape == (2, wanted[0] or 6, 4, wanted[1] or 8)
     assert np.array_equal(found.numpy(), make(name, options).predict(known.numpy(), *wanted))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("wanted", [(3, 0), (0, 2), (3, 2)])
+def test_silence_is_continued_by_silence_and_says_nothing_to_others(name, wanted):
+    options = methods()[name](**OPTIONS[name])
+    known = torch.randn(4, 6, 4, 8, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    alone = make(name, options).predict(known[[0, 3]].numpy(), *wanted)
+    known[1:3] = 0
+    for found in (
+        make(name, options).predict(known.numpy(), *wanted),
+        MethodPredictor(name, options).predict(known, *wanted).numpy(),
+    ):
+        assert np.isfinite(found).all() and not found[1:3].any()
+        np.testing.assert_array_equal(found[[0, 3]], alone)
+    assert not make(name, options).predict(known[1:3].numpy(), *wanted).any()
 
 
 @pytest.mark.parametrize("wanted", [(0, 0), (-1, 2), (2, -1)])

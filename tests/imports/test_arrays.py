@@ -169,6 +169,22 @@ def test_matlab_drops_last_axes_of_size_one(tmp_path):
         read(section(save("npz", tmp_path, csi=csi[:, :, 0]), array=single, axes=PLAIN))
 
 
+@pytest.mark.parametrize("form", ["mat5", "mat7.3"])
+@pytest.mark.parametrize(
+    "axes", [["time", "subcarrier", "antenna", "sample"], ["time", "antenna", "subcarrier", "sample", "sample"]]
+)
+def test_one_sample_along_last_axes_that_matlab_drops(tmp_path, form, axes):
+    csi = channel(3)
+    names = ("train", "validation", "test")
+    for index, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        order = [["time", "antenna", "subcarrier"].index(axis) for axis in axes if axis != "sample"]
+        save(form, tmp_path / name, csi=csi[index].transpose(order))
+    blocks = {name: [block("csi", f"{name}/data.mat")] for name in names}
+    found = read(section(tmp_path, "mat", blocks=blocks, split=None, axes=axes))
+    np.testing.assert_array_equal(found["csi"].values, csi)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused(tmp_path, form, bad):

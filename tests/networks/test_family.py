@@ -189,6 +189,90 @@ def test_every_network_can_what_it_should(name):
     assert isinstance(network, FeedbackCodec) == (name in CODECS)
 
 
+PREDICTING = ["gaussian_mixture", "lmmse", "lwm_temporal_predictor", "spectral_predictor", "wifo", *SEQUENCES]
+EMBEDDERS = [*EMBEDDING, "lwm_temporal_predictor"]
+# Slots and subcarriers that are asked for after 6 of 8; of some networks that know time alone, with other options.
+QUESTIONS = [(2, 0), (0, 8), (2, 8)]
+
+
+def answered(network, name):
+    """Whether a network answers a question, by its options."""
+    whole = facts(8, 8, 16, delay_fraction=network.config.delay_fraction)
+    return [wanted for wanted in QUESTIONS if network.options.why_not_predict(whole, (6, 8), wanted) is None]
+
+
+def with_weights_that_count(network):
+    """The network with weights of which none is zero, and covariances that say something of the future."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weights in network.parameters():
+            if weights.requires_grad:
+                weights.add_(0.1 * torch.randn(weights.shape, generator=generator))
+            elif weights.ndim == 4:
+                weights[..., 0] += 0.5
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", PREDICTING)
+def test_silence_is_continued_by_silence_and_says_nothing_to_others(name):
+    network = with_weights_that_count(NETWORKS[name]())
+    known = torch.randn(4, 6, 8, 8, dtype=torch.complex64)
+    known[1:3] = 0
+    assert answered(network, name)
+    for wanted in answered(network, name):
+        found = network.predict(known, *wanted)
+        assert found.isfinite().all() and found[[0, 3]].any() and not found[1:3].any()
+        torch.testing.assert_close(found[[0, 3]], network.predict(known[[0, 3]], *wanted), rtol=0, atol=0)
+        assert not network.predict(known[1:3], *wanted).any()
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_representations_of_silence_are_finite_and_say_nothing_to_others(name):
+    network = with_weights_that_count(NETWORKS[name]())
+    csi = torch.randn(3, 4, 8, 16, dtype=torch.complex64)
+    csi[1] = 0
+    size = EXAMPLES[name.removesuffix("_predictor")].granularities
+    calls = [lambda some: network.embed(some[:, 0], size and min(size))]
+    if isinstance(network, SequenceEmbedder):
+        calls.append(network.embed_sequence)
+    for embed in calls:
+        found, alone = embed(csi), embed(csi[[0, 2]])
+        for part in (found.class_token, found.patches, found.mean, found.scale):
+            assert part is None or part.isfinite().all()
+        torch.testing.assert_close(found.patches[[0, 2]], alone.patches)
+
+
+@pytest.mark.parametrize("name", PREDICTING)
+def test_any_complex_type_and_any_type_of_weights_is_taken_by_predictors(name):
+    network = with_weights_that_count(NETWORKS[name]())
+    known = torch.randn(2, 6, 8, 8, dtype=torch.complex64)
+    wanted = answered(network, name)[0]
+    expected = network.predict(known, *wanted)
+    torch.testing.assert_close(network.predict(known.to(torch.complex128), *wanted), expected)
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        found = network.to(dtype).predict(known, *wanted)
+        assert found.dtype == torch.complex64 and found.isfinite().all()
+        assert dtype != torch.float64 or (found - expected).norm() < 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_any_complex_type_and_any_type_of_weights_is_taken_by_embedders(name):
+    network = with_weights_that_count(NETWORKS[name]())
+    csi = torch.randn(2, 8, 16, dtype=torch.complex64)
+    sizes = EXAMPLES[name.removesuffix("_predictor")].granularities
+    size = sizes and min(sizes)
+    expected = network.embed(csi, size).mean
+    torch.testing.assert_close(network.embed(csi.to(torch.complex128), size).mean, expected)
+    with pytest.raises(InputError, match=r"complex64 of shape \(8, 16\); allowed: a complex tensor \(batch, antenna"):
+        network.embed(csi[0], size)
+    with pytest.raises(InputError, match="csi is float32 of shape"):
+        network.embed(csi.real, size)
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        found = network.to(dtype).embed(csi, size).mean
+        assert found.isfinite().all()
+        assert dtype != torch.float64 or (found - expected).norm() < 1e-3 * expected.norm()
+
+
 @pytest.mark.parametrize("name", EMBEDDING)
 def test_options_say_how_many_layers_may_be_trained_and_which_patches_there_are(name):
     network, options = NETWORKS[name](), EXAMPLES[name]

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from stages import import_data
 from stages.import_data import bring_in
 from storage.errors import StorageError
 from storage.stores.csi_store import open_store
@@ -172,6 +176,27 @@ def test_a_scene_of_ones_own_becomes_stores(project):
     free = 20 * np.log10(299792458.0 / 2.4e9 / (4 * np.pi * distance))
     gain = 10 * np.log10(np.mean(np.abs(csi["csi"].values) ** 2, axis=(1, 2, 3)))
     assert np.abs((gain - free)[csi["los"].values]).max() < 8
+
+
+def test_a_summary_with_a_sentence_is_recorded_by_its_numbers(project, monkeypatch):
+    """Why users are not reached is told where fewer than 90 % of them are."""
+    logged = {}
+
+    class Recorded:
+        def log_metrics(self, metrics):
+            logged.update({key: float(value) for key, value in metrics.items()})
+
+    entry = SimpleNamespace(files=str(project))
+    settings = SimpleNamespace(entry=lambda group, name: entry, seed=0, workers=None)
+    monkeypatch.setattr(import_data.params, "read", lambda: settings)
+    monkeypatch.setattr(import_data, "stage", lambda *_, **__: nullcontext(Recorded()))
+    monkeypatch.setattr(import_data, "workers", lambda *_: nullcontext(one_process))
+    summary = {"users_reached": 3, "share_reached": 0.5, "why_not_reached": "50 % of the users are never ..."}
+    monkeypatch.setattr(import_data, "bring_in", lambda *_: summary)
+    monkeypatch.setattr(sys, "argv", ["import_data", "mine"])
+    import_data.figures_folder("scenario", "mine").mkdir(parents=True)
+    import_data.main()
+    assert logged == {"users_reached": 3, "share_reached": 0.5}
 
 
 def test_a_scene_outside_of_its_files_is_refused():

@@ -165,7 +165,7 @@ def test_faults_are_named(key, value, message):
         ("scenarios.street_canyon.twin.carrier_frequency", float("nan"), "a finite number"),
         ("scenarios.street_canyon.twin.base_stations", [{"position": [0.0, float("nan"), 1.0],
          "orientation": [0.0, 0.0, 0.0]}], "a finite number"),
-        (f"{SITE}.centre", [1e7, 0.0], "less than or equal to 1000000"),
+        (f"{SITE}.centre", [1e9, 0.0], "less than or equal to 100000000"),
         ("teach.wifo.training.learning_rate", 1e300, "less than or equal to 1000000000000"),
         ("teach.wifo.training.epochs", 10**10, "less than or equal to 1000000000"),
         (f"{SITE}.sampling.slot_duration", 5e-324, "greater than or equal to 0.000000000000001"),

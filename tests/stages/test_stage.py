@@ -180,3 +180,17 @@ def test_cheap_stage_imports_nothing_heavy(tmp_path, monkeypatch):
         [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert json.loads(result.stdout.splitlines()[-1]) == []
+
+
+def test_a_folder_that_cannot_hold_the_record_is_one_line_before_anything_is_done(folder, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    inside = folder / "a?b"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    with pytest.raises(SystemExit) as ended:
+        run(write_outputs, dependencies=())
+    assert (
+        str(ended.value)
+        == f"{inside}: the databases of MLflow and Prefect cannot lie in a folder with a ? in its path; rename it"
+    )
+    assert FakeRun.last is None and not list(inside.iterdir())

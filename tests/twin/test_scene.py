@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from wavefoundry.errors import InputError
 
@@ -90,6 +91,23 @@ def test_scene_that_cannot_be_used_is_refused_by_name(written, content, reason):
     assert str(refusal.value).startswith(f"scene {path}: ") and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("normals", [True, False])
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_mesh_without_faces_is_refused(written, tmp_path, normals, merge):
+    from wavefoundry.twin.scene import _load
+
+    names = ("x", "y", "z", *(("nx", "ny", "nz") if normals else ()))
+    header = ["ply", "format ascii 1.0", "element vertex 3", *(f"property float {name}" for name in names)]
+    header += ["element face 0", "property list uchar int vertex_indices", "end_header"]
+    points = (" ".join(map(str, [*point, *(0, 0, 1)][: len(names)])) for point in ((0, 0, 0), (1, 0, 0), (0, 1, 0)))
+    (tmp_path / "bare.ply").write_text("\n".join([*header, *points, ""]))
+    mesh = '<shape type="ply" id="bare"><string name="filename" value="bare.ply"/><ref id="wall" name="bsdf"/></shape>'
+    path = written(TOWN + mesh)
+    with pytest.raises(InputError, match=r"mesh .*has no faces") as refusal:
+        _load(path, merge_shapes=merge)
+    assert str(refusal.value).startswith(f"scene {path}: ") and "\n" not in str(refusal.value)
+
+
 def test_missing_and_binary_files_are_refused_by_name(tmp_path):
     from wavefoundry.twin.scene import load_geometry
 
@@ -141,3 +159,25 @@ def test_base_station_inside_munich_is_refused(canyon):
     load(twin)
     with pytest.raises(InputError, match=r"base_stations\.0\.position .*building.*munich"):
         load(canyon(site__scene="munich", base_stations__0__position=[8.5, 15.0, 10.0]))
+
+
+def moved(content, east, north):
+    """A scene in map coordinates."""
+    return content.replace("</transform>", f'<translate x="{east}" y="{north}"/></transform>')
+
+
+def test_a_scene_in_map_coordinates_is_refused_with_its_file(canyon, written):
+    from wavefoundry.twin.street_map import survey
+
+    path = written(moved(TOWN, 691e3, 5335e3))
+    place = {"site__scene": path, "site__centre": [691e3, 5335e3], "site__radius": 50.0}
+    place |= {"base_stations__0__position": [691e3, 5335e3, 9.0]}
+    with pytest.raises(ValidationError) as refusal:
+        canyon(**place)
+    told = str(refusal.value)
+    assert "site.centre with site.radius is 5335050 m from the origin, allowed: 4000 m" in told and path in told
+    with pytest.raises(ValidationError, match=r"base_stations.0.position is 5335000 m from the origin"):
+        canyon(**place | {"site__centre": [0.0, 0.0]})
+    # With places near the origin nothing of the scene is there, and where it is is said.
+    with pytest.raises(InputError, match=r"no open ground .*reaches from \[690940, 5334940\] to \[691060, 5335060\]"):
+        survey(canyon(site__scene=path, site__centre=[0.0, 0.0], site__radius=50.0).site)

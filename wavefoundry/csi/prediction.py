@@ -1,18 +1,46 @@
-"""What every predictor is asked for, checked in one way."""
+"""What every predictor is asked for and answers, checked in one way."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+
+from wavefoundry.csi.given import SEQUENCES, as_csi
 from wavefoundry.errors import InputError
 
+Predict = Callable[[Any, torch.Tensor, int, int], torch.Tensor]
 
-def require_extent(slots: int, subcarriers: int) -> None:
-    """Refuse a prediction of nothing.
 
-    Args:
-        slots: slots after the known ones that are asked for; 0: the known ones.
-        subcarriers: subcarriers above the known ones that are asked for; 0: the known ones.
+def checked(predict: Predict) -> Predict:
+    """Around a method `predict(self, known, slots, subcarriers)`, see `wavefoundry.networks.capabilities.Predictor`.
+
+    The known block may be of any complex type and becomes complex64. Silence is continued by silence: a sample whose
+    known block is 0 throughout gets zeros, and the method does not see it, so that it says nothing to those beside it.
 
     Raises:
-        InputError: a number is negative, or both are 0.
+        InputError: `known` is no complex tensor of four axes, a number is negative, or nothing is asked for.
     """
+
+    @wraps(predict)
+    def answer(self: Any, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
+        _require_extent(slots, subcarriers)
+        known = as_csi(known, SEQUENCES)
+        heard = (known != 0).flatten(1).any(1)
+        if heard.all():
+            return predict(self, known, slots, subcarriers)
+        # A batch of silence alone is asked about, too: for its size may be one that is refused.
+        found = predict(self, known[heard] if heard.any() else known, slots, subcarriers)
+        whole = found.new_zeros(len(known), *found.shape[1:])
+        if heard.any():
+            whole[heard.to(found.device)] = found
+        return whole
+
+    return answer
+
+
+def _require_extent(slots: int, subcarriers: int) -> None:
+    """Refuse a prediction of nothing; 0 slots (subcarriers) stand for the known ones."""
     if slots < 0 or subcarriers < 0 or slots + subcarriers < 1:
         raise InputError(
             f"slots is {slots} and subcarriers is {subcarriers}; allowed: whole numbers from 0, one of them at least 1"

@@ -47,7 +47,8 @@ class ServedPredictor:
 
         Returns:
             In the layout of `known`, single precision: (batch, slots or known slots, antenna, subcarriers or known
-            subcarriers), with two channels or parts where `known` has them.
+            subcarriers), with two channels or parts where `known` has them. Silence is continued by silence: a sample
+            that is 0 throughout gets zeros.
 
         Raises:
             ValueError: no such layout, values that are not finite, a size that the predictor cannot take, or numbers
@@ -58,7 +59,12 @@ class ServedPredictor:
         if not any(wanted):
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
         _require_moderate(csi.shape, *wanted)
-        answer = self._predictor.predict(csi, *wanted).astype(np.complex64)
+        # The predictor does not see silence, which says nothing; of silence alone it sees whether the size fits.
+        heard = csi.any(axis=(1, 2, 3))
+        found = self._predictor.predict(csi[heard] if heard.any() else csi, *wanted)
+        answer = np.zeros((len(csi), *found.shape[1:]), np.complex64)
+        if heard.any():
+            answer[heard] = found
         if not np.isfinite(answer).all():
             raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
         return pack(answer)

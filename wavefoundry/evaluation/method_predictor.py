@@ -3,7 +3,7 @@
 import torch
 from pydantic import BaseModel
 
-from wavefoundry.csi.prediction import require_extent
+from wavefoundry.csi.prediction import checked
 from wavefoundry.evaluation.methods import make
 
 
@@ -13,7 +13,7 @@ class MethodPredictor:
     def __init__(self, method: str, options: BaseModel):
         self._predictor = make(method, options)
 
+    @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """See `wavefoundry.networks.capabilities.Predictor`."""
-        require_extent(slots, subcarriers)
         return torch.from_numpy(self._predictor.predict(known.numpy(), slots, subcarriers))

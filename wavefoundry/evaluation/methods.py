@@ -24,7 +24,7 @@ class NumpyPredictor(Protocol):
     def __init__(self, options: Any): ...
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
-        """Predict the CSI beyond a known block.
+        """Predict the CSI beyond a known block; silence is continued by silence.
 
         Args:
             known: complex64 (batch, time, antenna, subcarrier), the known slots of the known subcarriers.

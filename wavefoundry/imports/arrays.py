@@ -121,7 +121,12 @@ def _checked(section: ImportedArrays, block: FileBlock, array: StoredArray) -> S
     stated, carrier = section.carrier_frequency, array.carrier_frequency
     if carrier is not None and not np.isclose(carrier, stated, rtol=1e-6):
         raise InputError(f"{array.name}: its file has carrier_frequency {carrier:g} Hz, the parameters {stated:g} Hz")
-    return StoredArray(array.name, shape, array.complex, array.read)
+
+    def read(axis: int, part: slice) -> np.ndarray:
+        # An axis that was dropped has one index, and that is asked for.
+        return array.read(axis, part) if axis < len(array.shape) else array.read(0, slice(None))
+
+    return StoredArray(array.name, shape, array.complex, read)
 
 
 def _require_tiling(section: ImportedArrays, name: str, blocks: list[tuple[FileBlock, StoredArray]]) -> None:

@@ -12,10 +12,10 @@ class Predictor(Protocol):
     """Continues CSI in time, in frequency, or in both at once."""
 
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
-        """Predict the CSI beyond a known block.
+        """Predict the CSI beyond a known block; silence, a sample of zeros, is continued by silence.
 
         Args:
-            known: complex64 (batch, time, antenna, subcarrier), the known slots of the known subcarriers.
+            known: complex (batch, time, antenna, subcarrier), the known slots of the known subcarriers.
             slots: how many slots after the known ones are asked for; 0: the known ones.
             subcarriers: how many subcarriers above the known ones are asked for; 0: the known ones.
 
@@ -23,7 +23,7 @@ class Predictor(Protocol):
             complex64 (batch, slots or known slots, antenna, subcarriers or known subcarriers).
 
         Raises:
-            InputError: nothing is asked for, or a size that the predictor cannot take.
+            InputError: nothing is asked for, no complex tensor of four axes, or a size that the predictor cannot take.
         """
 
 
@@ -82,14 +82,14 @@ class Embedder(Protocol):
     """Gives representations of single slots, token by token."""
 
     def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
-        """Representations of CSI at any scale, nothing hidden.
+        """Representations of CSI at any scale, nothing hidden; finite ones of silence, too.
 
         Args:
             csi: complex (batch, antenna, subcarrier).
             patch_size: one of the granularities of a network that has the choice; None for others.
 
         Raises:
-            InputError: a size or a granularity that the network does not take.
+            InputError: no complex tensor of three axes, or a size or a granularity that the network does not take.
         """
 
     def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:

@@ -21,6 +21,8 @@ TRANSMITTER = "base_station"
 SKY_DIRECTIONS = 400
 # Free share of the sky below which a base station counts as shut in: walls of imported scenes may have cracks.
 SHUT_IN = 0.01
+# Mitsuba's words for a mesh without faces, of which it cannot compute the normals; one with normals is loaded.
+FACELESS = ("operands have incompatible sizes", "Storing new normals in a Mesh")
 
 
 def load_geometry(scene: str) -> rt.Scene:
@@ -81,13 +83,18 @@ def _load(scene: str, merge_shapes: bool) -> rt.Scene:
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         # Of a failure inside a plug-in, Mitsuba gives the whole traceback.
         reason = str(error).strip().splitlines()[-1] if "Traceback" in str(error) else " ".join(str(error).split())
+        if any(words in reason for words in FACELESS):
+            reason = f"a mesh has no faces: {reason.partition(': failed')[0]}"
         raise InputError(
-            f"scene {scene}: {reason}; allowed: a Mitsuba XML file whose meshes exist and whose materials are radio "
-            'materials, each a bsdf of type "itu-radio-material" or "radio-material", or named "itu_concrete", '
-            '"itu_glass" and so on'
+            f"scene {scene}: {reason}; allowed: a Mitsuba XML file whose meshes exist and have faces, and whose "
+            'materials are radio materials, each a bsdf of type "itu-radio-material" or "radio-material", or named '
+            '"itu_concrete", "itu_glass" and so on'
         ) from None
     if not loaded.objects:
         raise InputError(f"scene {scene}: it has no objects; ground and buildings are needed")
+    for name, thing in loaded.objects.items():
+        if isinstance(thing.mi_mesh, mi.Mesh) and not thing.mi_mesh.face_count():
+            raise InputError(f"scene {scene}: the mesh of {name} has no faces; remove it, or export it with its faces")
     return loaded
 
 

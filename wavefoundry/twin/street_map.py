@@ -93,9 +93,11 @@ def survey(site: Site) -> StreetMap:
     is_open &= ~_walled(scene, points, surface, is_open)
     within = np.linalg.norm(points - centre, axis=-1) <= site.radius
     if not (is_open & within).any():
+        low, high = scene.bbox().min, scene.bbox().max
         raise InputError(
             f"centre {site.centre}: no open ground between buildings of {site.scene} within {site.radius:g} m of it; "
-            "allowed: a centre among the streets of a scene with ground and buildings"
+            "allowed: a centre among the streets of a scene with ground and buildings; this one reaches from "
+            f"[{low.x:.0f}, {low.y:.0f}] to [{high.x:.0f}, {high.y:.0f}]"
         )
     nearest = ndimage.distance_transform_edt(~is_open, return_distances=False, return_indices=True)
     street_map = StreetMap(

@@ -114,3 +114,11 @@ def test_what_was_released_is_read_again_alike():
     fresh = Reading(example_input("lwm"), waves(), 64)
     np.testing.assert_array_equal(reading.features("class_token"), fresh.features("class_token"))
     assert reading.strength.shape == (120, 1) and reading.strength.dtype == np.float32
+
+
+def test_the_raw_channel_of_silence_is_silent_and_of_double_precision_the_same():
+    channel = csi()
+    found = RawChannel().embed(channel.to(torch.complex128), 2)
+    torch.testing.assert_close(found.patches, RawChannel().embed(channel, 2).patches)
+    silent = RawChannel().embed(torch.zeros_like(channel), 2)
+    assert silent.scale.isfinite().all() and not silent.patches.any()

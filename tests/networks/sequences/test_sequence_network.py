@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.networks.facts import facts
 from tests.networks.sequences.example import Channels, noise, options, ramp
 from tests.networks.sequences.promises import SequencePromises, assert_same, seeded
+from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.networks.sequences import sequence_network, sequence_served
 from wavefoundry.networks.sequences.sequence_network import Trace, normalise, training_data
 from wavefoundry.networks.sequences.sequence_serving import SequenceGraph, settings_of
@@ -193,7 +194,7 @@ def test_a_prediction_in_parts_is_the_same(parts, monkeypatch):
     assert_same(torch.from_numpy(in_numpy(ramp()).predict(known.numpy(), 3, 0)), expected)
 
 
-def in_numpy(network) -> sequence_served.Continuation:
+def in_numpy(network) -> ServedPredictor:
     """The network in torch, and what is served around it."""
     graph = SequenceGraph(network)
 
@@ -201,7 +202,9 @@ def in_numpy(network) -> sequence_served.Continuation:
         with torch.no_grad():
             return graph(torch.from_numpy(features)).numpy()
 
-    return sequence_served.Continuation(settings_of(network), run)
+    served = ServedPredictor.__new__(ServedPredictor)
+    served._predictor = sequence_served.Continuation(settings_of(network), run)
+    return served
 
 
 @settings(max_examples=60)

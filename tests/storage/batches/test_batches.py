@@ -344,6 +344,17 @@ def test_faults_of_stores_are_clear_errors(tmp_path):
         CSIBatches([path], "csi", "test")
 
 
+def test_damaged_splits_are_one_clear_error(one_store, tmp_path):
+    path = tmp_path / "a.zarr"
+    shutil.copytree(one_store, path)
+    shard = path / "split/c/0"
+    content = shard.read_bytes()
+    shard.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(StorageError, match=r"a\.zarr: variable 'split' is damaged or cut short") as refusal:
+        CSIBatches([path], "csi", "train")
+    assert "\n" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("held_bytes", [0, 2**30])
 @pytest.mark.parametrize("damage", ["cut", "flip", "missing"])
 def test_a_damaged_shard_ends_the_epoch_with_its_name_and_samples(one_store, tmp_path, monkeypatch, damage, held_bytes):
@@ -352,21 +363,25 @@ def test_a_damaged_shard_ends_the_epoch_with_its_name_and_samples(one_store, tmp
     monkeypatch.setattr(batches, "HELD_BYTES", held_bytes)
     shard = path / "csi/c/3/0/0/0"
     content = bytearray(shard.read_bytes())
-    if damage == "cut":
-        shard.write_bytes(content[:50])
-    elif damage == "flip":
-        content[0] ^= 1
-        shard.write_bytes(content)
+
+    def harm():
+        if damage == "cut":
+            shard.write_bytes(content[:50])
+        elif damage == "flip":
+            shard.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        else:
+            shard.unlink(missing_ok=True)
 
     def read():
         dataset = CSIBatches([path], "csi", "train")
-        if damage == "missing":
-            shard.unlink()
+        harm()
         epoch_of(dataset)
 
-    if damage == "missing" and held_bytes:
-        shard.unlink()
-        with pytest.raises(StorageError, match="'csi' has 49 of 50 files"):
+    if held_bytes:
+        harm()
+    if held_bytes and damage != "flip":
+        fault = "is missing" if damage == "missing" else f"has 50 bytes, expected {len(content)}"
+        with pytest.raises(StorageError, match=rf"a\.zarr: csi/c/3/0/0/0 {fault}"):
             read()
     else:
         lost = "13" if damage == "flip" else "15"

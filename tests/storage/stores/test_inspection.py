@@ -44,7 +44,7 @@ def command(monkeypatch, *arguments):
 def test_a_whole_store_passes(path, monkeypatch, capsys):
     assert command(monkeypatch, "check", path) == 0
     # 4 shards of CSI (4 samples each), 3 of each of 6 small variables (6 samples each), and time.
-    assert capsys.readouterr().out == "23 shards, 15 samples, all checksums right\n"
+    assert capsys.readouterr().out == "23 shards, 15 samples, every file is as it was written\n"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,22 @@ def test_info_of_imported_csi_leaves_out_what_is_not_known(tmp_path):
     dataset = make_dataset(15).drop_vars(["position", "velocity", "speed", "los"])
     write_store(tmp_path / "a.zarr", dataset, "csi")
     assert not describe_store(tmp_path / "a.zarr").keys() & {"speed", "line of sight", "coverage"}
+
+
+@pytest.mark.parametrize("variable", ["split", "trajectory", "speed", "los"])
+def test_info_of_a_store_with_a_damaged_small_variable_is_one_line(path, monkeypatch, capsys, variable):
+    flip(path / variable / "c/0", 0)
+    assert command(monkeypatch, "info", path) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    assert printed.err.startswith(f"{path}: variable {variable!r} is damaged or cut short")
+
+
+def test_info_ends_without_a_word_when_nobody_reads_on(path):
+    script = f"{sys.executable} -m storage info {path} | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    # SIGPIPE, as of other programs; or everything was written before the reader had ended.
+    assert result.stderr == "" and result.stdout in ("141\n", "0\n")
 
 
 def test_append_takes_over_a_store_and_can_number_users_on(path, tmp_path, monkeypatch, capsys):

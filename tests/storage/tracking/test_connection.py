@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from storage.errors import StorageError
 from storage.tracking import connection as tracking
 from storage.tracking.runs import Run
 
@@ -26,3 +29,14 @@ def test_database_of_another_folder_is_not_written_to(project, capfd, tmp_path, 
     monkeypatch.chdir(tmp_path)
     Run("csi@munich", {}, {}).end("FINISHED")
     assert "move the project back or delete .mlflow" in capfd.readouterr().err
+
+
+def test_a_folder_with_a_question_mark_is_refused_unless_a_server_keeps_the_records(tmp_path, monkeypatch):
+    folder = tmp_path / "which one?"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(StorageError, match=r"which one\?: the databases of MLflow and Prefect cannot lie"):
+        tracking.tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking.tracking_uri() == "http://127.0.0.1:5000"

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from wavefoundry.csi.given import SNAPSHOTS, as_csi
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.heads import project
@@ -25,6 +26,7 @@ class RawChannel:
 
     def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
         """The patches themselves: complex (batch, antenna, subcarrier) -> patches (batch, token, 2 patch_size^2)."""
+        csi = as_csi(csi, SNAPSHOTS)
         scale = rms_scale(csi)
         tokens = self.cut(csi / scale, patch_size)
         return Representations(None, tokens, tokens.mean(dim=1), scale.flatten())

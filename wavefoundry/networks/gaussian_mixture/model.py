@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from wavefoundry.csi.prediction import require_extent
+from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.gaussian_mixture import served
@@ -61,8 +61,8 @@ class GaussianMixture(PreTrainedModel):
         """The parameters as `served.GaussianMixtures` takes them."""
         found = {}
         for axis in AXES:
-            found[f"{axis}_weights"] = getattr(self, f"{axis}_weights").detach().cpu().numpy()
-            covariances = torch.view_as_complex(getattr(self, f"{axis}_covariances").detach().cpu())
+            found[f"{axis}_weights"] = getattr(self, f"{axis}_weights").detach().cpu().float().numpy()
+            covariances = torch.view_as_complex(getattr(self, f"{axis}_covariances").detach().cpu().float())
             found[f"{axis}_covariances"] = covariances.numpy()
         return found
 
@@ -80,14 +80,14 @@ class GaussianMixture(PreTrainedModel):
         return self._made[1]
 
     @torch.inference_mode()
+    @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """See `wavefoundry.networks.capabilities.Predictor`; the result is on the CPU.
 
         Raises:
-            InputError: nothing is asked for, more slots or subcarriers than the mixtures were learnt for, or values
+            InputError: as `checked` says, more slots or subcarriers than the mixtures were learnt for, or values
                 that are not finite.
         """
-        require_extent(slots, subcarriers)
         try:
             return torch.from_numpy(self._predictor().predict(known.cpu().numpy(), slots, subcarriers))
         except ValueError as error:

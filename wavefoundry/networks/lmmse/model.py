@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from wavefoundry.csi.covariances import lifted, toeplitz
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.csi.prediction import require_extent
+from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.lmmse import served
@@ -52,10 +52,9 @@ class LMMSE(PreTrainedModel):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The parameters as `served.LMMSE` takes them."""
-        covariances = {
-            name: torch.view_as_complex(getattr(self, name).detach().cpu()).numpy() for name in ("time", "frequency")
-        }
-        return {"power": self.power.detach().cpu().numpy()} | covariances
+        values = {name: getattr(self, name).detach().cpu().float() for name in ("power", "time", "frequency")}
+        covariances = {name: torch.view_as_complex(values[name]).numpy() for name in ("time", "frequency")}
+        return {"power": values["power"].numpy()} | covariances
 
     @torch.no_grad()
     def learn(self, dataset: TrainingData, seed: int) -> list[dict]:
@@ -81,14 +80,14 @@ class LMMSE(PreTrainedModel):
         return [{"epoch": 1, "loss": _error_of_last(time[0], 10 ** (-self.options.snr_db / 10))}]
 
     @torch.inference_mode()
+    @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """See `wavefoundry.networks.capabilities.Predictor`; the result is on the CPU.
 
         Raises:
-            InputError: nothing is asked for, more slots or subcarriers than covariances were learnt for, or values that
+            InputError: as `checked` says, more slots or subcarriers than covariances were learnt for, or values that
                 are not finite.
         """
-        require_extent(slots, subcarriers)
         try:
             predictor = served.LMMSE(self.options.snr_db, **self.arrays())
             return torch.from_numpy(predictor.predict(known.cpu().numpy(), slots, subcarriers))

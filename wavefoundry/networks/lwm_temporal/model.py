@@ -16,10 +16,11 @@ from transformers import initialization as init
 
 from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.csi.augmentation import random_amplitude, random_noise, random_phase, random_symmetry
+from wavefoundry.csi.given import SEQUENCES, SNAPSHOTS, as_csi
 from wavefoundry.csi.kept_delays import kept_delay_bins
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.csi.prediction import require_extent
+from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.lwm_temporal.curriculum import MaskingCurriculum
@@ -244,7 +245,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         Raises:
             InputError: as `embed_sequence`.
         """
-        return self.embed_sequence(csi[:, None])
+        return self.embed_sequence(as_csi(csi, SNAPSHOTS)[:, None])
 
     def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:
         """Patches of the angle-delay maps of snapshots: complex (batch, antenna, subcarrier) -> (batch, token, value).
@@ -272,6 +273,7 @@ class LWMTemporalNetwork(PreTrainedModel):
             InputError: the array does not fit, patches do not divide the grid, there are more tokens than max_seq_len,
                 or windows are larger than the grid.
         """
+        csi = as_csi(csi, SEQUENCES)
         scale = rms_scale(csi)
         maps = to_angle_delay(csi / scale, array_shape or (1, 1, csi.shape[2]), self.kept_bins(csi.shape[-1]))
         grid, tokens = self.patches.grid(maps.shape), self.patches.split(maps)
@@ -307,7 +309,8 @@ class LWMTemporalNetwork(PreTrainedModel):
         mode = self.architecture.reference
         factor = reference(tokens, mask, mean_energy, grid[0], mode)
         read = to_phase_mode(to_features(to_complex(tokens) / factor), self.architecture.phase_mode)
-        hidden = self.embedding(torch.cat([read, strength(factor, mean_energy, mode)], dim=-1))
+        features = torch.cat([read, strength(factor, mean_energy, mode)], dim=-1)
+        hidden = self.embedding(features.to(self.embedding.weight.dtype))
         angles = None
         if self.positions is None:
             angles = rotary_angles(grid, self.architecture.embed_dim // 2, tokens.device)
@@ -473,6 +476,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         return predicted, mask, grid
 
     @torch.no_grad()
+    @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
 
@@ -483,10 +487,9 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             slots, subcarriers: how many are asked for beyond the known ones.
 
         Raises:
-            InputError: nothing is asked for, patches do not divide the grid, there are more tokens than max_seq_len, or
+            InputError: as `checked` says, patches do not divide the grid, there are more tokens than max_seq_len, or
                 windows are larger than the grid.
         """
-        require_extent(slots, subcarriers)
         band = known.shape[3] + subcarriers
         scale = rms_scale(known)
         maps = self._maps(known / scale, subcarriers, self.kept_bins(band))

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from wavefoundry.csi.noise import add_noise
-from wavefoundry.csi.prediction import require_extent
+from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.sequences.sequence_options import SequenceOptions
 from wavefoundry.training.few_shot import FewShot
@@ -120,21 +120,21 @@ class SequenceNetwork(PreTrainedModel):
         rows = known.transpose(1, 2).flatten(0, 1)
         features, undo = normalise(rows, self.options.statistics, self.options.reference)
         parts = features.split(at_once or len(features))
-        found = undo(torch.cat([self.continue_features(part, trace) for part in parts]))
+        found = undo(torch.cat([self.continue_features(part.to(self.dtype), trace).float() for part in parts]))
         return found.unflatten(0, (known.shape[0], -1)).transpose(1, 2)
 
     @torch.inference_mode()
+    @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """See `wavefoundry.networks.capabilities.Predictor`.
 
         Bands of `link.subcarriers` are continued each for itself, and beyond the horizon the network reads its own
         answers.
         """
-        require_extent(slots, subcarriers)
         if reason := self.options.why_not_continue((known.shape[1], known.shape[3]), (slots, subcarriers)):
             raise InputError(reason)
         link = self.options.link
-        known = known[:, -link.known_slots :].to(self.device, torch.complex64)
+        known = known[:, -link.known_slots :].to(self.device)
         # (batch, time, antenna x band, subcarrier)
         antennas, width = known.shape[2], known.shape[3]
         series = known.unflatten(3, (-1, link.subcarriers)).flatten(2, 3)

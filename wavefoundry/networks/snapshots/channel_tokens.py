@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from wavefoundry.csi.given import SNAPSHOTS, as_csi
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
 from wavefoundry.networks.representations import Representations
@@ -117,6 +118,7 @@ class ChannelTokens(nn.Module):
         self, backbone: Callable[[torch.Tensor], torch.Tensor], csi: torch.Tensor, patch_size: int | None
     ) -> Representations:
         """Representations of complex snapshots (batch, antenna, subcarrier); nothing is masked."""
+        csi = as_csi(csi, SNAPSHOTS)
         scale = rms_scale(csi)
         patch_size = self.known_granularity(patch_size)
         tokens = self.split(csi / scale, patch_size)

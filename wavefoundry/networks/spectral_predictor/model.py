@@ -32,7 +32,7 @@ from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.csi.augmentation import random_symmetry
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.csi.prediction import require_extent
+from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture, Options
@@ -171,20 +171,20 @@ class SpectralPredictor(PreTrainedModel):
         return {"loss": loss + draws.spectrum_weight * spectrum_loss, f"{name}_loss": loss.detach()}
 
     @torch.inference_mode()
+    @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
 
         All but the network itself is computed in double precision.
 
         Raises:
-            InputError: nothing is asked for, or a single entry is known along an axis that is to be continued.
+            InputError: as `checked` says, or a single entry is known along an axis that is to be continued.
         """
-        require_extent(slots, subcarriers)
         steps = {"time": slots, "frequency": subcarriers}
         for name, dimension in AXES.items():
             if steps[name] and known.shape[dimension] < FEWEST_KNOWN:
                 raise InputError(f"{known.shape[dimension]} known entry along {name}; {FEWEST_KNOWN} are needed")
-        known = known.to(self.device, torch.complex64)
+        known = known.to(self.device)
         scale = rms_scale(known).double()
         box = known.to(torch.complex128) / scale
         first = self.architecture.first
@@ -217,7 +217,7 @@ class SpectralPredictor(PreTrainedModel):
             axis: "time" or "frequency".
         """
         features, filters = self._features(series, chosen, axis)
-        estimate = self.estimators[axis](features.float().flatten(0, 1)).unflatten(0, features.shape[:2])
+        estimate = self.estimators[axis](features.to(self.dtype).flatten(0, 1)).unflatten(0, features.shape[:2])
         # bfloat16 of mixed precision ends here: differences of covariances need the digits.
         with torch.autocast(series.device.type, enabled=False):
             own = pick(series, chosen)

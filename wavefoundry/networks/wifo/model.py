@@ -16,9 +16,10 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from wavefoundry.csi.augmentation import random_symmetry
+from wavefoundry.csi.given import SEQUENCES, SNAPSHOTS, as_csi
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.csi.prediction import require_extent
+from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.representations import Representations
@@ -212,7 +213,7 @@ class WiFo(PreTrainedModel):
         Returns:
             complex (batch, hidden token, values of a patch).
         """
-        positions = position_encoding(grid, self.architecture.hidden_size).to(visible.device)
+        positions = position_encoding(grid, self.architecture.hidden_size).to(self.embedding.weight)
         embedded = self._embed(visible)
         if trace is not None:
             trace.encoder_attention, trace.decoder_attention = [], []
@@ -246,6 +247,7 @@ class WiFo(PreTrainedModel):
         Raises:
             InputError: a size that the patch does not divide.
         """
+        csi = as_csi(csi, SNAPSHOTS)
         return self.embed_sequence(csi[:, None].expand(-1, self.architecture.patch_size[0], -1, -1))
 
     def embed_sequence(self, csi: torch.Tensor) -> Representations:
@@ -257,10 +259,11 @@ class WiFo(PreTrainedModel):
         Raises:
             InputError: a size that the patch does not divide.
         """
+        csi = as_csi(csi, SEQUENCES)
         scale = rms_scale(csi)
         csi = csi / scale
-        positions = position_encoding(self._grid(csi.shape[1:]), self.architecture.hidden_size).to(csi.device)
-        encoded, _ = self.encoder(self._embed(self._patches(csi)) + positions, None)
+        positions = position_encoding(self._grid(csi.shape[1:]), self.architecture.hidden_size)
+        encoded, _ = self.encoder(self._embed(self._patches(csi)) + positions.to(self.embedding.weight), None)
         return Representations(None, encoded, encoded.mean(dim=1), scale.flatten())
 
     def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:
@@ -278,16 +281,16 @@ class WiFo(PreTrainedModel):
         return patches.unflatten(1, grid).unflatten(-1, (rows, columns)).permute(0, 1, 3, 2, 4).reshape(-1, *shape)
 
     @torch.inference_mode()
+    @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
 
         What is asked for is rounded up to whole patches inside.
 
         Raises:
-            InputError: nothing is asked for, or a size of `known` that the patch does not divide.
+            InputError: as `checked` says, or a size of `known` that the patch does not divide.
         """
-        require_extent(slots, subcarriers)
-        known = known.to(self.device, torch.complex64)
+        known = known.to(self.device)
         seen = self._grid(known.shape[1:])
         patch = self.architecture.patch_size
         grid = (seen[0] - (-slots // patch[0]), seen[1], seen[2] - (-subcarriers // patch[2]))
@@ -305,7 +308,7 @@ class WiFo(PreTrainedModel):
     def _embed(self, patches: torch.Tensor) -> torch.Tensor:
         """complex (batch, token, values of a patch) -> (batch, token, hidden_size), without positions."""
         # A convolution whose stride is its kernel is a product with each patch, here taken of visible ones only.
-        values = torch.cat([patches.real, patches.imag], dim=-1)
+        values = torch.cat([patches.real, patches.imag], dim=-1).to(self.embedding.weight.dtype)
         return F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
 
     def _grid(self, shape: torch.Size) -> tuple[int, int, int]:
