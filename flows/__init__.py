@@ -2,6 +2,9 @@
 
 import os
 
+from storage.proxies import keep_loopback_direct
+
+keep_loopback_direct()
 # Neither the client nor a server tells anybody what is run here.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -12,6 +15,3 @@ os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
 # These spellings come before all others that Prefect knows for the same settings.
 os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
 os.environ.setdefault("PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS", "none")
-# The temporary server of a busy machine takes longer to start than the 20 s that Prefect waits; a second one would be
-# started beside it.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

@@ -188,6 +188,8 @@ class Bookkeeping:
         self._moment = moment
         self._one_by_one = threading.Lock()
         self._stages = {stage.addressing: stage for stage in stages}
+        # Of stages whose commands have begun: the outputs that stood before and can be put back.
+        self._stood: dict[str, list] = {}
         self._unfinished = Path(repo.tmp_dir) / UNFINISHED
         self._lock_files = {path: LockFile(Path(path)) for path in map(_lock_path, stages) if path}
         self._before = self._entries_before()
@@ -205,22 +207,27 @@ class Bookkeeping:
 
         stage = self._stages[name]
         with self._one_by_one:
-            if name not in self._forced and not _changed(stage):
+            # A second try, too: with the inputs of the first one and the outputs of dvc.lock, DVC would take the stage
+            # for up to date.
+            run_anyway = name in self._forced or name in self._stood
+            if not run_anyway and not _changed(stage):
                 return None
             if stage.frozen or not stage.cmd:
                 with self._moment():
                     stage.run()
                 return _work(stage, [])
+            stood = [out for out in stage.outs if not out.persist and out.exists and not out.status()]
             with self._moment():  # nobody is looking at the outputs while they go
                 stage.remove_outs(ignore_remove=False, force=False)
             try:
-                if name in self._forced:
+                if run_anyway:
                     raise RunCacheNotFoundError(stage)
                 self._repo.stage_cache.restore(stage)
                 return _work(stage, [])
             except RunCacheNotFoundError:
                 # What the command is about to read is what its outputs are made of.
                 stage.save_deps()
+            self._stood.setdefault(name, stood)
             commands = stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines()
             return _work(stage, commands)
 
@@ -248,9 +255,18 @@ class Bookkeeping:
             context.track_file(stage.dvcfile.relpath)
 
     def discard(self, name: str) -> None:
-        """Remove what a stage that did not come to its end has left of its outputs."""
-        with self._one_by_one, self._moment():
-            self._stages[name].remove_outs(ignore_remove=False, force=False)
+        """Remove what a stage that did not come to its end has left of its outputs, and put back what stood before.
+
+        That is, where it was what dvc.lock has: DVC's cache holds it.
+
+        Raises:
+            DvcException: it cannot be put back.
+        """
+        with self._one_by_one:
+            with self._moment():
+                self._stages[name].remove_outs(ignore_remove=False, force=False)
+            for out in self._stood.get(name, ()):
+                out.checkout(force=True)
 
     def outputs(self, name: str, metrics: bool = False) -> list[Path]:
         """Files and folders that a stage writes; only its metrics."""

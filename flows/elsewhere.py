@@ -35,6 +35,11 @@ class Elsewhere:
         self._running: dict = {}
         self._stopped = False
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
     def run(self, command: Sequence[str], folder: str, environment: dict[str, str], log: Callable[[str], None]) -> int:
         """As `Processes.run`; waits for a worker that is free. A command whose worker dies begins anew on another one.
 

@@ -1,4 +1,4 @@
-"""The Prefect server of `make ui`: it listens on this machine, answers to this machine's names and to its own pages.
+"""The Prefect servers that are started here: they listen on this machine, and answer to its names and their own pages.
 
 Prefect itself checks no Host, so that a page whose name was made to point to 127.0.0.1 (DNS rebinding) would count as
 its own, and no Origin of a websocket, so that any page could read events and logs, and send events.
@@ -6,6 +6,7 @@ its own, and no Origin of a websocket, so that any page could read events and lo
 
 import sys
 from collections.abc import Collection
+from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 HOST = "127.0.0.1"
+PROJECT = Path(__file__).parents[1]
 # What a browser on this machine may call it.
 NAMES = (HOST, "localhost")
 
@@ -25,7 +27,7 @@ def origins(port: int) -> list[str]:
 
 def command(port: int) -> list[str]:
     """The command that starts the server; `settings` belong into its environment."""
-    place = ["--host", HOST, "--port", str(port), "--log-level", "warning"]
+    place = ["--host", HOST, "--port", str(port), "--log-level", "warning", "--app-dir", str(PROJECT)]
     return [sys.executable, "-m", "uvicorn", "--factory", f"{__name__}:create_app", *place]
 
 

@@ -19,9 +19,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
@@ -30,16 +29,17 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import NonNegativeInt, PositiveInt
 
 from flows.bookkeeping import Bookkeeping, Node, UnknownTargetError, bookkeeping, check_dvc, plan
 from flows.elsewhere import Elsewhere
-from flows.processes import Processes, StoppedError, end_with_this_process
+from flows.processes import Processes, StoppedError, end_politely
 from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
-from flows.server import ServerError, check_alive, check_server, lock_temporary_server
+from flows.server import check_alive, check_server, temporary_server
+from flows.servers import ServerError
 from flows.workspace import name_of, workspace
 from stages.study import compose
 from storage.errors import StorageError
@@ -87,6 +87,8 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
     mlflow_runs: list[str] = []
 
     def log(line: str) -> None:
+        if processes.stopped:
+            return  # how a command ends that is stopped helps nobody
         last.append(line)
         mlflow_runs.extend(MLFLOW_LINE.findall(line))
         logger.info(line)
@@ -102,7 +104,9 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
                 name = KILLED if code > 128 else None
                 return Failed(name=name, message=f"stage {stage} failed with exit code {code}:\n" + "\n".join(last))
         book.record(stage)
-    except (DvcException, StorageError) as error:
+    except StoppedError:
+        return Cancelled(message=f"{stage} was stopped")
+    except (DvcException, StorageError, OSError) as error:
         return Failed(message=f"stage {stage} failed: {error}\n" + "\n".join(last))
     _show(stage, lambda: stage_page(book.outputs(stage), book.outputs(stage, metrics=True), mlflow_runs))
     return Completed(message=f"{stage} has run" if work.commands else f"{stage} was in DVC's run cache")
@@ -138,7 +142,6 @@ def pipeline(
     Returns:
         Failed, with the last lines of every stage that failed, or Completed.
     """
-    _tie_temporary_server()
     other = bool(study or scenarios or seed is not None)
     log = get_run_logger().warning
     try:
@@ -157,7 +160,7 @@ def pipeline(
                 _show("parameters", lambda: _about(folder, study, scenarios, seed))
             with closing(Elsewhere(scheduler)) if scheduler else nullcontext(Processes()) as processes:
                 return _bring_up_to_date(book, processes, parallel)
-    except (InputError, UnknownTargetError, StorageError) as error:
+    except (InputError, UnknownTargetError, StorageError, OSError) as error:
         return Failed(message=str(error))
 
 
@@ -192,7 +195,7 @@ def _alone(log) -> Iterator[None]:
 
 
 def _run_command(command, folder, environment, log, processes, book: Bookkeeping, stage: str) -> int:
-    """The exit code of one command of a stage; nothing is left of its outputs if it failed or was stopped."""
+    """The exit code of one command of a stage; if it failed or was stopped, its outputs are as they were before."""
     try:
         code = processes.run(command, folder, environment, log)
     except StoppedError:
@@ -224,17 +227,6 @@ def _show(name: str, make_page: Callable[[], str]) -> None:
             create_markdown_artifact(key=re.sub("[^a-z0-9]+", "-", name.lower()), markdown=page, description=name)
     except Exception as error:
         get_run_logger().warning("the page of %s could not be stored: %s", name, error)
-
-
-@cache
-def _tie_temporary_server() -> None:
-    """Prefect stops the server that it started for this process, unless this process is killed."""
-    import psutil
-
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # a child that has just ended
-            if "uvicorn" in child.cmdline():
-                end_with_this_process(child.pid)
 
 
 def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, parent: MLflowParent) -> list[State]:
@@ -331,15 +323,32 @@ def main() -> None:
         "--scheduler", metavar="ADDRESS", help="Dask cluster that runs the stages, its workers sharing this folder"
     )
     arguments = parser.parse_args()
+    end_politely()
     try:
+        _check_project()
         require_folder()
         plan(arguments.targets)  # a mistyped target is told before a server starts
         check_server()
-        lock_temporary_server()
+        with temporary_server():
+            state = _pipeline(arguments)
     except (UnknownTargetError, ServerError, StorageError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; run again to go on", file=sys.stderr, flush=True)
+        os._exit(130)
+    if not state.is_completed():
+        sys.exit(state.message)
+    print(state.message)
+
+
+def _check_project() -> None:
+    if not os.access(".", os.W_OK):
+        raise StorageError(f"{Path.cwd()}: nothing can be written here; a run needs its folder to be writable")
+
+
+def _pipeline(arguments: argparse.Namespace) -> State:
     try:
-        state = pipeline(arguments.targets, arguments.parallel, scheduler=arguments.scheduler, return_state=True)
+        return pipeline(arguments.targets, arguments.parallel, scheduler=arguments.scheduler, return_state=True)
     except Exception:
         try:
             check_alive()
@@ -347,9 +356,6 @@ def main() -> None:
             print(error, file=sys.stderr, flush=True)
             os._exit(1)  # Prefect would try for minutes to deliver its events
         raise
-    if not state.is_completed():
-        sys.exit(state.message)
-    print(state.message)
 
 
 def _count(text: str) -> int:

@@ -14,8 +14,8 @@ from typing import IO
 LEASH = Path(__file__).with_name("leash.py")
 # A progress bar that redraws itself is passed on this often [s].
 PROGRESS_INTERVAL = 10.0
-# From asking a process to end to killing it [s].
-GRACE = 10.0
+# From asking a stage to end to killing it [s].
+GRACE = 3.0
 
 
 class StoppedError(Exception):
@@ -26,10 +26,20 @@ class Processes:
     """Commands under way; each is the head of a process group that is killed when the command has ended, is stopped,
     or when this process is gone."""
 
-    def __init__(self):
+    def __init__(self, grace: float | None = None):
+        """
+        Args:
+            grace: from asking a command to end to killing it [s]; None: as long as a stage has for it.
+        """
+        self._grace = GRACE if grace is None else grace
         self._lock = threading.Lock()
         self._running: dict[subprocess.Popen, threading.Thread] = {}
         self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
 
     def run(self, command: Sequence[str], folder: str, environment: dict[str, str], log: Callable[[str], None]) -> int:
         """Run a command to its end.
@@ -77,11 +87,11 @@ class Processes:
             del self._running[process]
 
     def stop(self) -> None:
-        """End all commands and start no more; those that do not end within GRACE seconds are killed.
+        """End all commands and start no more; those that do not end in time are killed.
 
         They are asked as by Ctrl-C: a stage then removes its outputs and closes its record.
         """
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._grace
         for number in (signal.SIGINT, signal.SIGKILL):
             with self._lock:
                 self._stopped = True
@@ -92,18 +102,10 @@ class Processes:
                 end.join(max(0.0, deadline - time.monotonic()) if number == signal.SIGINT else None)
 
 
-def end_with_this_process(pid: int) -> None:
-    """Have a process killed when this one is gone, however it ends: for children that others have started."""
-    code = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 9)"
-    watcher = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", code, str(pid)],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    _watchers.append(watcher)
-
-
-# Kept: their standard input must stay open as long as this process lives.
-_watchers: list[subprocess.Popen] = []
+def end_politely() -> None:
+    """Have SIGTERM end this process as Ctrl-C does; Ctrl-C also where the shell ignores it for its children."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
 
 
 def readable_lines(stream: IO[str]) -> Iterator[str]:

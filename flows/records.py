@@ -8,7 +8,7 @@ from prefect.context import FlowRunContext
 
 from flows.bookkeeping import Work
 from storage.git import head
-from storage.tracking.pipeline_writer import PipelineWriter
+from storage.tracking.pipeline_writer import FLOW_RUN, PipelineWriter
 from storage.tracking.writer import PARENT, SHARED
 
 # Tags of a run of all that had changed: this one, and one that begins so and names its inputs by their digest.
@@ -57,7 +57,7 @@ class MLflowParent:
         """
         with self._lock:
             if self._writer is None:
-                tags = {"prefect.flow_run": str(self._run.id)} | checked_out()
+                tags = {FLOW_RUN: str(self._run.id)} | checked_out()
                 self._writer = PipelineWriter(self._run.name, tags, work.folder, work.environment)
         if here:
             return {SHARED: self._writer.address}

@@ -3,10 +3,19 @@
 import base64
 import os
 import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
+from flows import loopback
+from flows.servers import ServerError, Servers, any_port
+from storage.errors import first_line
 
-class ServerError(Exception):
-    """No server answers, or one that does not fit; one line says what to do."""
+# From asking the temporary server to end to killing it [s].
+GRACE = 2.0
+# What the server calls its log file, in Prefect's folder.
+LOG = "temporary_server.log"
 
 
 def authorization(auth_string: str | None) -> dict[str, str]:
@@ -14,11 +23,49 @@ def authorization(auth_string: str | None) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(auth_string.encode()).decode()}"} if auth_string else {}
 
 
-def lock_temporary_server() -> None:
-    """Where no server is named, Prefect starts one: only this process and those that it starts are let in there.
+@contextmanager
+def temporary_server() -> Iterator[None]:
+    """Where PREFECT_API_URL names no server, one of this process alone, which ends with it, however that ends.
 
-    The server needs no browser, and Prefect has no other way to keep out a page that reaches it under a name of its
-    own (DNS rebinding).
+    Prefect would start one, too, but late, and it would outlive a process that is killed in its first seconds.
+
+    Raises:
+        ServerError: it does not start, its database is damaged, or PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids it.
+    """
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    if not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        raise ServerError(
+            "PREFECT_API_URL names no server, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, which is false, forbids to "
+            "start one for this run; set the first (make ui starts a server), or unset the second"
+        )
+    check_database()
+    lock_temporary_server()
+    port = any_port()
+    address = loopback.settings(port)["PREFECT_API_URL"]
+    environment = os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
+    servers = Servers(GRACE)
+    try:
+        log = PREFECT_HOME.value() / LOG
+        servers.start("the temporary Prefect server", loopback.command(port), environment, log)
+        servers.wait_for("the temporary Prefect server", f"{address}/health")
+        # A server without pages has none to point to.
+        os.environ |= {"PREFECT_API_URL": address, "PREFECT_UI_URL": ""}
+        refresh_global_settings_context()
+        yield
+    finally:
+        servers.stop()
+
+
+def lock_temporary_server() -> None:
+    """Let only this process and those that it starts into a server that it starts for itself.
+
+    The server needs no browser, and its secret keeps out a page that reaches it under a name of its own, too (DNS
+    rebinding).
     """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import PREFECT_API_URL
@@ -28,6 +75,33 @@ def lock_temporary_server() -> None:
     secret = f"flow:{secrets.token_urlsafe()}"
     os.environ |= {"PREFECT_SERVER_API_AUTH_STRING": secret, "PREFECT_API_AUTH_STRING": secret}
     refresh_global_settings_context()
+
+
+def check_database() -> None:
+    """Make sure that the file in which a server that is started here keeps its records is whole.
+
+    Raises:
+        ServerError: it is damaged. Another database than a file of SQLite is not looked at.
+    """
+    from prefect.settings import get_current_settings
+    from sqlalchemy import make_url
+
+    address = get_current_settings().server.database.connection_url
+    url = make_url(address.get_secret_value() if address else "sqlite://")
+    if not url.drivername.startswith("sqlite") or not url.database or not Path(url.database).is_file():
+        return
+    try:
+        with closing(sqlite3.connect(url.database)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:
+        return  # somebody else is writing
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise ServerError(
+            f"{url.database}: Prefect's database is damaged ({first_line(found)}); move it away, with the files beside "
+            "it that begin with its name: it holds the history of runs, and no result"
+        )
 
 
 def check_server() -> None:

@@ -12,14 +12,14 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from storage.digests import digest
-from storage.errors import StorageError
+from storage.errors import StorageError, disk_fault
 from storage.git import head
 from storage.tracking.connection import tracking_uri
 from storage.tracking.runs import Run
@@ -63,7 +63,8 @@ def stage(
 
     Raises:
         SystemExit: code 1 after one message on stderr, on a missing dependency or output, a folder that cannot hold the
-            record, and on InputError or StorageError in the body. Other errors pass through.
+            record, on InputError or StorageError in the body, and where it has no room or no right to write. Other
+            errors pass through.
     """
     with clear_errors():
         _require(dependencies, f"{name}: dependency", "run the stages before it (dvc repro)")
@@ -76,6 +77,8 @@ def stage(
             if not keep:
                 _remove(outputs)
             run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            if not isinstance(error, USER_FAULTS) and (reason := disk_fault(error)):
+                raise StorageError(f"{name}: it cannot write ({reason}); mend that, and run it again") from error
             raise
         _record_files(run, dependencies, outputs)
         run.end("FINISHED")
@@ -136,4 +139,6 @@ def _remove(paths: Sequence[Path]) -> None:
             if victim.is_dir() and not victim.is_symlink():
                 shutil.rmtree(victim, ignore_errors=True)
             else:
-                victim.unlink(missing_ok=True)
+                # What cannot be removed is no reason to hide why it should be.
+                with suppress(OSError):
+                    victim.unlink()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.errors import StorageError
+from storage.errors import StorageError, disk_fault
 
 # The two renames of a writer take microseconds; a reader that meets it between them waits at most so long.
 SWAP_SECONDS = 5.0
@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     What stood under `path` stays there until the new folder is complete. What a killed writer left is taken over.
 
     Raises:
-        StorageError: another process is writing `path`, or the folder cannot be made or put in its place.
+        StorageError: another process is writing `path`, or the folder cannot be made, filled or put in its place.
     """
     partial, previous = _partial(path), _previous(path)
     with clear_write_errors(path):
@@ -47,10 +47,12 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.rename(path, previous)
             os.rename(partial, path)
         shutil.rmtree(previous, ignore_errors=True)
-    except BaseException:
+    except BaseException as error:
         _restore(path)
         # Gone already if only the last clean-up was interrupted.
         shutil.rmtree(partial, ignore_errors=True)
+        if not isinstance(error, StorageError) and (reason := disk_fault(error)):
+            raise StorageError(f"{path}: cannot be written ({reason}); nothing was changed") from error
         raise
     finally:
         os.close(lock)

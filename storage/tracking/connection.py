@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from storage.errors import StorageError
+from storage.proxies import keep_loopback_direct
 
 EXPERIMENT = "wavefoundry"
 # A queued experiment of DVC works in a folder that is thrown away; DVC_ROOT names the project's.
@@ -37,6 +38,7 @@ def client():
 
 def configure() -> None:
     """Set the environment that MLflow reads; what is set already stays."""
+    keep_loopback_direct()
     for key, value in DEFAULTS.items():
         os.environ.setdefault(key, value)
 

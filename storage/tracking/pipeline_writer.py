@@ -23,12 +23,16 @@ from pathlib import Path
 
 from storage.errors import first_line
 from storage.tracking import connection as tracking
-from storage.tracking.writer import write
+from storage.tracking.writer import PARENT_TAG, write
 
 # What Python is started with; as the main program this module has another name.
 MODULE = "storage.tracking.pipeline_writer"
+# The tag of a pipeline's run that names its Prefect run.
+FLOW_RUN = "prefect.flow_run"
 # Bytes that a Unix socket's address may have (Linux 107, macOS 103).
 LONGEST_ADDRESS = 103
+# How long the end of a killed pipeline waits for its writer [s].
+PATIENCE = 1.0
 
 
 class PipelineWriter:
@@ -62,8 +66,14 @@ class PipelineWriter:
             return self._id
 
     def end(self, status: str) -> None:
-        """Close the pipeline's run, "FINISHED", "FAILED" or "KILLED"; a failure costs one warning."""
-        self._process.communicate(status)
+        """Close the pipeline's run, "FINISHED", "FAILED" or "KILLED"; a failure costs one warning.
+
+        Who kills a pipeline does not wait: its writer goes on alone where it takes longer than PATIENCE.
+        """
+        try:
+            self._process.communicate(status, PATIENCE if status == "KILLED" else None)
+        except subprocess.TimeoutExpired:
+            return
         # Also where the process was killed.
         _remove(self.address)
 
@@ -114,7 +124,10 @@ def _open_pipeline(name: str, tags: dict[str, str]) -> str:
 
     def create() -> None:
         client = tracking.client()
-        there.send(client.create_run(tracking.experiment_id(client), tags=tags, run_name=name).info.run_id)
+        experiment = tracking.experiment_id(client)
+        if tracking.tracking_uri().startswith("sqlite:"):
+            _close_abandoned(client, experiment)
+        there.send(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
 
     process = get_context("fork").Process(target=_try, args=(create,))
     process.start()
@@ -125,6 +138,13 @@ def _open_pipeline(name: str, tags: dict[str, str]) -> str:
         return ""
     finally:
         process.join()
+
+
+def _close_abandoned(client, experiment: str) -> None:
+    """Close what a pipeline has left open that went down with its machine: of pipelines, one runs at a time."""
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        if run.data.tags.keys() & {FLOW_RUN, PARENT_TAG}:
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _try(work) -> None:

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import threading
+from contextlib import suppress
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Client, Connection
 from multiprocessing.reduction import send_handle
@@ -20,13 +21,15 @@ PARENT = "MLFLOW_PARENT_RUN_ID"
 # ... or the socket of the process that knows it and writes for all stages of this machine.
 SHARED = "MLFLOW_WRITER_SOCKET"
 PARENT_TAG = "mlflow.parentRunId"
+# What is taken for the last message of a stage that is gone without one.
+KILLED = ("end", {"status": "KILLED"})
 
 
 def own_writer() -> Connection:
-    """Start a process that writes for this one, and ends with it."""
+    """Start a process that writes for this one, and ends soon after it, however that ends."""
     here, there = Pipe()
     # A daemon: what is asked of it at the end is waited for.
-    get_context("spawn").Process(target=write, args=(there, os.environ.get(PARENT, "")), daemon=True).start()
+    get_context("spawn").Process(target=_write_apart, args=(there, os.environ.get(PARENT, "")), daemon=True).start()
     there.close()
     return here
 
@@ -42,37 +45,52 @@ def shared_writer(address: str) -> Connection | None:
         return None
 
 
+def _write_apart(connection: Connection, parent: str) -> None:
+    # Who kills a stage with all its processes must leave the one that closes its run.
+    os.setsid()
+    write(connection, parent)
+
+
 def write(connection: Connection, parent: str) -> None:
     """Carry out what a stage sends: (name, parameters, tags), then (action, values), the last one "end".
 
-    Answers with the run's id when that is known, and with None when the end is written.
+    Answers with the run's id when that is known, and with None when the end is written. The run of a stage that is gone
+    without having sent its end was killed, and is closed as such.
     """
     # Ctrl-C is for the stage to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     messages: SimpleQueue[tuple] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, messages), daemon=True).start()
-    name, parameters, tags = messages.get()
+    begin = messages.get()
+    if begin == KILLED:
+        return
+    name, parameters, tags = begin
     record = records.Record(name, tags | ({PARENT_TAG: parent} if parent else {}))
     if record.id:
         print(f"MLflow run: {record.address}", flush=True)
         records.send_all()
     record.add("parameters", values=parameters)
     record.watch_system()
-    connection.send(record.id)
+    _answer(connection, record.id)
     action, values = messages.get()
     while action != "end":
         record.add(action, **values)
         action, values = messages.get()
     record.end(**values)
-    connection.send(None)
+    _answer(connection, None)
     # Collecting the garbage of MLflow one last time would cost most of a second at exit.
     gc.freeze()
 
 
+def _answer(connection: Connection, answer: str | None) -> None:
+    with suppress(OSError):  # the stage is gone
+        connection.send(answer)
+
+
 def _receive(connection: Connection, messages: SimpleQueue) -> None:
-    """Take messages from the stage, which never waits for a slow server; end with it, however it ends."""
+    """Take messages from the stage, which never waits for a slow server."""
     try:
         while True:
             messages.put(connection.recv())
     except (EOFError, OSError):
-        os._exit(1)
+        messages.put(KILLED)

@@ -127,6 +127,29 @@ def test_outputs_come_from_dvcs_run_cache(project):
     assert Path("made/a.txt").read_text() == "0\none\n"
 
 
+def test_a_stage_that_does_not_come_to_its_end_leaves_the_outputs_that_stood_before(project):
+    """Files and folders, when it is stopped and when it fails; a second try of the same run is no less a try."""
+    with bookkeeping(["pair@ab"], print) as book:
+        assert all([do(book, node.name) for node in book.nodes])
+        book.finish()
+    Path("pairs/ab/by-hand").touch()
+    Path("source.txt").write_text("1\n")
+    with bookkeeping(["pair@ab"], print) as book:
+        assert book.prepare("make@a").commands
+        assert not Path("made/a.txt").exists()
+        Path("made/a.txt").write_text("half")
+        book.discard("make@a")
+        assert Path("made/a.txt").read_text() == "0\none\n"
+        assert do(book, "make@a")
+        assert Path("made/a.txt").read_text() == "1\none\n"
+        # What is not as dvc.lock has it is in no cache.
+        assert book.prepare("pair@ab").commands
+        book.discard("pair@ab")
+        assert not Path("pairs/ab").exists()
+    with Repo(".") as repo:
+        assert "pair@ab" in repo.status(["pair@ab"])
+
+
 def test_who_reads_is_let_in_and_who_writes_is_not(project):
     dvc = [sys.executable, "-m", "dvc"]
     with bookkeeping((), print) as book:

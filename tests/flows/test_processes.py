@@ -78,18 +78,6 @@ def test_a_command_does_not_outlive_its_starter_nor_its_leash(tmp_path, victim):
         assert starter.communicate()[0] == (b"" if victim == "starter" else b"137\n")
 
 
-def test_a_child_that_others_started_ends_with_us(tmp_path):
-    code = "import subprocess, sys; from flows.processes import end_with_this_process\n"
-    code += "child = subprocess.Popen(['sleep', '100']); end_with_this_process(child.pid)\n"
-    code += "print(child.pid, flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:  # fmt: skip
-        child = int(starter.stdout.readline())
-        assert not is_gone(child)
-        starter.kill()
-        wait_for_end(child)
-
-
 def test_progress_bars_do_not_flood_the_log(monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock) * 1.0)

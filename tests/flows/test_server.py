@@ -1,20 +1,34 @@
-"""What is wrong with a server or a port is said in one line."""
+"""What is wrong with a server or a port is said in one line, and a server ends with who started it."""
 
 import json
 import os
+import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+import urllib.request
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import prefect
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_DATABASE_CONNECTION_URL,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    temporary_settings,
+)
 
-from flows.server import ServerError, check_server
-from flows.ui import UiError, free_port
+from flows import loopback, server
+from flows.server import check_database, check_server, temporary_server
+from flows.servers import ServerError
+from flows.ui import free_port
+from storage.proxies import keep_loopback_direct
+from tests.flows.shell import number_in
+from tests.waiting import wait_for_end
 
 
 def test_servers_tell_nobody_of_their_use():
@@ -46,14 +60,14 @@ def taken():
 @pytest.mark.parametrize("variable", ["PREFECT_PORT", "MLFLOW_PORT"])
 def test_a_port_in_use_is_named_with_its_variable(monkeypatch, taken, variable):
     monkeypatch.setenv(variable, str(taken))
-    with pytest.raises(UiError, match=rf"port {taken} .*{variable}="):
+    with pytest.raises(ServerError, match=rf"port {taken} .*{variable}="):
         free_port(variable)
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http"])
 def test_no_port(monkeypatch, text):
     monkeypatch.setenv("MLFLOW_PORT", text)
-    with pytest.raises(UiError, match=f"MLFLOW_PORT.*{text}"):
+    with pytest.raises(ServerError, match=f"MLFLOW_PORT.*{text}"):
         free_port("MLFLOW_PORT")
 
 
@@ -106,3 +120,77 @@ def test_nobody_answers():
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         with temporary_settings({PREFECT_API_URL: address}), pytest.raises(ServerError, match=address):
             check_server()
+
+
+def test_a_damaged_database_is_named_before_a_server_starts(tmp_path):
+    path = tmp_path / "prefect.db"
+    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{path}"}):
+        check_database()  # there is none
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript("CREATE TABLE runs (name TEXT); INSERT INTO runs VALUES (zeroblob(20000));")
+        check_database()
+        whole = path.read_bytes()
+        for damaged in (b"garbage" * 1000, whole[:4096] + b"garbage" * 500, whole[:9000]):
+            path.write_bytes(damaged)
+            with pytest.raises(ServerError, match=re.escape(str(path))) as error:
+                check_database()
+            assert "move it away" in str(error.value)
+            assert "\n" not in str(error.value)
+            assert path.read_bytes() == damaged
+
+
+def test_a_temporary_server_that_is_forbidden_is_not_started():
+    settings = {PREFECT_API_URL: None, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
+    with (
+        temporary_settings(settings),
+        pytest.raises(ServerError, match="PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"),
+        temporary_server(),
+    ):
+        pass
+
+
+def test_a_temporary_server_that_cannot_start_is_told_with_its_last_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        loopback, "command", lambda port: ["sh", "-c", "sleep 100 & echo $! > pid; echo no room; exit 3"]
+    )
+    monkeypatch.setattr(server, "lock_temporary_server", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    with (
+        temporary_settings({PREFECT_API_URL: None, PREFECT_HOME: tmp_path}),
+        pytest.raises(ServerError, match=r"^the temporary Prefect server ended; its last lines:\nno room$"),
+        temporary_server(),
+    ):
+        pass
+    wait_for_end(number_in(tmp_path / "pid"))
+    assert (tmp_path / "temporary_server.log").read_text() == "no room\n"
+
+
+def test_a_temporary_server_ends_with_a_process_that_is_killed_while_it_starts(tmp_path):
+    code = """
+from flows import loopback
+from flows.server import temporary_server
+loopback.command = lambda port: ["sh", "-c", "echo $$ > pid; exec sleep 100"]
+temporary_server().__enter__()
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment | {"PREFECT_HOME": str(tmp_path / "home")}
+    ) as starter:
+        pid = number_in(tmp_path / "pid")
+        starter.kill()
+    wait_for_end(pid)
+
+
+def test_loopback_is_never_asked_for_through_a_proxy(monkeypatch):
+    proxy = "http://127.0.0.1:9"
+    for named in ("", "example.org", "127.0.0.1,example.org", "*"):
+        for variable in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(variable, named)
+        keep_loopback_direct()
+        keep_loopback_direct()
+        for variable in ("NO_PROXY", "no_proxy"):
+            assert sorted(os.environ[variable].split(",")) == sorted(
+                {*named.split(","), "127.0.0.1", "localhost"} - {""}
+            )
+    monkeypatch.setenv("http_proxy", proxy)
+    assert urllib.request.proxy_bypass("127.0.0.1:4200")

@@ -1,6 +1,7 @@
 """A stage leaves complete outputs and a record, or a clear message and nothing."""
 
 import json
+import resource
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from stages import stage as module
 from stages.stage import clear_errors, flatten, stage
 from storage.digests import digest
 from storage.errors import StorageError
+from storage.replacement import replacing
 from wavefoundry.errors import InputError
 
 
@@ -144,6 +146,55 @@ def test_other_errors_pass_through_and_leave_no_output(error, status):
     with pytest.raises(error):
         run(body)
     assert FakeRun.last.status == status
+    assert [path.name for path in Path().iterdir()] == ["input.txt"]
+
+
+def by_torch():
+    import torch
+
+    torch.save(torch.zeros(5000), "picture.png")
+
+
+def by_safetensors():
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(5000)}, "picture.png")
+
+
+def by_a_library_in_a_model_folder():
+    with replacing(Path("out.zarr")) as partial:
+        (partial / "weights").write_bytes(bytes(5000))
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda: Path("picture.png").write_bytes(bytes(5000)), "csi@munich: it cannot write (File too large)"),
+        (lambda: Path("picture.png/x").write_text(""), None),
+        (by_torch, "csi@munich: it cannot write (is there room left on the disk?"),
+        (by_safetensors, "csi@munich: it cannot write (File too large)"),
+        (by_a_library_in_a_model_folder, "out.zarr: cannot be written (File too large)"),
+    ],
+)
+def test_a_disk_without_room_is_one_line_and_no_output(write, said):
+    """As the limit on the size of files is, for whichever library writes; what is no fault of a disk passes through."""
+
+    def body():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        try:
+            Path("picture.png").touch()
+            write()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    with pytest.raises(SystemExit if said else NotADirectoryError) as exit_:
+        run(body)
+    if said:
+        assert exit_.value.code.startswith(said)
+        assert "\n" not in exit_.value.code
+    assert FakeRun.last.status == "FAILED"
     assert [path.name for path in Path().iterdir()] == ["input.txt"]
 
 

@@ -79,6 +79,8 @@ def test_resume_from_any_step_equals_the_unbroken_run(tmp_path, unbroken, step):
     model, history = train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=tmp_path)
     assert_same(model.state_dict(), unbroken[0])
     assert history == unbroken[1]
+    # In the same order, for the columns of a table of them are in it.
+    assert [list(row) for row in history] == [list(row) for row in unbroken[1]]
 
 
 def test_a_checkpoint_killed_while_being_written_is_ignored(tmp_path, unbroken):

@@ -5,6 +5,7 @@ function of (seed, epoch), what a model draws is a function of (seed, step), and
 states and history come back from the last complete checkpoint.
 """
 
+import json
 import math
 import shutil
 import sys
@@ -26,6 +27,8 @@ from wavefoundry.training.session import TrainingData
 
 # Written last into a checkpoint: a folder without it was left by a training killed while saving.
 COMPLETE = "complete"
+# The rows of a checkpoint's history: transformers keeps them, too, but sorts their columns by name.
+HISTORY = "history.json"
 
 Network = TypeVar("Network", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -85,7 +88,7 @@ def train(
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
     )
-    history = _History()
+    history = _History(last)
     trainer = _Trainer(
         model=model,
         args=arguments,
@@ -138,6 +141,13 @@ class _Epochs(TrainerCallback):
 
 class _History(TrainerCallback):
     """Averages what the model returns into one row per epoch, kept in the Trainer's state and so in checkpoints."""
+
+    def __init__(self, last: Path | None):
+        self._last = last
+
+    def on_train_begin(self, args, state, control, **context):
+        if self._last is not None:
+            state.log_history = json.loads((self._last / HISTORY).read_text())
 
     def on_epoch_begin(self, args, state, control, **context):
         self._sums: dict[str, torch.Tensor] = {}
@@ -194,6 +204,7 @@ class _Checkpoints(TrainerCallback):
 
     def on_save(self, args, state, control, **context):
         newest = self._folder / f"checkpoint-{state.global_step}"
+        (newest / HISTORY).write_text(json.dumps(state.log_history))
         (newest / COMPLETE).touch()
         for folder in self._folder.glob("checkpoint-*"):
             if folder != newest:

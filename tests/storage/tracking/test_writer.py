@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from storage.tracking import connection as tracking
-from storage.tracking.pipeline_writer import LONGEST_ADDRESS, PipelineWriter
+from storage.tracking.pipeline_writer import FLOW_RUN, LONGEST_ADDRESS, PipelineWriter
 from storage.tracking.runs import GONE, Run
 from storage.tracking.writer import PARENT, SHARED
 from tests.waiting import wait_for, wait_for_end
@@ -37,6 +37,10 @@ def pipeline(monkeypatch, status="FINISHED"):
 
 
 def test_one_process_writes_for_all_stages_of_a_pipeline(project, monkeypatch, capfd):
+    """And closes what an earlier pipeline left open that went down with its machine, but no run of anybody else."""
+    client = tracking.client()
+    tags = {"pipeline": {FLOW_RUN: "a"}, "stage": {"mlflow.parentRunId": "a"}, "alone": {}}
+    left = {name: client.create_run(tracking.experiment_id(client), tags=tags[name]).info.run_id for name in tags}
     with pipeline(monkeypatch, "FAILED") as writer:
         runs = [Run(name, {"name": name}, {"dvc.stage": name}) for name in ("csi@munich", "csi@d4")]
         for number, run in enumerate(runs):
@@ -44,7 +48,9 @@ def test_one_process_writes_for_all_stages_of_a_pipeline(project, monkeypatch, c
         for run in reversed(runs):
             run.end("FINISHED")
         parent = writer.id
-    client = tracking.client()
+    statuses = {name: client.get_run(run_id).info.status for name, run_id in left.items()}
+    assert statuses == {"pipeline": "KILLED", "stage": "KILLED", "alone": "RUNNING"}
+    client.set_terminated(left["alone"])
     for number, run in enumerate(runs):
         found = client.get_run(run.id)
         name = found.info.run_name
@@ -116,31 +122,36 @@ def writers_below(pid):
 
 
 @contextmanager
-def stage():
-    """The process of a stage whose record has been begun."""
+def stage(kill):
+    """The process of a stage whose record has been begun, and the id of its run; `kill` ends it."""
     # The run is kept: a writer ends when its stage lets go of it.
     code = "from storage.tracking.runs import Run; run = Run('a', {}, {}); print(run.id, flush=True); input()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     # The writer tells the run's address, then the stage the id.
     told = [process.stdout.readline().split()[-1] for _ in range(2)]
     assert told[0] == told[1]
-    yield process
-    process.kill()
+    yield process, told[0]
+    kill(process.pid, signal.SIGKILL)
     process.communicate()
 
 
-def test_the_own_writer_of_a_killed_stage_ends(project):
-    with stage() as process:
+def test_the_own_writer_of_a_killed_stage_closes_its_run_and_ends(project):
+    """Also where the stage is killed with all its processes."""
+    with stage(os.killpg) as (process, run_id):
         (child,) = writers_below(process.pid)
     wait_for_end(child.pid, seconds=20)
+    assert tracking.client().get_run(run_id).info.status == "KILLED"
 
 
-def test_the_writer_split_off_for_a_killed_stage_ends(project, monkeypatch):
+def test_the_writer_split_off_for_a_killed_stage_closes_its_run_and_ends(project, monkeypatch):
     with pipeline(monkeypatch) as writer:
-        with stage():
+        with stage(os.kill) as (_, run_id):
             (child,) = writers_below(writer._process.pid)
         # It stays in the table of processes until the next one is split off.
         wait_for_end(child.pid, seconds=20)
+        assert tracking.client().get_run(run_id).info.status == "KILLED"
 
 
 def test_a_writer_that_is_killed_costs_a_warning(project, monkeypatch, capfd):
