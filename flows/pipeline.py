@@ -40,7 +40,7 @@ from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
 from flows.server import check_alive, check_server, temporary_server
 from flows.servers import ServerError
-from flows.workspace import name_of, workspace
+from flows.workspace import FOLDER, name_of, workspace
 from stages.study import compose
 from storage.errors import StorageError
 from storage.tracking.connection import require_folder
@@ -207,7 +207,7 @@ def _run_command(command, folder, environment, log, processes, book: Bookkeeping
 
 
 def _about(folder: Path, study: str | None, scenarios: Sequence[str], seed: int | None) -> str:
-    name = os.path.relpath(folder)
+    name = FOLDER / folder.name  # from the project's folder, and not from that of the run
     return f"""This run has other parameters than the project and works in a folder of its own, `{folder}`.
 
 | parameter | here |

@@ -11,6 +11,7 @@ from contextlib import chdir, contextmanager
 from hashlib import md5
 from pathlib import Path
 
+from stages.trials import OWN_PARAMETERS
 from storage.tracking import connection as tracking
 
 FOLDER = Path(".prefect/runs")
@@ -31,14 +32,15 @@ def workspace(name: str, parameters: str) -> Iterator[Path]:
     (folder / "params.yaml").write_text(parameters)
     # Records of all runs are in one database, the project's.
     tracking.experiment_id(tracking.client())
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    os.environ["MLFLOW_TRACKING_URI"] = tracking.tracking_uri()
+    settings = {"MLFLOW_TRACKING_URI": tracking.tracking_uri(), OWN_PARAMETERS: name}
+    before = {key: os.environ.get(key) for key in settings}
+    os.environ |= settings
     try:
         with chdir(folder):
             yield folder
     finally:
-        if before is None:
-            del os.environ["MLFLOW_TRACKING_URI"]
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.__setitem__(key, value)
 
 
 def name_of(study: str | None, scenarios: Sequence[str], seed: int | None) -> str:

@@ -1,11 +1,15 @@
 """Stage register: predictors into the MLflow registry; alias "champion" only for what passes the gate.
 
-One version of each predictor: of several seeds the one with the median NMSE on the validation split, never chosen by
-the test split. It is registered in a form that runs without this project, together with its model folder. A version
-becomes champion when one prediction takes at most `register.latency_limit_ms`, and none stands or its test NMSE in dB,
-averaged over the questions, is lower than the standing champion's by more than `register.margin_db`. Both are judged
-alike: when the held-out data, the questions or the code that scores have changed since, the standing champion is scored
-anew, by the code registered with it.
+One version of each predictor: of several seeds the one with the median NMSE on the validation split. It is registered
+in a form that runs without this project, together with its model folder. A version becomes champion when one prediction
+takes at most `register.latency_limit_ms`, and none stands or its NMSE on the validation split in dB, averaged over the
+questions, is lower than the standing champion's by more than `register.margin_db`; the test split is told and decides
+nothing. Both are judged alike: when the held-out data or the code that scores have changed since, the standing champion
+is scored anew, by the code registered with it.
+
+What only tries something leaves the champions as they are: an experiment of DVC, and a run of the flow with parameters
+of its own, register new versions without an alias. So does whoever asks other questions, or at another SNR, than the
+standing champion was judged by. `python -m stages.register --promote NAME VERSION` makes such a version champion.
 
 The name `predictor` stands for the best of all entries that answer every question in time, chosen by the validation
 split; its champion is what somebody loads who asks for no network in particular.
@@ -33,6 +37,7 @@ from stages.json_files import write_json
 from stages.loading import load_network, load_split
 from stages.paths import DECISIONS, RESULTS, csi_store, model_folder
 from stages.stage import clear_errors, stage
+from stages.trials import trial
 from storage.digests import digest
 from storage.git import head
 from storage.tables import read_table
@@ -46,6 +51,8 @@ if TYPE_CHECKING:
     from storage.tracking.registry import Registry, Version
 
 LATENCY_TAG = "latency_ms"
+# Score that a version is judged by, the comparison that gave it, and the questions of that comparison.
+SCORE_TAG, HELD_OUT_TAG, ASKED_TAG = "validation_nmse_db", "held_out.md5", "questions.md5"
 SERVED = Path(__file__).with_name("served_predictor.py")
 # What a registered model imports.
 REQUIREMENTS = ("mlflow", "onnxruntime")
@@ -76,7 +83,8 @@ class Candidate:
 
     @property
     def score_db(self) -> float:
-        return mean(self.test_nmse_db.values())
+        """What it is judged by: NMSE on the validation split, averaged over the questions."""
+        return mean(self.validation_nmse_db.values())
 
     @property
     def label(self) -> str:
@@ -110,7 +118,7 @@ def is_better(candidate_db: float, champion_db: float | None, margin_db: float) 
 
 
 class HeldOut:
-    """The test data and questions that versions of one predictor are compared on."""
+    """The validation data and questions that versions of one predictor are judged by."""
 
     def __init__(self, parameters: params.Params, name: str):
         self._section = parameters.evaluate.prediction
@@ -122,17 +130,22 @@ class HeldOut:
         self.stores = {name: digest(csi_store(name)) for name in datasets}
 
     @property
-    def md5(self) -> str:
-        """Equal for two comparisons that give the same model the same score."""
+    def asked_md5(self) -> str:
+        """Equal for two comparisons with the same questions at the same SNR, whatever the data."""
         asked = self._section.model_dump(include={"snr_db", "noise_seed"})
         asked |= {name: question.options.model_dump() for name, question in self._questions.items()}
+        return _md5(asked)
+
+    @property
+    def md5(self) -> str:
+        """Equal for two comparisons that give the same model the same score."""
         code = {str(file): digest(file) for file in closure(SCORING)}
-        return hashlib.md5(json.dumps([asked, self.stores, code], sort_keys=True).encode()).hexdigest()
+        return _md5([self.asked_md5, self.stores, code])
 
     def example(self) -> tuple["np.ndarray", dict[str, int]]:
         """Input of one prediction and its parameters, as a registered model takes them."""
         asked, question = next(iter(self._questions.items()))
-        known, _, wanted = question.split(load_split(self._compared[asked][0], "test")[:1])
+        known, _, wanted = question.split(load_split(self._compared[asked][0], "validation")[:1])
         return _two_channels(known), _wanted(wanted)
 
     def latency_ms(self, version: "Version") -> float:
@@ -144,12 +157,13 @@ class HeldOut:
         return median_ms(lambda: model.predict(known, params=wanted), self._repetitions)
 
     def score_db(self, version: "Version") -> float:
-        """Test NMSE of a registered version [dB], averaged over the questions, as the evaluation finds it."""
+        """NMSE of a registered version on the validation split [dB], averaged over the questions, as the evaluation
+        finds it."""
         from storage.tracking.registry import predict_isolated
         from wavefoundry.evaluation.metrics import nmse, to_db
 
         work = [
-            (name, *question.split(load_split(dataset, "test")))
+            (name, *question.split(load_split(dataset, "validation")))
             for name, question in self._questions.items()
             for dataset in self._compared[name]
         ]
@@ -159,6 +173,10 @@ class HeldOut:
         for (name, _, target, _), output in zip(work, outputs, strict=True):
             errors.setdefault(name, []).append(nmse(_complex(output), target).mean().item())
         return mean(to_db(mean(datasets)) for datasets in errors.values())
+
+
+def _md5(content: Any) -> str:
+    return hashlib.md5(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -209,8 +227,12 @@ def offer(
     held_out: HeldOut,
     gate: Register,
     run_id: str,
-) -> tuple["Version", dict[str, Any]]:
+    trial: str | None,
+) -> tuple["Version", dict[str, Any], bool]:
     """Register a candidate unless it is registered, and give it the alias that it earns.
+
+    A trial, and whoever judges by another comparison than the standing champion's, changes nothing that was registered
+    before.
 
     Args:
         registry: where.
@@ -220,24 +242,29 @@ def offer(
         held_out: what it was scored on.
         gate: what it must pass.
         run_id: the run of the stage.
+        trial: what the run is called if it only tries something.
 
     Returns:
-        The version, and what was decided and why.
+        The version, what was decided and why, and whether the version is this run's to describe.
     """
     from storage.tracking.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG
 
     champion = registry.champion(candidate.name)
     version = registry.find(candidate.name, model_md5)
-    tags = {MODEL_TAG: model_md5, "git.commit": head().get("commit", "unknown")} if version is None else {}
-    tags |= _tags(candidate, held_out)
+    aside = f"{trial} only tries something" if trial else _other_comparison(champion, held_out)
+    own = version is None or aside is None
     if version is None:
-        version = registry.register(candidate.name, log(), run_id, tags)
-    else:
-        registry.tag(version, tags)
+        tags = {MODEL_TAG: model_md5, "git.commit": head().get("commit", "unknown")}
+        version = registry.register(candidate.name, log(), run_id, tags | _tags(candidate, held_out))
+    elif aside is None:
+        registry.tag(version, _tags(candidate, held_out))
     latency = float(version.tags.get(LATENCY_TAG) or held_out.latency_ms(version))
-    registry.tag(version, {LATENCY_TAG: f"{latency:.2f}"})
+    if LATENCY_TAG not in version.tags:
+        registry.tag(version, {LATENCY_TAG: f"{latency:.2f}"})
     champion_db = None
-    if champion and champion.number == version.number:
+    if aside is not None:
+        alias, reason = None, aside
+    elif champion and champion.number == version.number:
         alias, reason = CHAMPION, "is the standing champion"
     elif DEMOTED_TAG in version.tags:
         alias, reason = None, "was demoted"
@@ -250,16 +277,18 @@ def offer(
             better, reason = False, f"{reason}, but slower than {gate.latency_limit_ms} ms"
         alias = CHAMPION if better else CHALLENGER
         registry.promote(version) if better else registry.set_alias(version, alias)
-    return version, {
+    decision = {
         "version": version.number,
         "alias": alias,
         "reason": reason,
         "seed": candidate.label,
-        "nmse_db": round(candidate.score_db, 4),
+        "validation_nmse_db": round(candidate.score_db, 4),
+        "test_nmse_db": round(mean(candidate.test_nmse_db.values()), 4),
         "latency_ms": round(latency, 2),
         "champion_before": champion.number if champion else None,
-        "champion_before_nmse_db": None if champion_db is None else round(champion_db, 4),
+        "champion_before_validation_nmse_db": None if champion_db is None else round(champion_db, 4),
     }
+    return version, decision, own
 
 
 @dataclass(frozen=True)
@@ -297,11 +326,21 @@ def best_entry(offered: dict[str, Offered], questions: set[str], latency_limit_m
 
 
 def _champion_score(registry: "Registry", champion: "Version", held_out: HeldOut) -> float:
-    if champion.tags.get("held_out.md5") == held_out.md5:
-        return float(champion.tags["nmse_db"])
+    if champion.tags.get(HELD_OUT_TAG) == held_out.md5:
+        return float(champion.tags[SCORE_TAG])
     score = held_out.score_db(champion)
-    registry.tag(champion, {"nmse_db": str(score), "held_out.md5": held_out.md5})
+    registry.tag(champion, {SCORE_TAG: str(score), HELD_OUT_TAG: held_out.md5})
     return score
+
+
+def _other_comparison(champion: "Version | None", held_out: HeldOut) -> str | None:
+    """Why a version cannot be set against the champion; None if it can."""
+    if champion is None or champion.tags.get(ASKED_TAG) == held_out.asked_md5:
+        return None
+    return (
+        f"version {champion.number}, the champion, was judged by other questions or at another SNR; "
+        "--promote makes this one champion"
+    )
 
 
 def _reason(champion: "Version | None", better: bool, margin_db: float) -> str:
@@ -311,8 +350,8 @@ def _reason(champion: "Version | None", better: bool, margin_db: float) -> str:
 
 
 def _tags(candidate: Candidate, held_out: HeldOut) -> dict[str, str]:
-    tags = {"scenarios": ", ".join(held_out.stores)}
-    tags |= {"seed": candidate.label, "nmse_db": str(candidate.score_db), "held_out.md5": held_out.md5}
+    tags = {"scenarios": ", ".join(held_out.stores), "seed": candidate.label, SCORE_TAG: str(candidate.score_db)}
+    tags |= {HELD_OUT_TAG: held_out.md5, ASKED_TAG: held_out.asked_md5}
     tags |= {f"data.{name}.md5": md5 for name, md5 in held_out.stores.items()}
     for question, value in candidate.test_nmse_db.items():
         tags[f"test_nmse_db.{question}"] = str(value)
@@ -382,8 +421,17 @@ def scores_beside_reference(
     return {question: by_model for question, by_model in found.items() if candidate.name in by_model}
 
 
-def description(candidate: Candidate, decision: dict, by_question: dict, snr_db: float) -> str:
-    """A registered version in Markdown, with its `scores_beside_reference`."""
+def description(
+    candidate: Candidate, decision: dict, by_question: dict, snr_db: float, stores: Mapping[str, str]
+) -> str:
+    """A registered version in Markdown, with its `scores_beside_reference`.
+
+    Args:
+        candidate, decision: what was offered, and what was decided.
+        by_question: its scores.
+        snr_db: of the known block.
+        stores: digests of the data sets that it was judged on.
+    """
     from wavefoundry.report.tables import markdown_table
 
     columns = [(question, name) for question, by_predictor in by_question.items() for name in by_predictor]
@@ -395,6 +443,9 @@ def description(candidate: Candidate, decision: dict, by_question: dict, snr_db:
     lines = [
         f"Predictor `{candidate.name}` ({candidate.label}), registered as {decision['alias'] or 'no alias'}: "
         f"{decision['reason']}. One prediction takes {decision['latency_ms']} ms.",
+        f"It is judged by the validation split: {candidate.score_db:.2f} dB at {snr_db:g} dB SNR, averaged over "
+        f"{', '.join(candidate.validation_nmse_db)} and over the data sets "
+        f"{', '.join(f'{name} ({md5[:8]})' for name, md5 in stores.items())}.",
         markdown_table(
             [f"NMSE [dB] on the test split, {snr_db:g} dB SNR", *(f"{question}, {name}" for question, name in columns)],
             rows,
@@ -451,13 +502,31 @@ def roll_back(name: str) -> None:
     print(f"{name}: version {champion.number} is champion again, version {before.number} is demoted")
 
 
+def promote(name: str, number: str) -> None:
+    """Make a version the champion, whatever it was judged by.
+
+    Raises:
+        StorageError: there is no such version.
+    """
+    from storage.tracking.registry import Registry, clear_failures
+
+    with clear_failures():
+        registry = Registry()
+        registry.promote(registry.version(name, number))
+    print(f"{name}: version {number} is champion")
+
+
 @clear_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.register", description=__doc__.splitlines()[0])
-    parser.add_argument("--rollback", metavar="NAME", help="give the alias champion back to the version before")
-    name = parser.parse_args().rollback
-    if name is not None:
-        roll_back(name)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--rollback", metavar="NAME", help="give the alias champion back to the version before")
+    choice.add_argument("--promote", nargs=2, metavar=("NAME", "VERSION"), help="make a version the champion")
+    arguments = parser.parse_args()
+    if arguments.rollback is not None:
+        roll_back(arguments.rollback)
+    elif arguments.promote is not None:
+        promote(*arguments.promote)
     else:
         register(params.read())
 
@@ -483,7 +552,7 @@ def register(parameters: params.Params) -> None:
         test, validation = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
         offered: dict[str, Offered] = {}
         left_out: dict[str, dict] = {}
-        gate, snr_db = parameters.register_, parameters.evaluate.prediction.snr_db
+        gate, snr_db, trying = parameters.register_, parameters.evaluate.prediction.snr_db, trial()
         reference = next(iter(parameters.predictors), None)
         with clear_failures():
             registry = Registry()
@@ -495,24 +564,27 @@ def register(parameters: params.Params) -> None:
                 held_out = HeldOut(parameters, name)
                 log = partial(_log, candidate, form, held_out, gate.size_limit_mebibytes, run.id)
                 try:
-                    version, decision = offer(registry, candidate, form.md5, log, held_out, gate, run.id)
+                    version, decision, own = offer(registry, candidate, form.md5, log, held_out, gate, run.id, trying)
                 except TooLargeError as error:
                     left_out[name] = {"alias": None, "reason": str(error), "seed": candidate.label}
                     continue
                 beside = scores_beside_reference(candidate, table, parameters.compared, reference)
-                describe(registry, version, description(candidate, decision, beside, snr_db), beside, run.id)
+                if own:
+                    text = description(candidate, decision, beside, snr_db, held_out.stores)
+                    describe(registry, version, text, beside, run.id)
                 offered[name] = Offered(candidate, version, decision, held_out, beside)
             decisions = {name: entry.decision for name, entry in offered.items()}
             best = best_entry(offered, set(parameters.evaluate.prediction.questions), gate.latency_limit_ms)
             if best is not None:
                 entry = offered[best]
                 candidate, md5 = replace(entry.candidate, name=BEST), entry.version.tags[MODEL_TAG]
-                version, decision = offer(
-                    registry, candidate, md5, lambda: entry.version.model_id, entry.held_out, gate, run.id
+                version, decision, own = offer(
+                    registry, candidate, md5, lambda: entry.version.model_id, entry.held_out, gate, run.id, trying
                 )
-                registry.tag(version, {ENTRY_TAG: best})
-                text = description(candidate, decision, entry.beside, snr_db)
-                describe(registry, version, f"The best of all entries: `{best}`.\n\n{text}", entry.beside, run.id)
+                if own:
+                    registry.tag(version, {ENTRY_TAG: best})
+                    text = description(candidate, decision, entry.beside, snr_db, entry.held_out.stores)
+                    describe(registry, version, f"The best of all entries: `{best}`.\n\n{text}", entry.beside, run.id)
                 decisions[BEST] = decision | {ENTRY_TAG: best}
         decisions |= left_out
         write_json(DECISIONS, decisions)

@@ -8,7 +8,6 @@ def main() -> None:
 """
 
 import gc
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from stages.trials import experiment
 from storage.digests import digest
 from storage.errors import StorageError, disk_fault
 from storage.git import head
@@ -88,9 +88,8 @@ def stage(
 
 def _begin(name: str, section: BaseModel | dict | None) -> Run:
     tags = {"dvc.stage": name, "git.commit": head().get("commit", "unknown")}
-    experiment = os.environ.get("DVC_EXP_NAME")
-    if experiment:
-        return Run(f"{name} ({experiment})", flatten(section), tags | {"dvc.experiment": experiment})
+    if tried := experiment():
+        return Run(f"{name} ({tried})", flatten(section), tags | {"dvc.experiment": tried})
     return Run(name, flatten(section), tags)
 
 

@@ -69,6 +69,18 @@ class Registry:
         """The version of `name` whose model folder has this md5."""
         return next((version for version in self._versions(name) if version.tags.get(MODEL_TAG) == model_md5), None)
 
+    def version(self, name: str, number: str) -> Version:
+        """One version of `name`.
+
+        Raises:
+            StorageError: there is none of this number.
+        """
+        found = {str(version.number): version for version in self._versions(name)}
+        if number not in found:
+            told = ", ".join(sorted(found, key=int)) or "none"
+            raise StorageError(f"{name} has no version {number!r} in the registry, found: {told}")
+        return found[number]
+
     def register(self, name: str, model_id: str, run_id: str, tags: dict[str, str]) -> Version:
         """Make a logged model the next version of `name`."""
         if not self._client.search_registered_models(f"name = '{name}'"):

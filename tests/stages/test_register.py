@@ -58,8 +58,9 @@ class FakeRegistry:
 class FakeHeldOut:
     """Data with a name; `scores` says what a version scores on it."""
 
-    def __init__(self, md5, scores=None, latency=5.0):
+    def __init__(self, md5, scores=None, latency=5.0, asked_md5="asked"):
         self.md5, self.stores, self.scores, self.asked = md5, {"munich": md5}, scores or {}, []
+        self.asked_md5 = asked_md5
         self.latency = latency
 
     def latency_ms(self, version):
@@ -75,11 +76,11 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def offered(registry, weights, nmse_db, held_out, seed=0):
-    """The decision about a candidate of these weights."""
-    validation = {"time": -1.0, "frequency": -1.0}
-    candidate = Candidate("tiny_wifo", seed, {"time": nmse_db, "frequency": nmse_db}, validation)
-    return offer(registry, candidate, weights, lambda: "m-1", held_out, GATE, "run")[1]
+def offered(registry, weights, nmse_db, held_out, seed=0, trial=None, test_db=-1.0):
+    """The decision about a candidate of these weights, and of this NMSE on the validation split."""
+    test, validation = (dict.fromkeys(("time", "frequency"), value) for value in (test_db, nmse_db))
+    candidate = Candidate("tiny_wifo", seed, test, validation)
+    return offer(registry, candidate, weights, lambda: "m-1", held_out, GATE, "run", trial)[1]
 
 
 def test_first_version_is_champion():
@@ -89,7 +90,8 @@ def test_first_version_is_champion():
     tags = registry.champion("tiny_wifo").tags
     assert tags["seed"] == "seed_0"
     assert tags["data.munich.md5"] == "x"
-    assert tags["test_nmse_db.time"] == "-3.0"
+    assert (tags["validation_nmse_db.time"], tags["validation_nmse_db"]) == ("-3.0", "-3.0")
+    assert tags["test_nmse_db.time"] == "-1.0"
     assert tags["scenarios"] == "munich"
     assert float(tags["latency_ms"]) == 5.0
     assert "git.commit" in tags
@@ -106,6 +108,39 @@ def test_only_a_clear_gain_takes_the_alias(nmse_db, alias):
     assert registry.aliases[alias].number == 2
     assert registry.champion("tiny_wifo").number == (2 if alias == CHAMPION else 1)
     assert held_out.asked == []
+
+
+def test_the_test_split_decides_nothing():
+    registry, held_out = FakeRegistry(), FakeHeldOut("x")
+    offered(registry, "a", -3.0, held_out, test_db=-3.0)
+    assert offered(registry, "b", -3.0, held_out, test_db=-30.0)["alias"] == CHALLENGER
+    assert offered(registry, "c", -4.0, held_out, test_db=0.0)["alias"] == CHAMPION
+
+
+@pytest.mark.parametrize(
+    ("held_out", "trial", "reason"),
+    [
+        (FakeHeldOut("x"), "the experiment hasty-gnat", "the experiment hasty-gnat only tries something"),
+        (FakeHeldOut("y", asked_md5="others"), None, "version 1, the champion, was judged by other questions"),
+    ],
+)
+def test_who_only_tries_something_registers_and_changes_nothing(held_out, trial, reason):
+    registry = FakeRegistry()
+    offered(registry, "a", -3.0, FakeHeldOut("x"))
+    before, aliases = dict(registry.versions[0].tags), dict(registry.aliases)
+    decision = offered(registry, "b", -30.0, held_out, trial=trial)
+    assert (decision["version"], decision["alias"]) == (2, None) and decision["reason"].startswith(reason)
+    # Nor where it comes to the model that stands there.
+    assert offered(registry, "a", -30.0, held_out, trial=trial)["version"] == 1
+    assert registry.versions[0].tags == before and registry.aliases == aliases
+
+
+def test_a_trial_is_no_champion_where_none_stands():
+    registry = FakeRegistry()
+    assert offered(registry, "a", -3.0, FakeHeldOut("x"), trial="the run seed-7")["alias"] is None
+    assert registry.champion("tiny_wifo") is None
+    # The project's own run finds the version, and judges it.
+    assert offered(registry, "a", -3.0, FakeHeldOut("x"))["alias"] == CHAMPION
 
 
 def test_a_slow_version_is_never_champion():
@@ -154,13 +189,14 @@ def test_description_is_a_table_of_the_version_that_is_registered():
         }
     )
     decision = {"alias": CHAMPION, "reason": "no champion stood", "latency_ms": 2.5}
-    candidate = Candidate("tiny_wifo", 0, {}, {})
+    candidate = Candidate("tiny_wifo", 0, {"time": -3.5}, {"time": -4.5})
     beside = scores_beside_reference(candidate, table, {"time": ["munich"]}, "sample_and_hold")
     assert list(beside) == ["time"] and set(beside["time"]["tiny_wifo"]) == {"munich", MEAN}
-    text = description(candidate, decision, beside, 20.0)
+    text = description(candidate, decision, beside, 20.0, {"munich": "0123456789"})
     assert "| munich | 1.25 | -3.50 |" in text or "| munich | -3.50 | 1.25 |" in text
     assert f"| {MEAN} |" in text and "d18" not in text and "20 dB SNR" in text
     assert "registered as champion: no champion stood. One prediction takes 2.5 ms." in text
+    assert "-4.50 dB at 20 dB SNR, averaged over time and over the data sets munich (01234567)." in text
 
 
 def test_same_model_makes_no_new_version():
@@ -179,7 +215,7 @@ def test_champion_is_scored_anew_when_the_data_changed(champion_now, alias):
     changed = FakeHeldOut("y", {1: champion_now})
     decision = offered(registry, "b", -5.0, changed)
     assert decision["alias"] == alias
-    assert decision["champion_before_nmse_db"] == champion_now
+    assert decision["champion_before_validation_nmse_db"] == champion_now
     assert changed.asked == [1]
     # The new score is kept with the champion: it is computed once.
     offered(registry, "b", -5.0, changed)
@@ -221,17 +257,23 @@ def test_comparison_depends_on_data_questions_and_the_code_that_scores(monkeypat
     monkeypatch.setattr(register, "digest", lambda path: digests.get(str(path), f"md5 of {path}"))
     content = tiny_parameters()
 
-    def md5(name="wifo", **changes):
+    def compared(name="wifo", **changes):
         content["evaluate"]["prediction"] |= changes
-        return HeldOut(params.Params.model_validate(content), name).md5
+        return HeldOut(params.Params.model_validate(content), name)
+
+    def md5(name="wifo", **changes):
+        return compared(name, **changes).md5
 
     first = md5()
     assert md5(batch_size=7) == md5("autoregression") == first
     assert md5(snr_db=11.0) != first
-    assert md5(snr_db=20.0) == first
+    asked = compared(snr_db=11.0).asked_md5
+    assert md5(snr_db=20.0) == first and compared().asked_md5 != asked
+    asked = compared().asked_md5
     digests["wavefoundry/evaluation/metrics.py"] = "another"
     monkeypatch.chdir(Path(register.__file__).parents[1])
     with_code = md5()
+    assert compared().asked_md5 == asked
     digests["wavefoundry/evaluation/metrics.py"] = "a third"
     assert md5() != with_code
 

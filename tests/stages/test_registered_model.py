@@ -112,17 +112,17 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
         register.TooLargeError, match=r"its served form has \d+ MiB, register.size_limit_mebibytes is 0.001"
     ):
         register._log(candidate, form, held_out, 0.001, run.id)
-    version, decision = register.offer(registry, candidate, form.md5, log, held_out, gate, run.id)
+    version, decision, _ = register.offer(registry, candidate, form.md5, log, held_out, gate, run.id, None)
     assert (decision["version"], decision["alias"]) == (1, "champion")
     champion = registry.champion("tiny_wifo")
     assert held_out.score_db(champion) == pytest.approx(candidate.score_db, abs=1e-5)
-    assert float(champion.tags["nmse_db"]) == candidate.score_db
+    assert float(champion.tags["validation_nmse_db"]) == candidate.score_db
     fetched = fetch_model(champion, tmp_path_factory.mktemp("fetched"))
     assert digest(fetched) == digest(FOLDER)
 
     # The same logged model under a second name.
     best = replace(candidate, name="predictor")
-    again, _ = register.offer(registry, best, form.md5, lambda: version.model_id, held_out, gate, run.id)
+    again, *_ = register.offer(registry, best, form.md5, lambda: version.model_id, held_out, gate, run.id, None)
     assert registry.champion("predictor") == registry.find("predictor", form.md5) and again.model_id == version.model_id
     assert held_out.score_db(again) == pytest.approx(candidate.score_db, abs=1e-5)
 

@@ -140,6 +140,9 @@ def test_roll_back_goes_through_the_champions_before(project, tmp_path):
     text = tracking.client().get_model_version("rolled", "1").description
     assert text.startswith("| table |\n\n![test NMSE](get-artifact?path=registry%2Fnmse.png&run_uuid=" + run_id)
     assert (project / ".mlflow/artifacts" / run_id / "artifacts/registry/nmse.png").exists()
+    assert registry.version("rolled", "1").number == 1
+    with pytest.raises(StorageError, match=r"rolled has no version '9' in the registry, found: 1, 2"):
+        registry.version("rolled", "9")
 
 
 def test_failing_version_is_a_clear_error(project):
