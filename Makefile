@@ -32,7 +32,7 @@ run: environment
 test: environment
 	ruff check .
 	mypy
-	python -m pytest --numprocesses 2 --dist loadgroup
+	python -m pytest --numprocesses 2 --dist loadscope
 
 # Prefect, MLflow and the flow's deployments on this machine only, their databases in this folder; Ctrl-C ends all.
 ui: environment
