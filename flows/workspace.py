@@ -40,7 +40,10 @@ def workspace(name: str, parameters: str) -> Iterator[Path]:
             yield folder
     finally:
         for key, value in before.items():
-            os.environ.pop(key) if value is None else os.environ.__setitem__(key, value)
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
 
 
 def name_of(study: str | None, scenarios: Sequence[str], seed: int | None) -> str:
