@@ -40,8 +40,8 @@ def test_points_off_the_map_are_not_walkable(canyon):
 
 
 def test_scene_without_open_ground_is_refused(canyon):
-    with pytest.raises(InputError, match=r"centre \[5000.0, 0.0\].*simple_street_canyon"):
-        survey(canyon(site__centre=[5000.0, 0.0]).site)
+    with pytest.raises(InputError, match=r"centre \[3500.0, 0.0\].*simple_street_canyon"):
+        survey(canyon(site__centre=[3500.0, 0.0]).site)
     with pytest.raises(InputError, match="clearance"):
         survey(canyon(site__traffic__clearance=70.0).site)
 
