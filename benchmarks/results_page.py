@@ -11,9 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages.provenance import provenance
+from stages.provenance import write_page
 from stages.stage import clear_errors
-from storage.replacement import replace_file
 from wavefoundry.errors import InputError
 
 
@@ -44,10 +43,7 @@ def main() -> None:
     parser.add_argument("--title", default="What predictions cost")
     arguments = parser.parse_args()
     sections = [section(name) for name in arguments.benchmarks]
-    head = f"# {arguments.title}\n\nWritten by `python -m benchmarks.results_page`, {provenance()}.\n"
-    arguments.page.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(arguments.page, "\n".join([head, *sections]))
-    print(f"{arguments.page} has been written")
+    write_page(arguments.page, arguments.title, "benchmarks.results_page", "\n".join(["", *sections]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from storage.replacement import replace_file
 HEAD = "schema: '2.0'\nstages:\n"
 # Where an entry begins: nothing but their names is indented by two spaces and no more.
 ENTRY = re.compile(r"^(?=  [^ ])", re.MULTILINE)
+# A line that belongs to no entry.
+OUTSIDE = re.compile(r"^[^ \n]", re.MULTILINE)
 # What one entry holds twice is written once and referred to.
 REFERENCE = "&id"
 
@@ -69,7 +71,7 @@ class LockFile:
         content = _parse(text, self._path) or {}
         entries = content.get("stages") or {}
         head, *parts = ENTRY.split(text)
-        if len(parts) != len(entries):
+        if len(parts) != len(entries) or OUTSIDE.search("".join(parts)):
             # Not as DVC writes it: by hand, or empty.
             head, parts = HEAD, [_text_of(name, entry) for name, entry in entries.items()]
         self._text, self._head, self._entries = text, head, dict(zip(entries, parts, strict=True))

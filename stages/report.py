@@ -27,7 +27,11 @@ from stages.stage import clear_errors, stage
 from storage.tables import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas
+
+    from wavefoundry.evaluation.tradeoff import Tradeoff
 
 TRADEOFF = "figures/tradeoff.png"
 TITLE = "wavefoundry: channel prediction, side by side"
@@ -45,12 +49,12 @@ def draw(
     table: "pandas.DataFrame",
     measured: "pandas.DataFrame",
     samples: "pandas.DataFrame",
+    found: "Sequence[Tradeoff]",
 ) -> None:
     """Charts of the report, and copies of the stages' figures beside it."""
     import pandas
 
     from wavefoundry.evaluation.prediction_curves import CURVES
-    from wavefoundry.evaluation.tradeoff import tradeoffs
     from wavefoundry.plots.curves import draw_learning_curves, draw_nmse
     from wavefoundry.plots.efficiency import draw_against_tokens
     from wavefoundry.plots.feedback import draw_feedback
@@ -71,8 +75,7 @@ def draw(
     for kind in CURVES:
         draw_curves(table, kind, parameters.compared, styles, curve_figure(kind))
     if parameters.compared:
-        question, datasets = first_question(parameters)
-        draw_tradeoffs(tradeoffs(table, measured, question, datasets), styles, REPORT / TRADEOFF)
+        draw_tradeoffs(found, styles, REPORT / TRADEOFF)
         draw_distribution(samples, parameters.compared, styles, curve_figure("distribution"))
     histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
     if histories:
@@ -90,11 +93,6 @@ def draw(
     if parameters.codecs:
         draw_feedback(table, parameters.feedback_compared, styles, REPORT / "figures/feedback.png")
     draw_examples(parameters)
-
-
-def first_question(parameters: params.Params) -> tuple[str, list[str]]:
-    """The question whose latency is measured, and the data sets that predictors are compared on."""
-    return next(iter(parameters.compared.items()))
 
 
 def draw_examples(parameters: params.Params) -> None:
@@ -138,15 +136,6 @@ def dataset_figures(name: str) -> list[str]:
     return sorted(path.as_posix() for path in files)
 
 
-def tradeoff(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:
-    """Section on error and cost."""
-    from wavefoundry.evaluation.tradeoff import tradeoffs
-    from wavefoundry.report.tradeoff import tradeoff_section
-
-    question, datasets = first_question(parameters)
-    return tradeoff_section(tradeoffs(table, measured, question, datasets), question, TRADEOFF)
-
-
 def write_report(parameters: params.Params) -> None:
     """Write report.md and report.html with their pictures."""
     import pandas
@@ -155,14 +144,14 @@ def write_report(parameters: params.Params) -> None:
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
+    from wavefoundry.evaluation.tradeoff import tradeoffs
     from wavefoundry.feedback.uplink import bit_error_rate
+    from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
     from wavefoundry.report.downstream import downstream_section
     from wavefoundry.report.efficiency import efficiency_section
     from wavefoundry.report.feedback import feedback_section
     from wavefoundry.report.page import render, to_html
     from wavefoundry.report.prediction import (
-        CLAIMS_NOTE,
-        claims_table,
         compared_datasets,
         dataset_table,
         differences_table,
@@ -170,13 +159,17 @@ def write_report(parameters: params.Params) -> None:
         spectral_efficiency_table,
     )
     from wavefoundry.report.tables import markdown_table, summary_table
+    from wavefoundry.report.tradeoff import tradeoff_section
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
     names, sequences = list(parameters.datasets), parameters.sequences
     section, downstream = parameters.evaluate, parameters.evaluate.downstream
     samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
-    draw(parameters, table, measured, samples[samples["split"] == "test"])
+    # The question whose latency is measured.
+    first = next(iter(parameters.compared), None)
+    found = tradeoffs(table, measured, first, parameters.compared[first]) if first else []
+    draw(parameters, table, measured, samples[samples["split"] == "test"], found)
     best = best_methods(table, parameters.compared, list(parameters.predictors))
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
@@ -219,9 +212,9 @@ def write_report(parameters: params.Params) -> None:
             for question in section.prediction.questions
         },
         "compared": compared_datasets(parameters.compared),
-        "tradeoff": tradeoff(parameters, table, measured) if parameters.compared else "",
+        "tradeoff": tradeoff_section(found, first, TRADEOFF) if first else "",
         "claims_note": CLAIMS_NOTE,
-        "claims": claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)) if parameters.claims else "None.",
+        "claims": claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)),
         "predicted": [name for name in sequences if (REPORT / f"figures/prediction/{name}.png").exists()],
         "dataset_figures": {name: dataset_figures(name) for name in names},
         "downstream": "Left out of this study." if downstream is None else downstream_section(table, downstream),

@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS
-from stages.provenance import provenance
+from stages.provenance import write_page
 from stages.stage import clear_errors
-from storage.replacement import replace_file
 from storage.tables import read_table
 
 if TYPE_CHECKING:
     import pandas
 
 
-def page(parameters: params.Params, title: str) -> str:
-    """The page as markdown."""
+def body(parameters: params.Params) -> str:
+    """The page as markdown, below its title."""
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS
     from wavefoundry.evaluation.summary import best_methods
+    from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
     from wavefoundry.report.prediction import (
-        CLAIMS_NOTE,
-        claims_table,
         compared_datasets,
         differences_table,
         overview_table,
@@ -38,10 +36,8 @@ def page(parameters: params.Params, title: str) -> str:
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
     best = best_methods(table, parameters.compared, list(parameters.predictors))
     section = parameters.evaluate.prediction
-    return f"""# {title}
-
-Written by `python -m stages.results_page`, {provenance()}.
-Data sets compared: {compared_datasets(parameters.compared)}. SNR of the known block: {section.snr_db:g} dB.
+    compared = compared_datasets(parameters.compared)
+    return f"""Data sets compared: {compared}. SNR of the known block: {section.snr_db:g} dB.
 
 ## Models
 
@@ -64,7 +60,7 @@ Spectral efficiency with predicted beams, and its share of what the channel itse
 
 {CLAIMS_NOTE}
 
-{claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)) if parameters.claims else "None."}
+{claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))}
 """
 
 
@@ -87,10 +83,7 @@ def main() -> None:
     parser.add_argument("page", type=Path, help="file to write")
     parser.add_argument("--title", default="The default study")
     arguments = parser.parse_args()
-    text = page(params.read(), arguments.title)
-    arguments.page.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(arguments.page, text)
-    print(f"{arguments.page} has been written")
+    write_page(arguments.page, arguments.title, "stages.results_page", body(params.read()))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,13 @@ def test_changes_of_others_are_kept(tmp_path):
     assert lock_file.names() == []
 
 
+def test_entries_need_not_stand_last(tmp_path):
+    path = tmp_path / "dvc.lock"
+    path.write_text("stages:\n  one:\n    cmd: first\nschema: '2.0'\n")
+    LockFile(path).put("two", {"cmd": "second"}, set())
+    assert loads_yaml(path.read_text())["stages"] == {"one": {"cmd": "first"}, "two": {"cmd": "second"}}
+
+
 def test_an_entry_that_could_not_be_written_is_not_there(tmp_path):
     path = tmp_path / "dvc.lock"
     lock_file = LockFile(path)

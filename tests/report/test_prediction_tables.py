@@ -1,14 +1,12 @@
 """Tables of prediction tell means with their intervals, and what a prediction is worth in bits."""
 
 import pandas
-import pytest
 
 from tests.evaluation.tables import scores
-from wavefoundry.evaluation.claim_options import ClaimOptions
+from tests.report.markdown import cells
 from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.report.prediction import (
-    claims_table,
     differences_table,
     overview_table,
     spectral_efficiency_table,
@@ -33,12 +31,6 @@ DIFFERENCES = pandas.DataFrame(
     columns=list(DIFFERENCE_COLUMNS),
 ).astype(DIFFERENCE_COLUMNS)
 DATASETS = {"time": ["d1"], "both": ["d1"]}
-
-
-def cells(table: str) -> dict[str, list[str]]:
-    """Rows of a markdown table by their first cell."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-    return {row[0]: row[1:] for row in rows}
 
 
 def test_every_mean_has_its_interval_and_seeds_their_spread():
@@ -66,33 +58,3 @@ def test_spectral_efficiency_stands_beside_that_of_the_channel_itself():
     )  # fmt: skip
     found = cells(spectral_efficiency_table(table, DATASETS))
     assert found["hold"] == ["2.00 (25.0%)", "-"] and found["wifo"] == ["6.00 (75.0%)", "-"]
-
-
-def judged(**changes) -> dict:
-    return {
-        "claim": "one", "question": "time", "model": "new", "other": "old", "model_db": -3.0, "other_db": -2.0,
-        "difference_db": -1.0, "low_db": -1.5, "high_db": -0.5, "seeds": 1, "other_seeds": None, "spread_db": None,
-        "holds": "yes",
-    } | changes  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("ahead_db", "datasets", "test"),
-    [
-        (0.0, None, "time: new ahead of old"),
-        (1.0, None, "time: new at least 1 dB ahead of old"),
-        (-0.1, ["far"], "time: new at most 0.1 dB behind old on far"),
-    ],
-)
-def test_a_claim_is_told_with_its_test(ahead_db, datasets, test):
-    claim = ClaimOptions(
-        source="ours", says="it is better", question="time", model="new", others=["old", "older"], datasets=datasets,
-        ahead_db=ahead_db,
-    )  # fmt: skip
-    told = cells(claims_table({"one": claim}, pandas.DataFrame([judged()])))
-    measured = "-3.00 dB against -2.00 dB, difference -1.00 dB [-1.50, -0.50], seeds 1"
-    assert told["it is better"] == ["ours", test, measured, "yes"]
-    more = judged(holds="no", seeds=3, other_seeds=1, spread_db=0.25)
-    told = cells(claims_table({"one": claim}, pandas.DataFrame([more])))
-    assert told["it is better"][2].endswith("seeds 3 and 1, spread 0.25 dB")
-    assert told["it is better"][3] == "**no**"

@@ -54,6 +54,20 @@ def by_dataset_nmse_db(table: pandas.DataFrame, split: str) -> pandas.DataFrame:
     return rows[columns].assign(nmse_db=[to_db(value) for value in rows["value"]]).reset_index(drop=True)
 
 
+def parameter_counts(table: pandas.DataFrame) -> dict[str, int]:
+    """Number of trained values of every model whose values were counted."""
+    return {model: int(value) for model, value in _first_values(table[table["metric"] == "parameters"]).items()}
+
+
+def latencies_ms(measured: pandas.DataFrame) -> dict[str, float]:
+    """Latency of one prediction by every model, of the first question that it answers [ms]."""
+    return _first_values(measured[(measured["metric"] == "latency_ms") & measured["dataset"].notna()])
+
+
+def _first_values(rows: pandas.DataFrame) -> dict[str, float]:
+    return {str(row.model): float(row.value) for row in rows.drop_duplicates("model").itertuples()}
+
+
 def summarise(
     table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], downstream: Any
 ) -> dict[str, Mapping[str, Any]]:

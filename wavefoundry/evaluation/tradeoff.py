@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas
 
-from wavefoundry.evaluation.summary import mean_nmse_db
+from wavefoundry.evaluation.summary import latencies_ms, mean_nmse_db, parameter_counts
 
 BYTES = 4  # of a weight in single precision
 
@@ -37,18 +37,12 @@ def tradeoffs(
         datasets: over which the mean is taken.
     """
     means = mean_nmse_db(table, {question: datasets}, "test").groupby("model", sort=False)["nmse_db"].mean()
-    latencies = _first(measured[(measured["metric"] == "latency_ms") & measured["dataset"].notna()])
-    weights = _first(table[table["metric"] == "parameters"])
+    latencies, weights = latencies_ms(measured), parameter_counts(table)
     return [
-        Tradeoff(str(model), float(value), latencies[str(model)], weights.get(str(model), 0.0) * BYTES / 2**20)
+        Tradeoff(str(model), float(value), latencies[str(model)], weights.get(str(model), 0) * BYTES / 2**20)
         for model, value in means.items()
         if model in latencies
     ]
-
-
-def _first(rows: pandas.DataFrame) -> dict[str, float]:
-    """The first value of every model."""
-    return {str(row.model): float(row.value) for row in rows.drop_duplicates("model").itertuples()}
 
 
 def pareto_front(costs: Mapping[str, tuple[float, float]]) -> list[str]:

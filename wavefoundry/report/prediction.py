@@ -1,19 +1,12 @@
 """The report's tables of prediction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pandas
 
-from wavefoundry.evaluation.claim_options import ClaimOptions
-from wavefoundry.evaluation.claims import SPREAD_OF_ONE_SEED_DB
 from wavefoundry.evaluation.prediction_curves import CURVES, curve_points, ordered_parts
-from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
+from wavefoundry.evaluation.summary import by_dataset_nmse_db, latencies_ms, mean_nmse_db, parameter_counts
 from wavefoundry.report.tables import markdown_table, mean_and_spread
-
-CLAIMS_NOTE = f""""yes" and "no" where the whole interval of the difference over test trajectories says so, and the
-difference is further from what is claimed than seeds lie apart; otherwise "undecided". Of one seed it is not known how
-far others would lie apart: {SPREAD_OF_ONE_SEED_DB:g} dB are taken."""
 
 
 def overview_table(
@@ -47,17 +40,18 @@ def overview(
     """Header and rows of `overview_table`."""
     means = mean_nmse_db(table, datasets, "test")
     questions = list(dict.fromkeys(means["question"]))
+    counts, latencies = parameter_counts(table), latencies_ms(measured)
     rows = []
     for model, figures in means.groupby("model", sort=False):
         values = {question: list(some["nmse_db"]) for question, some in figures.groupby("question", sort=False)}
-        parameters = parameter_count(table, str(model))
+        parameters = counts.get(str(model), 0)
         rows.append(
             [
                 str(model),
                 *(mean_and_spread(values[question]) if question in values else "-" for question in questions),
                 str(max(map(len, values.values()))) if parameters else "-",
                 f"{parameters:,}",
-                _latency(measured, str(model)),
+                f"{latencies[str(model)]:.1f}" if model in latencies else "-",
             ]
         )
     return ["model", *(f"{question} [dB]" for question in questions), "seeds", "parameters", "latency [ms]"], rows
@@ -69,17 +63,6 @@ def compared_datasets(datasets: Mapping[str, Sequence[str]]) -> str:
     if len(set(told.values())) == 1:
         return next(iter(told.values()))
     return "; ".join(f"{question}: {names}" for question, names in told.items())
-
-
-def parameter_count(table: pandas.DataFrame, model: str) -> int:
-    """Number of trained values of a model, 0 of what is not trained."""
-    rows = table[(table["model"] == model) & (table["metric"] == "parameters")]
-    return int(rows["value"].iloc[0]) if len(rows) else 0
-
-
-def _latency(measured: pandas.DataFrame, model: str) -> str:
-    rows = measured[(measured["model"] == model) & (measured["metric"] == "latency_ms") & measured["dataset"].notna()]
-    return f"{rows['value'].iloc[0]:.1f}" if len(rows) else "-"
 
 
 def dataset_table(
@@ -172,39 +155,3 @@ def curve_table(table: pandas.DataFrame, kind: str, question: str, datasets: Seq
             for model, points in told.items()
         ],
     )
-
-
-def claims_table(claims: Mapping[str, ClaimOptions], judged: pandas.DataFrame) -> str:
-    """One row a claim: what is claimed, by whom, what was measured, whether it holds.
-
-    Args:
-        claims: by name.
-        judged: as `wavefoundry.evaluation.claims.CLAIM_COLUMNS`.
-    """
-    return markdown_table(
-        ["claim", "source", "test", "measured here", "holds"],
-        [_claim_row(claims[str(row.claim)], row) for row in judged.itertuples()],
-    )
-
-
-def _claim_row(claim: ClaimOptions, row: Any) -> list[str]:
-    test = f"{row.question}: {row.model} " + (
-        f"ahead of {row.other}" if claim.ahead_db == 0
-        else f"at least {claim.ahead_db:g} dB ahead of {row.other}" if claim.ahead_db > 0
-        else f"at most {-claim.ahead_db:g} dB behind {row.other}"
-    )  # fmt: skip
-    if claim.datasets is not None:
-        test += f" on {', '.join(claim.datasets)}"
-    measured = (
-        f"{row.model_db:.2f} dB against {row.other_db:.2f} dB, difference {row.difference_db:+.2f} dB "
-        f"[{row.low_db:+.2f}, {row.high_db:+.2f}], {_seeds(row)}"
-    )
-    return [claim.says, claim.source, test, measured, "**no**" if row.holds == "no" else row.holds]
-
-
-def _seeds(row: Any) -> str:
-    counts = [number for number in (row.seeds, row.other_seeds) if not pandas.isna(number)]
-    if not counts:
-        return "no seeds"
-    told = "seeds " + " and ".join(str(number) for number in counts)
-    return told if pandas.isna(row.spread_db) else f"{told}, spread {row.spread_db:.2f} dB"
