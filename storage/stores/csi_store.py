@@ -6,6 +6,7 @@ appears under its name only when it is complete, and the one before it stays unt
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import zarr
 
 from storage.errors import StorageError, first_line
 from storage.replacement import recover, replacing
+from storage.stores.known_samples import KnownSamples
 from storage.stores.manifest import read_manifest, require_files
 from storage.stores.schema import KINDS, SCHEMA_VERSION, SPLITS, require_kind, require_schema
 from storage.stores.schema import SAMPLE_VARIABLES as SAMPLE_VARIABLES
@@ -54,7 +56,7 @@ def append_store(path: Path, parts: Parts, kind: str) -> None:
             of the store is added to its attribute `appended`.
 
     Raises:
-        StorageError: as for `write_store` and `open_store`.
+        StorageError: as for `write_store` and `open_store`, or the store holds one of the samples already.
     """
     path = Path(path)
     require_kind(path, kind)
@@ -62,7 +64,8 @@ def append_store(path: Path, parts: Parts, kind: str) -> None:
     with replacing(path) as folder:
         writer = StoreWriter(path, folder, kind)
         with _abandoned_on_error(writer):
-            writer.take_over(path, open_store(path, kind))
+            store = open_store(path, kind)
+            writer.take_over(path, store, KnownSamples(path, store, kind, partial(read_array, path)))
         _fill(writer, parts)
 
 

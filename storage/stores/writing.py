@@ -11,6 +11,7 @@ from zarr.codecs import Crc32cCodec
 
 from storage.errors import StorageError
 from storage.replacement import clear_write_errors
+from storage.stores.known_samples import KnownSamples
 from storage.stores.manifest import is_metadata, read_manifest, write_manifest
 from storage.stores.schema import (
     APPENDED,
@@ -38,16 +39,19 @@ class StoreWriter:
         self._template: xr.Dataset | None = None
         self._writers: dict[str, ShardWriter] = {}
         self._samples = 0
+        self._known: KnownSamples | None = None
+        self._taken_over = 0
         self._splits: dict[int, int] = {}
         self._sources: list[dict] = []
 
-    def take_over(self, store: Path, dataset: xr.Dataset) -> None:
-        """Start with all that `store` holds; `dataset` is that store, opened."""
+    def take_over(self, store: Path, dataset: xr.Dataset, known: KnownSamples) -> None:
+        """Start with all that `store` holds; `dataset` is that store, opened, and `known` what its samples hold."""
         manifest = read_manifest(store)
         self._template = dataset.isel(sample=slice(0)).load()
         self._sources = provenances(dataset.attrs)
         self._note_splits(dataset)
-        self._samples = dataset.sizes["sample"]
+        self._samples = self._taken_over = dataset.sizes["sample"]
+        self._known = known
         with clear_write_errors(self._path):
             for place in manifest:
                 # Metadata will change, and coordinates are small: copies. Shards follow below.
@@ -64,7 +68,7 @@ class StoreWriter:
 
         Raises:
             StorageError: the part breaks the schema, does not agree with those before it, has values that are not
-                finite, or has a trajectory of another split; or the disk is full.
+                finite, a trajectory of another split or a sample that was taken over; or the disk is full.
         """
         require_schema(self._path, part, self._kind)
         if self._template is None:
@@ -78,6 +82,8 @@ class StoreWriter:
             block = part.isel(sample=slice(start, start + step)).compute()
             self._require_finite(block)
             self._note_splits(block)
+            if self._known:
+                self._known.refuse(block, self._samples - self._taken_over)
             with clear_write_errors(self._path):
                 for name, writer in self._writers.items():
                     writer.write(block[name].values)

@@ -131,6 +131,33 @@ def test_samples_of_another_signal_are_refused_and_the_store_stays(tmp_path, mes
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("small", [True, False])
+def test_samples_that_the_store_holds_are_refused_also_as_other_users(tmp_path, kind, small):
+    def without_motion(dataset):
+        return dataset if small or kind == "paths" else dataset.drop_vars(["position", "velocity", "speed", "los"])
+
+    path = tmp_path / "a.zarr"
+    write_store(path, without_motion(make_dataset(10, kind=kind)), kind)
+    before = digest(path)
+    twice = make_dataset(6, kind=kind, first=7)  # of its samples 7 to 12 the store holds 7, 8 and 9
+    twice["trajectory"] = twice["trajectory"].copy(data=twice["trajectory"].values + 100)
+    with pytest.raises(StorageError, match=r"new sample 0 is the same as sample 7 of the store.*\(3 in all\)"):
+        append_store(path, without_motion(twice), kind)
+    assert digest(path) == before
+    append_store(path, without_motion(twice.isel(sample=slice(3, None))), kind)
+    assert open_store(path, kind).sizes["sample"] == 13
+
+
+def test_silent_samples_are_not_taken_for_one_another(tmp_path):
+    silent = make_dataset(6).drop_vars(["position", "velocity", "speed", "los"])
+    silent["csi"] = silent["csi"] * np.complex64(0)
+    silent["csi"].attrs = make_dataset(6)["csi"].attrs
+    write_store(tmp_path / "a.zarr", silent, "csi")
+    append_store(tmp_path / "a.zarr", silent, "csi")
+    assert open_store(tmp_path / "a.zarr", "csi").sizes["sample"] == 12
+
+
 def test_where_appended_samples_come_from_is_kept(tmp_path):
     first = make_dataset(6).assign_attrs(windows_total=8, parameters="{}")
     more = make_dataset(6, first=6).assign_attrs(windows_total=7, parameters="{}", seed=5)
