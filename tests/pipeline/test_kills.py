@@ -31,11 +31,13 @@ KINDS = (
     "evaluate_feedback",
     "evaluate_efficiency",
     "compare",
-    "report",
     "register",
+    "report",
 )
 # A stage of the tiny study takes a few seconds, most of them to begin [s].
 INTO_A_STAGE = 3.0
+# From one kill to the next stage, with all that runs in between [s].
+PATIENCE = 400.0
 
 
 def test_a_flow_killed_in_each_kind_of_stage_leaves_nothing_behind_and_the_same_lock(study, tmp_path, monkeypatch):
@@ -63,7 +65,7 @@ def kill_in(study: Study, module: str, seconds: float) -> bool:
     with study.start("-m", "flows.pipeline") as flow, ThreadPoolExecutor(1) as reader:
         output = reader.submit(flow.stdout.read)
         started: dict[int, psutil.Process] = {}
-        wait_for(lambda: flow.poll() is not None or is_at(module, flow, started))
+        wait_for(lambda: flow.poll() is not None or is_at(module, flow, started), PATIENCE)
         time.sleep(seconds)
         note_children(flow, started)
         met = flow.poll() is None
