@@ -25,7 +25,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
@@ -38,6 +38,7 @@ from flows.elsewhere import Elsewhere
 from flows.processes import Processes, StoppedError, end_politely
 from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
+from flows.run_names import name_of_run
 from flows.server import check_alive, check_server, temporary_server
 from flows.servers import ServerError
 from flows.workspace import FOLDER, name_of, workspace
@@ -73,6 +74,10 @@ else:
 
 def _was_killed(task, run, state: State) -> bool:
     return state.name == KILLED
+
+
+def _run_name() -> str:
+    return name_of_run(runtime.flow_run.parameters)
 
 
 @task(
@@ -114,6 +119,7 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
 
 @flow(
     name="wavefoundry",
+    flow_run_name=_run_name,
     task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]  # Prefect declares the futures that it gives too narrowly
 )
 def pipeline(
