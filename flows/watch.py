@@ -28,9 +28,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed, State
 
 from flows.bookkeeping import Changes, UnknownTargetError, changes
-from flows.pipeline import LOCK
 from flows.records import INPUTS, WHOLE, checked_out, flow_run
 from flows.run_names import name_of_run
+from flows.running import is_under_way
 
 NAME = "watch"
 DEPLOYMENT = "wavefoundry/full"
@@ -50,7 +50,7 @@ def watch() -> State:
     from dvc.exceptions import DvcException
 
     _forget_looks()
-    if _is_under_way():
+    if is_under_way():
         return Completed(name=SKIPPED, message="a run is under way")
     try:
         found = _settled()
@@ -106,16 +106,6 @@ def _is_switched_off() -> bool:
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment(look.deployment_id)
     return bool(deployment.paused) or not any(schedule.active for schedule in deployment.schedules)
-
-
-def _is_under_way() -> bool:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _settled() -> Changes:

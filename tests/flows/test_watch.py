@@ -14,8 +14,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows import watch as module
 from flows.bookkeeping import UnknownTargetError, bookkeeping, changes
-from flows.pipeline import LOCK, pipeline
+from flows.pipeline import pipeline
 from flows.processes import Processes
+from flows.running import LOCK
 from flows.serve import deployments
 from flows.watch import watch
 
