@@ -1,7 +1,7 @@
 """Stage register: predictors into the MLflow registry; alias "champion" only for what passes the gate.
 
 One version of each predictor: of several seeds the one with the median NMSE on the validation split. It is registered
-in a form that runs without this project, together with its model folder. A version becomes champion when one prediction
+in a form that runs without this project; the run keeps its model folder. A version becomes champion when one prediction
 takes at most `register.latency_limit_ms`, and none stands or its NMSE on the validation split in dB, averaged over the
 questions, is lower than the standing champion's by more than `register.margin_db`; the test split is told and decides
 nothing. Both are judged alike: when the held-out data or the code that scores have changed since, the standing champion
@@ -380,16 +380,16 @@ def _log(candidate: Candidate, form: Served, held_out: HeldOut, size_limit: floa
             raise TooLargeError(
                 f"not registered: its served form has {size:.0f} MiB, register.size_limit_mebibytes is {size_limit:g}"
             )
-        artifacts = {"served": exported, "code": Path(served_predictor.__file__)}
         return log_predictor(
             candidate.name,
-            artifacts if form.folder is None else artifacts | {"model": form.folder},
+            {"served": exported, "code": Path(served_predictor.__file__)},
             run_id=run_id,
             python_file=SERVED,
             # A build for one kind of machine ("+cpu") is no requirement.
             requirements=[f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIREMENTS],
             example=held_out.example(),
             layout=LAYOUT,
+            network=form.folder,
         )
 
 

@@ -66,11 +66,10 @@ def draw(
     from wavefoundry.report.downstream import draw_downstream
     from wavefoundry.report.efficiency import curves
 
-    for source in sorted(Path("figures").rglob("*")):
-        if source.is_file():
-            target = REPORT / source
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
+    for source in (figure for name in parameters.datasets for figure in dataset_figures(name)):
+        target = REPORT / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
     styles = model_styles([*parameters.predictors, *parameters.models], list(parameters.predictors))
     for question in parameters.evaluate.prediction.questions:
         draw_nmse(table, question, styles, REPORT / f"figures/nmse_{question}.png")

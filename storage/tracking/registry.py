@@ -160,6 +160,7 @@ def log_predictor(
     requirements: Sequence[str],
     example: tuple[np.ndarray, dict],
     layout: str,
+    network: Path | None = None,
 ) -> str:
     """Log an MLflow pyfunc model that runs without this project.
 
@@ -173,6 +174,8 @@ def log_predictor(
             server, and a default in its place would answer another question.
         layout: what arrays it takes and gives, in words. A signature of MLflow knows one type and rank only, so it
             leaves the array open, and the model itself checks it.
+        network: the model folder that it was made from, for `fetch_model`; it is kept with the run, so that the model
+            holds its weights once.
 
     Returns:
         Id of the logged model.
@@ -201,6 +204,8 @@ def log_predictor(
             pip_requirements=list(requirements),
             metadata={"arrays": layout},
         )
+    if network is not None:
+        tracking.client().log_artifacts(run_id, str(network), _network(logged.model_id))
     # MLflow has ended the run; its stage has not.
     tracking.client().update_run(run_id, "RUNNING")
     return logged.model_id
@@ -210,9 +215,20 @@ def fetch_model(version: Version, folder: Path) -> Path:
     """Download the model folder that a version was made from; returns where it lies in `folder`."""
     from mlflow.artifacts import download_artifacts
 
-    tracking.configure()
-    logged = download_artifacts(artifact_uri=version.uri, dst_path=str(folder), tracking_uri=tracking.tracking_uri())
-    return next(Path(logged, "artifacts").glob("*/config.json")).parent
+    logged = tracking.client().get_logged_model(version.model_id)
+    return Path(
+        download_artifacts(
+            run_id=logged.source_run_id,
+            artifact_path=_network(version.model_id),
+            dst_path=str(folder),
+            tracking_uri=tracking.tracking_uri(),
+        )
+    )
+
+
+def _network(model_id: str) -> str:
+    """Where a run keeps the model folder of a model that it has logged."""
+    return f"networks/{model_id}"
 
 
 @contextmanager
