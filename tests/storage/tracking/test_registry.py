@@ -61,6 +61,7 @@ def log(name):
         requirements=["numpy"],
         example=(KNOWN, {"axis": "time", "horizon": 2}),
         layout="any",
+        choices={},
     )
     return model_id, run.id
 
