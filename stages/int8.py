@@ -107,11 +107,12 @@ def refusal(lost_db: Mapping[str, float], limit_db: float) -> str | None:
         lost_db: NMSE lost to single precision by question [dB].
         limit_db: the most that may be lost with any question [dB].
     """
-    question = max(lost_db, key=lambda name: lost_db[name])
-    # Written so that what is no number is refused.
-    if lost_db[question] <= limit_db:
+    # What is no number is refused, too.
+    over = {question: lost for question, lost in lost_db.items() if not lost <= limit_db}
+    if not over:
         return None
+    question = max(over, key=lambda name: over[name])
     return (
-        f"refused: {lost_db[question]:.2f} dB lost with the question {question!r}, register.int8.loss_limit_db is "
+        f"refused: {over[question]:.2f} dB lost with the question {question!r}, register.int8.loss_limit_db is "
         f"{limit_db:g}"
     )

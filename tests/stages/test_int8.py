@@ -17,6 +17,7 @@ from tests.parameters import tiny_parameters
         ({"time": -0.5}, None),
         ({"time": 0.05, "frequency": 0.21}, "refused: 0.21 dB lost with the question 'frequency'"),
         ({"time": 3.0, "frequency": 1.0}, "refused: 3.00 dB lost with the question 'time'"),
+        ({"time": 0.0, "frequency": math.nan}, "refused: nan dB lost with the question 'frequency'"),
         ({"time": math.inf, "frequency": 0.0}, "refused: inf dB lost with the question 'time'"),
     ],
 )
