@@ -1,4 +1,4 @@
-# make run: the whole pipeline. make test: all checks. Each sets up its environment first, where that is needed.
+# make help lists what there is; run, test and ui set up the environment first, where that is needed.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -22,23 +22,23 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 OURS := .venv/made-by-make
 COMPLETE := .venv/complete-$(shell { pwd; cat requirements.lock; } | cksum | cut -d ' ' -f 1)
 
-.PHONY: run test ui environment lock clean-environment
+.PHONY: run test ui environment lock clean-environment help
 
 # Independent stages at the same time; `dvc repro` is equivalent, one after the other.
-run: environment
+run: environment ## the whole study: what is not up to date is run, then the table of models is printed
 	python -m flows.pipeline
 	python -m stages.summary
 
-test: environment
+test: environment ## all checks: style, types, tests
 	ruff check .
 	mypy
 	python -m pytest --numprocesses 2 --dist loadscope
 
 # Prefect, MLflow and the flow's deployments on this machine only, their databases in this folder; Ctrl-C ends all.
-ui: environment
+ui: environment ## Prefect, MLflow and the deployments, until Ctrl-C (PREFECT_PORT=4200 MLFLOW_PORT=5000)
 	@PREFECT_PORT=$(PREFECT_PORT) MLFLOW_PORT=$(MLFLOW_PORT) python -m flows.ui
 
-environment: $(COMPLETE)
+environment: $(COMPLETE) ## the pinned packages in .venv (PYTHON=python3.11)
 	@test -e .git || dvc config --local core.no_scm true
 
 $(COMPLETE):
@@ -55,7 +55,7 @@ $(COMPLETE):
 
 # requirements.lock anew, from what pyproject.toml asks for and the newest versions that fit. What torch needs on one kind
 # of machine only ("+cpu", CUDA libraries) is left out: installing torch first brings it.
-lock:
+lock: ## requirements.lock anew, from pyproject.toml and the newest versions that fit
 	rm -rf .venv.partial
 	$(PYTHON) -m venv .venv.partial
 	$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
@@ -66,5 +66,8 @@ lock:
 	.venv.partial/bin/python -m pip freeze | sed 's/+[a-z0-9.]*$$//' | grep -v -i -E '^(nvidia|cuda|triton)[-_=]' >requirements.lock
 	rm -rf .venv.partial
 
-clean-environment:
+clean-environment: ## remove .venv
 	rm -rf .venv .venv.partial
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 27

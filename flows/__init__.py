@@ -1,9 +1,14 @@
 """What Prefect reads from the environment while it is imported, which modules of this package do."""
 
 import os
+import sys
 
+from flows.processes import tell_interruption
 from storage.proxies import keep_loopback_direct
 
+# So Python calls a program while it looks for its module: this is a command of this package, and imports for seconds.
+if sys.argv[0] == "-m":
+    tell_interruption()
 keep_loopback_direct()
 # Neither the client nor a server tells anybody what is run here.
 os.environ.setdefault("DO_NOT_TRACK", "1")

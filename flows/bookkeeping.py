@@ -30,6 +30,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from flows.leftovers import leftovers
 from flows.lock_file import LockFile
 from storage.replacement import replace_file
 
@@ -271,6 +272,11 @@ class Bookkeeping:
     def outputs(self, name: str, metrics: bool = False) -> list[Path]:
         """Files and folders that a stage writes; only its metrics."""
         return [Path(out.fs_path) for out in self._stages[name].outs if out.is_metric or not metrics]
+
+    def leftovers(self) -> list[Path]:
+        """What stages have written that the DAG does not have any more."""
+        with self._one_by_one:
+            return [path for lock_file in self._lock_files.values() for path in leftovers(self._repo, lock_file)]
 
     def finish(self) -> None:
         """All stages are up to date."""

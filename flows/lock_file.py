@@ -33,6 +33,12 @@ class LockFile:
         self._read()
         return list(self._entries)
 
+    def outputs(self, name: str) -> list[tuple[Path, str]]:
+        """Path and md5 of all that an entry says its stage has written."""
+        self._read()
+        entry = _parse("stages:\n" + self._entries[name], self._path)["stages"][name]
+        return [(Path(out["path"]), out["md5"]) for out in entry.get("outs", ())]
+
     def put(self, name: str, entry: dict, later: set[str]) -> None:
         """Replace an entry where it stands, as Lockfile.dump of DVC does; a new one goes before those in `later`.
 

@@ -36,6 +36,8 @@ def settings(port: int) -> dict[str, str]:
     return {
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ",".join(origins(port)),
+        # Of a schedule that runs every minute, Prefect would plan an hour ahead, and list all of it.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT1M",
     }
 
 

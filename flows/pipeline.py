@@ -18,14 +18,14 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
@@ -35,9 +35,12 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from flows.bookkeeping import Bookkeeping, Node, UnknownTargetError, bookkeeping, check_dvc, plan
 from flows.elsewhere import Elsewhere
+from flows.leftovers import in_a_line
 from flows.processes import Processes, StoppedError, end_politely
 from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
+from flows.run_names import name_of_run
+from flows.running import alone
 from flows.server import check_alive, check_server, temporary_server
 from flows.servers import ServerError
 from flows.workspace import FOLDER, name_of, workspace
@@ -60,8 +63,6 @@ MLFLOW_LINE = re.compile(r"^MLflow run: (\S+)$")
 PULSE = 3.0
 # In dvc.yaml, the one_at_a_time of what uses the GPU.
 GPU = "gpu"
-# Held by the run that is under way.
-LOCK = ".dvc/tmp/flow.lock"
 STUDIES = Path(__file__).parents[1] / "studies"
 if TYPE_CHECKING:
     Study = str | None
@@ -73,6 +74,10 @@ else:
 
 def _was_killed(task, run, state: State) -> bool:
     return state.name == KILLED
+
+
+def _run_name() -> str:
+    return name_of_run(runtime.flow_run.parameters)
 
 
 @task(
@@ -114,6 +119,7 @@ def run_stage(stage: str, book: Bookkeeping, processes: Processes | Elsewhere, p
 
 @flow(
     name="wavefoundry",
+    flow_run_name=_run_name,
     task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]  # Prefect declares the futures that it gives too narrowly
 )
 def pipeline(
@@ -150,12 +156,14 @@ def pipeline(
         overlay = STUDIES / f"{study}.yaml" if study else None
         text = compose(overlay, seed=seed, scenarios=scenarios) if other else None
         with (
-            _alone(log),
+            alone(log),
             nullcontext() if text is None else workspace(name_of(study, scenarios, seed), text) as folder,
             bookkeeping(targets, log, force) as book,
         ):
             # A run of all stages as the project has them is one that watch.py need not start.
             tag_run(inputs=None if other or targets else book.inputs)
+            if left := book.leftovers():
+                log(in_a_line(left))
             if folder:
                 _show("parameters", lambda: _about(folder, study, scenarios, seed))
             with closing(Elsewhere(scheduler)) if scheduler else nullcontext(Processes()) as processes:
@@ -175,23 +183,6 @@ def _bring_up_to_date(book: Bookkeeping, processes: Processes | Elsewhere, paral
     _show("metrics", metrics_tables)
     cached = sum(state.name == "Cached" for state in states)
     return Completed(message=f"stages run: {len(states) - cached}, up to date: {cached}")
-
-
-@contextmanager
-def _alone(log) -> Iterator[None]:
-    """Wait until no other run of this project is under way."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log("waiting for the run before this one")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _run_command(command, folder, environment, log, processes, book: Bookkeeping, stage: str) -> int:

@@ -108,6 +108,18 @@ def end_politely() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
+def tell_interruption() -> None:
+    """Have an interruption that nobody handles end this process with a line, and not with a traceback."""
+
+    def tell(kind, error, traceback) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+        else:
+            sys.__excepthook__(kind, error, traceback)
+
+    sys.excepthook = tell
+
+
 def readable_lines(stream: IO[str]) -> Iterator[str]:
     """Lines of a process as they come; of a progress bar that redraws one line, a state every PROGRESS_INTERVAL."""
     shown = time.monotonic()

@@ -18,7 +18,7 @@ INPUTS = "inputs:"
 
 def tag_run(inputs: str | None) -> None:
     """Tag the Prefect run that is under way with branch and commit, and with the digest of its inputs."""
-    run = _flow_run()
+    run = flow_run()
     tags = set(run.tags) | {f"{word}:{text}" for word, text in checked_out().items()}
     if inputs:
         tags = {tag for tag in tags if not tag.startswith(INPUTS)} | {WHOLE, INPUTS + inputs}
@@ -32,7 +32,7 @@ def checked_out() -> dict[str, str]:
     return {"branch": found["branch"], "commit": found["short"]} if found else {}
 
 
-def _flow_run() -> FlowRun:
+def flow_run() -> FlowRun:
     """The Prefect run that is under way."""
     context = FlowRunContext.get()
     assert isinstance(context, FlowRunContext) and isinstance(context.flow_run, FlowRun), "outside a flow"
@@ -44,7 +44,7 @@ class MLflowParent:
 
     def __init__(self):
         self.status = "FAILED"
-        self._run = _flow_run()
+        self._run = flow_run()
         self._lock = Lock()
         self._writer: PipelineWriter | None = None
 

@@ -2,7 +2,8 @@
 
 full: all stages that are not up to date. retrain: trainings, and what follows, though they be up to date.
 evaluate: report and registry, and with them every evaluation that they need.
-changes: looks for changes and starts what they touch (flows/watch.py).
+changes: looks for changes and starts what they touch (flows/watch.py); its schedule is off until somebody switches it
+on.
 """
 
 import sys
@@ -14,7 +15,9 @@ from typing import cast
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.schedules import Interval
 from prefect.settings import PREFECT_API_URL
+from prefect.utilities.callables import ParameterSchema
 
 from flows.pipeline import pipeline
 from flows.server import ServerError, check_server
@@ -28,6 +31,12 @@ RESULTS = ("report", "register")
 INTERVAL = timedelta(minutes=1)
 # How often the server is asked for runs that somebody has started [s].
 POLL = 3
+
+
+class OwnParameters(ParameterSchema):
+    """The parameters of a flow and no others: Prefect's own schema lets in every name, and the run then crashes."""
+
+    propertyNames: dict[str, list[str]]
 
 
 def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
@@ -49,14 +58,22 @@ def deployments(interval: timedelta = INTERVAL) -> list[RunnerDeployment]:
         ),
         watch.to_deployment(
             "changes",
-            interval=interval,
+            schedule=Interval(interval, active=False),
             # A look that takes longer than the interval is not followed by a queue of others.
             concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
             description="Looks for changed files, parameters and code, and starts what they touch.",
             entrypoint_type=entry,
         ),
     ]
-    return [cast(RunnerDeployment, one) for one in made]  # a coroutine is what asynchronous code would get
+    # A coroutine is what asynchronous code would get.
+    return [_with_own_parameters(cast(RunnerDeployment, one)) for one in made]
+
+
+def _with_own_parameters(deployment: RunnerDeployment) -> RunnerDeployment:
+    schema = deployment._parameter_openapi_schema.model_dump(exclude_unset=True)
+    names = list(schema.get("properties", ()))
+    deployment._parameter_openapi_schema = OwnParameters(**schema, propertyNames={"enum": names})
+    return deployment
 
 
 def in_dag(names: Sequence[str]) -> list[str]:

@@ -33,6 +33,7 @@ def temporary_server() -> Iterator[None]:
         ServerError: it does not start, its database is damaged, or PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids it.
     """
     from prefect.context import refresh_global_settings_context
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
     if PREFECT_API_URL.value():
@@ -57,6 +58,8 @@ def temporary_server() -> Iterator[None]:
         os.environ |= {"PREFECT_API_URL": address, "PREFECT_UI_URL": ""}
         refresh_global_settings_context()
         yield
+        # The last lines of the log, which Prefect sends every few seconds.
+        APILogHandler().flush()
     finally:
         servers.stop()
 

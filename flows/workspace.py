@@ -11,6 +11,8 @@ from contextlib import chdir, contextmanager
 from hashlib import md5
 from pathlib import Path
 
+from flows.leftovers import DVC_LOCK, leftovers
+from flows.lock_file import LockFile
 from stages.trials import OWN_PARAMETERS
 from storage.tracking import connection as tracking
 
@@ -60,6 +62,7 @@ def _copy_project(folder: Path) -> None:
 
     with Repo(".") as repo:
         outputs = {out.fs_path for out in repo.index.outs}
+        outputs |= {str(path.absolute()) for path in leftovers(repo, LockFile(DVC_LOCK))}
         cache = repo.cache.local_cache_dir
     project = Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,8 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
         rows += [labels | {"split": split} | row for row in rows_of(found, section, users[split][dataset], split)]
         columns = {"model": name, "seed": seed, "question": question, "dataset": dataset, "split": split}
         values = {"nmse": found.nmse.numpy(), "spectral_efficiency": found.rate.numpy()}
+        if found.expected is not None:
+            values["expected_nmse"] = found.expected.numpy()
         samples.append(columns | users[split][dataset] | values)
         if split == "test" and seed == next(iter(predictors)):
             csi = data[split][dataset]
@@ -89,6 +91,8 @@ def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> 
         {"metric": "spectral_efficiency"} | sample_statistics(found.rate.numpy()),
         {"metric": "spectral_efficiency_perfect"} | sample_statistics(found.perfect_rate.numpy()),
     ]
+    if found.expected is not None:
+        rows.append({"metric": "nmse_expected"} | sample_statistics(found.expected.numpy()))
     rows += [
         {"metric": "nmse_of_step", "part": str(step)} | sample_statistics(values.numpy())
         for step, values in enumerate(found.by_step.T, start=1)

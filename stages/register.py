@@ -1,8 +1,8 @@
 """Stage register: predictors into the MLflow registry; alias "champion" only for what passes the gate.
 
 One version of each predictor: of several seeds the one with the median NMSE on the validation split. It is registered
-in a form that runs without this project, together with its model folder and, of a transformer, an INT8 form that loses
-little (stages/int8.py). A version becomes champion when one prediction
+in a form that runs without this project, of a transformer also in an INT8 form that loses little (stages/int8.py); the
+run keeps its model folder. A version becomes champion when one prediction
 takes at most `register.latency_limit_ms`, and none stands or its NMSE on the validation split in dB, averaged over the
 questions, is lower than the standing champion's by more than `register.margin_db`; the test split is told and decides
 nothing. Both are judged alike: when the held-out data or the code that scores have changed since, the standing champion

@@ -40,6 +40,7 @@ CURVE_TITLES = {
     "speed": "NMSE over the speed of the user",
     "snr": "NMSE over the SNR of the known block (few samples, the first seed)",
     "distribution": "Distribution of the NMSE over the samples",
+    "calibration": "Error that a predictor expects of itself, and the one that is measured",
 }
 SHADING = "Shaded: epochs in which the first seed asked its teacher (passive phases of AL-PL)."
 
@@ -55,6 +56,7 @@ def draw(
     import pandas
 
     from wavefoundry.evaluation.prediction_curves import CURVES
+    from wavefoundry.plots.calibration import draw_calibration
     from wavefoundry.plots.curves import draw_learning_curves, draw_nmse
     from wavefoundry.plots.efficiency import draw_against_tokens
     from wavefoundry.plots.feedback import draw_feedback
@@ -64,11 +66,10 @@ def draw(
     from wavefoundry.report.downstream import draw_downstream
     from wavefoundry.report.efficiency import curves
 
-    for source in sorted(Path("figures").rglob("*")):
-        if source.is_file():
-            target = REPORT / source
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
+    for source in (figure for name in parameters.datasets for figure in dataset_figures(name)):
+        target = REPORT / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
     styles = model_styles([*parameters.predictors, *parameters.models], list(parameters.predictors))
     for question in parameters.evaluate.prediction.questions:
         draw_nmse(table, question, styles, REPORT / f"figures/nmse_{question}.png")
@@ -77,6 +78,7 @@ def draw(
     if parameters.compared:
         draw_tradeoffs(found, styles, REPORT / TRADEOFF)
         draw_distribution(samples, parameters.compared, styles, curve_figure("distribution"))
+        draw_calibration(samples, parameters.compared, styles, curve_figure("calibration"))
     histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
     if histories:
         draw_learning_curves(histories, styles, REPORT / "figures/learning_curves.png")
@@ -155,6 +157,7 @@ def write_report(parameters: params.Params) -> None:
         compared_datasets,
         dataset_table,
         differences_table,
+        expected_error_table,
         overview_table,
         spectral_efficiency_table,
     )
@@ -184,6 +187,7 @@ def write_report(parameters: params.Params) -> None:
             for kind, title in CURVE_TITLES.items()
             if curve_figure(kind).exists()
         },
+        "expected_error": expected_error_table(table, parameters.compared) or "",
         "spectral_efficiency": spectral_efficiency_table(table, parameters.compared),
         "beamforming_snr_db": f"{section.prediction.beamforming_snr_db:g}",
         "snr_db": f"{section.prediction.snr_db:g}",

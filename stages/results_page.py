@@ -28,6 +28,7 @@ def body(parameters: params.Params) -> str:
     from wavefoundry.report.prediction import (
         compared_datasets,
         differences_table,
+        expected_error_table,
         overview_table,
         spectral_efficiency_table,
     )
@@ -53,6 +54,10 @@ Difference from the predictor without training that is best on the validation sp
 Spectral efficiency with predicted beams, and its share of what the channel itself gives:
 
 {spectral_efficiency_table(table, parameters.compared)}
+
+How much more error predictors expect of themselves than is measured; below 0 they are too sure:
+
+{expected_error_table(table, parameters.compared) or "No predictor of this study says what it expects."}
 
 {curve_tables(parameters, table)}
 

@@ -97,7 +97,6 @@ def log_form(parameters: params.Params, candidate: Candidate, form: Served, held
                 f"not registered: its served form has {size:.0f} MiB, register.size_limit_mebibytes is {size_limit:g}"
             )
         artifacts = {"served": exported, "code": Path(served_predictor.__file__)}
-        artifacts |= {} if form.folder is None else {"model": form.folder}
         quantised = quantised_form(parameters, candidate, exported, held_out, Path(folder, "int8"))
         artifacts |= {"int8": quantised.folder} if quantised.folder is not None else {}
         model_id = log_predictor(
@@ -110,5 +109,6 @@ def log_form(parameters: params.Params, candidate: Candidate, form: Served, held
             example=held_out.example(),
             layout=LAYOUT,
             choices={"precision": "fp32"},
+            network=form.folder,
         )
         return Logged(model_id, quantised.tags)

@@ -22,6 +22,22 @@ PARAMETERS = ("slots", "subcarriers")
 PRECISIONS = {"fp32": "served", "int8": "int8"}
 
 
+class Refusal(MlflowException):
+    """A fault of the question, in the one line with which it was raised.
+
+    MLflow's server puts the whole input in front of the message of an exception that it passes on.
+    """
+
+    @property
+    def message(self) -> str:
+        return self._line
+
+    @message.setter
+    def message(self, text: str) -> None:
+        if not hasattr(self, "_line"):
+            self._line = text
+
+
 class RegisteredPredictor(PythonModel):
     """The predictor of the folder that was registered."""
 
@@ -50,9 +66,9 @@ class RegisteredPredictor(PythonModel):
                 )
             return self.predictor.predict(model_input, *(params[name] for name in PARAMETERS))
         except ValueError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from None
+            raise Refusal.invalid_parameter_value(str(error)) from None
         except MemoryError:
-            raise MlflowException.invalid_parameter_value(
+            raise Refusal.invalid_parameter_value(
                 f"csi of shape {np.shape(model_input)} with {params}: more than the memory of this machine"
             ) from None
 

@@ -3,7 +3,8 @@
 A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists and
 single values are replaced, comments stay. The whole result is checked before anything is written.
 A study that builds on another one names it: `extends: tr38901.yaml`, a file beside it. One that leaves entries out says
-which stay: `only: {scenarios: [uma_los, umi_28ghz], pretrain: []}`; of groups that it does not name all do.
+which stay: `only: {scenarios: [uma_los, umi_28ghz], pretrain: []}`; of groups that it does not name all do. One that
+brings data sets to ask the trained networks about, and not to train any: `hold_out: [mine]`.
 Back to the committed parameters: `git checkout params.yaml`.
 """
 
@@ -25,6 +26,8 @@ from wavefoundry.errors import InputError
 
 # Groups of entries, from which a study may take some.
 ENTRIES = ("scenarios", "imported", "language_models", "pretrain", "teach", "distill", "predictors")
+# Groups whose entries say which data sets they hold out; students hold out those of their teachers.
+LEARNERS = ("pretrain", "teach")
 
 
 def merge(base: CommentedMap, overlay: CommentedMap) -> None:
@@ -66,9 +69,11 @@ def compose(
     if study is not None:
         overlay = _load_study(yaml, study)
         only = _only(overlay.pop("only", {}), study)
+        held_out = _held_out(overlay.pop("hold_out", []), study)
         merge(merged, overlay)
         for group, names in only.items():
             _keep(merged, group, names)
+        _hold_out(merged, held_out)
     if seed is not None:
         merged["seed"] = seed
     if scenarios:
@@ -81,12 +86,29 @@ def compose(
 
 def _only(only: Any, study: Path) -> dict[str, list[str]]:
     """What `only` of a study says, checked."""
-    lists = isinstance(only, Mapping) and all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in only.values()
-    )
+    lists = isinstance(only, Mapping) and all(_is_names(names) for names in only.values())
     if not lists or set(only) - set(ENTRIES):
         raise InputError(f"{study}: only: allowed are lists of names under {', '.join(ENTRIES)}")
     return {group: list(names) for group, names in only.items()}
+
+
+def _held_out(names: Any, study: Path) -> list[str]:
+    """What `hold_out` of a study says, checked."""
+    if not _is_names(names):
+        raise InputError(f"{study}: hold_out: allowed is a list of names of data sets")
+    return list(names)
+
+
+def _is_names(names: Any) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _hold_out(content: CommentedMap, names: Sequence[str]) -> None:
+    """Have no network learn from these data sets; there being one of each name is checked with all else."""
+    for learners in LEARNERS:
+        for section in (content.get(learners) or {}).values():
+            held_out = section.get("held_out", []) if isinstance(section, Mapping) else []
+            held_out += [name for name in names if name not in held_out]
 
 
 def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
@@ -104,7 +126,7 @@ def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
             del content["claims"][claim]
     if group not in ("scenarios", "imported"):
         return
-    for learners in ("pretrain", "teach"):
+    for learners in LEARNERS:
         for section in (content.get(learners) or {}).values():
             if held_out := section.get("held_out"):
                 section["held_out"] = [name for name in held_out if name not in gone]

@@ -56,7 +56,7 @@ class KnownSamples:
             values = self._read(self._dataset.isel(sample=chosen), self._main)
             self._digests.update(zip(chosen, _digests([values], len(chosen)), strict=True))
         values = block[self._main].values
-        silent = ~values.reshape(len(values), -1).any(axis=1)
+        silent = ~np.any(values.reshape(len(values), -1) != 0, axis=1)
         repeated = [
             (first + place, sample)
             for place, (key, digest) in enumerate(zip(keys, _digests([values], len(values)), strict=True))

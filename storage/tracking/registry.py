@@ -161,6 +161,7 @@ def log_predictor(
     example: tuple[np.ndarray, dict],
     layout: str,
     choices: dict[str, str],
+    network: Path | None = None,
 ) -> str:
     """Log an MLflow pyfunc model that runs without this project.
 
@@ -175,6 +176,8 @@ def log_predictor(
         layout: what arrays it takes and gives, in words. A signature of MLflow knows one type and rank only, so it
             leaves the array open, and the model itself checks it.
         choices: what whoever loads the model may choose (`model_config`), with the values that hold otherwise.
+        network: the model folder that it was made from, for `fetch_model`; it is kept with the run, so that the model
+            holds its weights once.
 
     Returns:
         Id of the logged model.
@@ -204,6 +207,8 @@ def log_predictor(
             metadata={"arrays": layout},
             model_config=choices,
         )
+    if network is not None:
+        tracking.client().log_artifacts(run_id, str(network), _network(logged.model_id))
     # MLflow has ended the run; its stage has not.
     tracking.client().update_run(run_id, "RUNNING")
     return logged.model_id
@@ -213,9 +218,20 @@ def fetch_model(version: Version, folder: Path) -> Path:
     """Download the model folder that a version was made from; returns where it lies in `folder`."""
     from mlflow.artifacts import download_artifacts
 
-    tracking.configure()
-    logged = download_artifacts(artifact_uri=version.uri, dst_path=str(folder), tracking_uri=tracking.tracking_uri())
-    return next(Path(logged, "artifacts").glob("*/config.json")).parent
+    logged = tracking.client().get_logged_model(version.model_id)
+    return Path(
+        download_artifacts(
+            run_id=logged.source_run_id,
+            artifact_path=_network(version.model_id),
+            dst_path=str(folder),
+            tracking_uri=tracking.tracking_uri(),
+        )
+    )
+
+
+def _network(model_id: str) -> str:
+    """Where a run keeps the model folder of a model that it has logged."""
+    return f"networks/{model_id}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 from dvc.repo import Repo
 from prefect.settings import PREFECT_API_URL
 
@@ -69,3 +70,18 @@ def test_an_interrupted_run_puts_back_what_stood_and_leaves_nothing_else(server,
     assert Path("quick.txt").read_text() == "later"
     with Repo(".") as repo:
         assert set(repo.status()) == {"slow"}
+
+
+@pytest.mark.parametrize("command", ["pipeline", "ui"])
+def test_interrupted_while_it_imports_a_command_says_so_in_a_line(tmp_path, command):
+    """A library that takes long, found before the real one."""
+    (tmp_path / "httpx.py").write_text("import pathlib, time; pathlib.Path('importing').touch(); time.sleep(100)")
+    (tmp_path / "prefect.py").write_text("import httpx")
+    (tmp_path / "starlette.py").write_text("import httpx")
+    with subprocess.Popen(
+        [sys.executable, "-m", f"flows.{command}"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as run:
+        wait_for(lambda: run.poll() is not None or (tmp_path / "importing").exists())
+        run.send_signal(signal.SIGINT)
+        assert run.communicate()[1] == "interrupted\n"
+    assert run.returncode == -signal.SIGINT

@@ -421,6 +421,21 @@ def test_a_stage_shows_what_it_made(tmp_path, monkeypatch):
     assert stage_page([], [], []) == ""
 
 
+def test_a_run_is_called_by_what_it_does_in_mlflow_too(server, project, monkeypatch):
+    names = []
+
+    class Writer(module.MLflowParent):
+        def __init__(self):
+            super().__init__()
+            names.append(self._run.name)
+
+    monkeypatch.setattr(module, "MLflowParent", Writer)
+    state = pipeline(["make"], force=["make@a"], return_state=True)
+    with get_client(sync_client=True) as client:
+        names.append(client.read_flow_run(state.state_details.flow_run_id).name)
+    assert names == 2 * ["make, anew: make@a"]
+
+
 def test_tags_name_branch_and_commit(server, project):
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@y"]
     subprocess.run([*git, "init", "-q", "-b", "trunk"], check=True)

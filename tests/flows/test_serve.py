@@ -67,9 +67,6 @@ def project(server, tmp_path_factory):
             [sys.executable, "-m", "flows.serve"], cwd=folder, env=environment, stdout=log, stderr=log
         )
     wait_for(lambda: api("GET", "/deployments/name/watch/changes").is_success or served.poll() is not None)
-    # No look for changes in between.
-    deployment = api("GET", "/deployments/name/watch/changes").json()["id"]
-    api("POST", f"/deployments/{deployment}/pause_deployment").raise_for_status()
     yield folder
     served.terminate()
     served.wait(30)
@@ -104,6 +101,12 @@ def ended(run):
     return state(run)
 
 
+def stage_states(run):
+    """The states of the stages of a run that has ended, by their names; the server takes them up a moment later."""
+    wanted = {"flow_runs": {"id": {"any_": [run]}}}
+    return {stage["name"]: stage["state_type"] for stage in api("POST", "/task_runs/filter", **wanted).json()}
+
+
 @pytest.mark.parametrize(
     ("parameters", "word"),
     [
@@ -112,9 +115,10 @@ def ended(run):
         ({"study": "nonsense"}, "study"),
         ({"parallel": 0}, "parallel"),
         ({"scenarios": "munich"}, "scenarios"),
+        ({"seeds": 1}, "'seeds' is not one of ['targets', 'parallel', 'force', 'study', 'scenarios', 'seed', "),
     ],
 )
-def test_parameters_of_a_wrong_type_are_refused_at_once(project, parameters, word):
+def test_parameters_of_a_wrong_type_or_name_are_refused_at_once(project, parameters, word):
     answer = start("full", **parameters)
     assert answer.is_client_error
     assert word in answer.json()["detail"]
@@ -133,10 +137,18 @@ def test_wrong_values_touch_nothing(project):
     assert not (project / ".prefect").exists()
 
 
+def test_nobody_looks_for_changes_unasked(project):
+    """The schedule is there, to be switched on; the deployment itself is not paused, which would hide that switch."""
+    changes = api("GET", "/deployments/name/watch/changes").json()
+    assert [schedule["active"] for schedule in changes["schedules"]] == [False]
+    assert not changes["paused"]
+
+
 def test_other_parameters_work_in_their_own_folder(project):
     before = (project / "params.yaml").read_bytes()
     run = begin("full", seed=7, scenarios=["uma_nlos", "canyon"])
     assert ended(run)["type"] == "COMPLETED", state(run)["message"]
+    assert api("GET", f"/flow_runs/{run}").json()["name"] == "all stages (uma_nlos+canyon_seed-7)"
     assert (project / "params.yaml").read_bytes() == before
     assert not (project / "dvc.lock").exists()
     assert not (project / "scores").exists()
@@ -160,6 +172,7 @@ def test_cancelled_in_mid_run(project):
     wait_for(lambda: (project / "model").exists() and (project / "model").read_text() == "half\n")
     api("POST", f"/flow_runs/{run}/set_state", state={"type": "CANCELLING"}).raise_for_status()
     assert ended(run)["type"] == "CANCELLED"
+    wait_for(lambda: stage_states(run)["teach"] == "CANCELLED")
     assert (project / "asked").exists()
     assert not (project / "model").exists()
     (project / "slow").unlink()

@@ -49,6 +49,15 @@ def test_servers_are_closed_to_foreign_pages_whatever_the_environment_says():
     assert result.stdout == "True none\n", result.stderr
 
 
+def test_a_server_plans_a_minute_ahead():
+    """And not an hour: a schedule that runs every minute would fill the list of runs with sixty of them."""
+    code = "import os; from flows import loopback; os.environ |= loopback.settings(4200); "
+    code += "from prefect.settings import get_current_settings as settings; "
+    code += "print(settings().server.services.scheduler.min_scheduled_time)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "0:01:00\n", result.stderr
+
+
 @pytest.fixture
 def taken():
     with closing(socket.socket()) as listening:

@@ -3,17 +3,20 @@
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from dvc.repo import Repo
 from filelock import FileLock
 from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows import watch as module
 from flows.bookkeeping import UnknownTargetError, bookkeeping, changes
-from flows.pipeline import LOCK, pipeline
+from flows.pipeline import pipeline
 from flows.processes import Processes
+from flows.running import LOCK
 from flows.serve import deployments
 from flows.watch import watch
 
@@ -93,6 +96,7 @@ def test_a_changed_file_starts_its_branch_once(served):
     assert ", ".join(BRANCH) in state.message
     (run,) = waiting()
     assert run.parameters == {"targets": BRANCH}
+    assert run.name == ", ".join(BRANCH)
 
     # The same inputs are tried once, though that run has not come to its end.
     assert run.name in look().message
@@ -126,15 +130,56 @@ def test_two_changes_at_once_give_one_run_and_none_beside_another(served, monkey
     assert run.name in state.message
 
 
-def test_the_server_plans_the_looks(server):
+def test_the_server_plans_the_looks_when_they_are_switched_on(server):
     """With SQLAlchemy 2.1 a Prefect 3.8 server makes no runs of a schedule, and says so in its log alone."""
     look_for_changes = deployments(timedelta(minutes=10))[-1].apply()
     with get_client(sync_client=True) as client:
+        switch(client, look_for_changes, on=True)
         client.request("POST", "/deployments/{id}/schedule", path_params={"id": look_for_changes}).raise_for_status()
         runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200)
     planned = [run.expected_start_time for run in runs if run.deployment_id == look_for_changes and run.auto_scheduled]
     assert len(planned) > 1
     assert {(later - earlier).total_seconds() for earlier, later in pairwise(planned)} == {600.0}
+
+
+def switch(client, deployment, on):
+    """As the UI does it."""
+    (schedule,) = client.read_deployment(deployment).schedules
+    client.update_deployment_schedule(deployment, schedule.id, active=on)
+
+
+def test_a_look_that_was_planned_before_the_schedule_was_paused_starts_nothing(served, monkeypatch):
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("watch/changes").id
+        planned = FlowRun(flow_id=uuid4(), deployment_id=deployment, tags=[module.PLANNED])
+        monkeypatch.setattr(module, "flow_run", lambda: planned)
+        Path("mine/b/2.csv").write_text("3")
+        state = look()
+        assert (state.name, state.message) == ("Skipped", "the schedule has been paused meanwhile")
+        assert not waiting()
+        switch(client, deployment, on=True)
+        assert "started" in look().message
+        assert len(waiting()) == 1
+        switch(client, deployment, on=False)
+
+
+def test_looks_that_start_nothing_leave_one_line_in_the_list_of_runs(served):
+    def looks():
+        with get_client(sync_client=True) as client:
+            return [
+                run
+                for run in client.read_flow_runs(sort=FlowRunSort.ID_DESC, limit=200)
+                if run.name == "look for changes" and run.state.is_final()
+            ]
+
+    with get_client(sync_client=True) as client:
+        for _ in range(3):
+            # As if the schedule had planned it.
+            client.update_flow_run(look().state_details.flow_run_id, tags=[module.PLANNED])
+            assert len([run for run in looks() if module.PLANNED in run.tags]) == 1
+    by_hand = look().state_details.flow_run_id
+    look()
+    assert by_hand in [run.id for run in looks()]
 
 
 def test_causes_are_named(project):

@@ -98,6 +98,7 @@ class Study:
         """Reproduce by the flow, which runs two stages at a time; the names of the stages that ran."""
         result = self.run("-m", "flows.pipeline", *targets)
         assert result.returncode == 0, result.stdout[-4000:]
+        assert "Error logging to API" not in result.stdout
         return re.findall(r"Completed\('(\S+) has run'\)", result.stdout)
 
     def digests(self) -> dict[str, str]:

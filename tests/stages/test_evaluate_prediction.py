@@ -14,7 +14,7 @@ from wavefoundry.evaluation.prediction import Scores
 from wavefoundry.evaluation.results import SAMPLE_COLUMNS, table_of_samples
 
 NMSE = torch.tensor([0.1, 0.2, 0.4, 0.8], dtype=torch.float64)
-FOUND = Scores(NMSE, torch.stack([NMSE, 2 * NMSE], dim=1), 0.3, 2 * torch.ones(4), 3 * torch.ones(4))
+FOUND = Scores(NMSE, torch.stack([NMSE, 2 * NMSE], dim=1), 0.3, 2 * torch.ones(4), 3 * torch.ones(4), NMSE / 2)
 SECTION = SimpleNamespace(speeds=[0.0, 2.0, 5.0, 10.0])
 SPEED = np.array([1.0, 2.0, 4.9, 50.0])
 SIGHT = np.array([True, False, False, True])
@@ -30,6 +30,7 @@ def test_parts_are_told_by_metrics_of_their_own_and_nmse_stays_the_whole():
     assert rows == {
         ("nmse", None): pytest.approx(0.375),
         ("nmse_ratio_of_sums", None): 0.3,
+        ("nmse_expected", None): pytest.approx(0.1875),
         ("spectral_efficiency", None): 2.0,
         ("spectral_efficiency_perfect", None): 3.0,
         ("nmse_of_step", "1"): pytest.approx(0.375),

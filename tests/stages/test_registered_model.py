@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from mlflow.artifacts import download_artifacts
 
 from stages import evaluate_prediction, params
 from stages.candidates import Candidate, choose
@@ -126,6 +127,9 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
     assert float(champion.tags["validation_nmse_db"]) == candidate.score_db
     fetched = fetch_model(champion, tmp_path_factory.mktemp("fetched"))
     assert digest(fetched) == digest(FOLDER)
+    loaded = Path(download_artifacts(champion.uri, dst_path=str(tmp_path_factory.mktemp("loaded"))))
+    # Its weights are there once.
+    assert (loaded / "artifacts/served/network.onnx").exists() and not list(loaded.rglob("*.safetensors"))
 
     # The same logged model under a second name.
     best = replace(candidate, name="predictor")

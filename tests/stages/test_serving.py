@@ -93,6 +93,29 @@ def test_what_is_no_question_gets_status_400(post, question, message):
     assert status == 400 and message in text
 
 
+@pytest.mark.parametrize(
+    ("inputs", "params", "line"),
+    [
+        (
+            KNOWN,
+            {"slot": 2, "subcarriers": 0},
+            "slots: missing or null; both parameters are needed, slots and subcarriers",
+        ),
+        (KNOWN, {"slots": -1, "subcarriers": 0}, "slots is -1, allowed: whole numbers from 0 to 4096"),
+        (
+            KNOWN[0],
+            RIGHT,
+            "csi is real of shape (4, 4, 3, 2); allowed: complex (batch, time, antenna, subcarrier), real (batch, 2, "
+            "time, antenna, subcarrier) or real (batch, time, antenna, subcarrier, 2)",
+        ),
+    ],
+)
+def test_what_the_predictor_refuses_is_answered_in_one_line_without_the_input(post, inputs, params, line):
+    status, text = post({"inputs": inputs.tolist(), "params": params})
+    assert status == 400
+    assert json.loads(text)["message"] == line
+
+
 def nested(depth):
     return "[" * depth + "1" + "]" * depth
 

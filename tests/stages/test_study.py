@@ -137,6 +137,9 @@ def test_only_some_entries_stay(params, tmp_path):
         ("only: {teach: wifo}", r"study\.yaml: only: allowed are lists of names under scenarios, "),
         ("only: [wifo]", r"study\.yaml: only: allowed are lists of names under scenarios, "),
         ("only: {teach: []}", r"there is no entry 'wifo'"),
+        ("hold_out: [berlin]", r"held_out: there is no data set 'berlin', found: munich"),
+        ("hold_out: berlin", r"study\.yaml: hold_out: allowed is a list of names of data sets"),
+        ("hold_out: {berlin: 1}", r"study\.yaml: hold_out: allowed is a list of names of data sets"),
     ],
 )
 def test_only_names_what_is_there(params, tmp_path, text, message):
@@ -144,6 +147,27 @@ def test_only_names_what_is_there(params, tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         apply(write(tmp_path, text), params)
     assert params.read_bytes() == before
+
+
+def test_a_data_set_that_is_held_out_is_asked_about_and_trains_nothing(params, tmp_path):
+    before = parse(params.read_text(), "p")
+    new = "mine: {kind: zarr, files: mine.zarr, blocks: {any: [{file: null, variable: csi, slot: 0, subcarrier: 0}]}, "
+    new += "split: {train: 0.5, validation: 0.25, test: 0.25}, axes: [sample, time, antenna, subcarrier], "
+    new += "trajectory: null, speed: null, unknown_is_zero: false, carrier_frequency: 2.4e+9, slots: 16, "
+    new += "slot_duration: 5.0e-4, subcarriers: 32, subcarrier_spacing: 180.0e+3, samples_per_call: 5, "
+    new += "array: {rows: 1, columns: 16, spacing: 0.5, pattern: iso, polarisation: V}}"
+    apply(write(tmp_path, f"imported: {{{new}}}\nhold_out: [mine]"), params)
+    after = parse(params.read_text(), "p")
+    assert {name: after.learnt_by(name) for name in after.models} == {
+        name: before.learnt_by(name) for name in before.models
+    }
+    asked = {
+        name for name in [*after.models, *after.predictors] if "mine" in {found for _, found in after.answered(name)}
+    }
+    assert {"wifo", "lwm_temporal", "tiny_wifo", "sample_and_hold"} <= asked
+    text = params.read_text()
+    apply(tmp_path / "study.yaml", params)
+    assert params.read_text() == text
 
 
 def test_missing_study_is_named(params, tmp_path):

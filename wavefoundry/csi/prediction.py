@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from wavefoundry.csi.given import SEQUENCES, as_csi
 from wavefoundry.errors import InputError
 
-Predict = Callable[[Any, torch.Tensor, int, int], torch.Tensor]
+# A prediction, alone or with what else is said of each sample.
+Answer = TypeVar("Answer", torch.Tensor, tuple[torch.Tensor, torch.Tensor])
+Predict = Callable[[Any, torch.Tensor, int, int], Answer]
 
 
-def checked(predict: Predict) -> Predict:
-    """Around a method `predict(self, known, slots, subcarriers)`, see `wavefoundry.networks.capabilities.Predictor`.
+def checked(predict: Predict[Answer]) -> Predict[Answer]:
+    """Around a method `predict(self, known, slots, subcarriers)`, see `wavefoundry.networks.capabilities`.
 
     The known block may be of any complex type and becomes complex64. Silence is continued by silence: a sample whose
     known block is 0 throughout gets zeros, and the method does not see it, so that it says nothing to those beside it.
@@ -23,7 +25,7 @@ def checked(predict: Predict) -> Predict:
     """
 
     @wraps(predict)
-    def answer(self: Any, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
+    def answer(self: Any, known: torch.Tensor, slots: int, subcarriers: int) -> Answer:
         _require_extent(slots, subcarriers)
         known = as_csi(known, SEQUENCES)
         heard = (known != 0).flatten(1).any(1)
@@ -31,12 +33,20 @@ def checked(predict: Predict) -> Predict:
             return predict(self, known, slots, subcarriers)
         # A batch of silence alone is asked about, too: for its size may be one that is refused.
         found = predict(self, known[heard] if heard.any() else known, slots, subcarriers)
-        whole = found.new_zeros(len(known), *found.shape[1:])
-        if heard.any():
-            whole[heard.to(found.device)] = found
-        return whole
+        if isinstance(found, torch.Tensor):
+            return _among_silence(found, heard)
+        prediction, more = found
+        return _among_silence(prediction, heard), _among_silence(more, heard)
 
     return answer
+
+
+def _among_silence(found: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+    """What was found of the samples that are `heard` (batch,), and zeros for the others."""
+    whole = found.new_zeros(len(heard), *found.shape[1:])
+    if heard.any():
+        whole[heard.to(found.device)] = found
+    return whole
 
 
 def _require_extent(slots: int, subcarriers: int) -> None:

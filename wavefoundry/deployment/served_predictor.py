@@ -60,19 +60,44 @@ class ServedPredictor:
                 of slots and subcarriers that ask for nothing, or for more than LARGEST_ANSWER values.
         """
         csi, pack = read_layout(known)
+        return pack(self._answers(csi, slots, subcarriers, "predict")[0])
+
+    def predict_with_error(self, known: np.ndarray, slots: int, subcarriers: int) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Args:
+            known, slots, subcarriers: as for `predict`.
+
+        Returns:
+            The prediction as `predict` gives it, and how large its error is to be expected: real (batch, slot,
+            subcarrier), the expected square magnitude of the error of an entry, as a mean over the antennas.
+
+        Raises:
+            ValueError: as for `predict`, or this predictor does not say how far off it expects to be.
+        """
+        if not hasattr(self._predictor, "predict_with_error"):
+            raise ValueError("this predictor does not say how large its errors are to be expected; ask by predict")
+        csi, pack = read_layout(known)
+        found, error = self._answers(csi, slots, subcarriers, "predict_with_error")
+        return pack(found), error
+
+    def _answers(self, csi: np.ndarray, slots: int, subcarriers: int, method: str) -> tuple[np.ndarray, ...]:
+        """What a method of the predictor answers of complex CSI, zeros of silence."""
         wanted = whole_number("slots", slots), whole_number("subcarriers", subcarriers)
         if not any(wanted):
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
         _require_moderate(csi.shape, *wanted)
         # The predictor does not see silence, which says nothing; of silence alone it sees whether the size fits.
         heard = csi.any(axis=(1, 2, 3))
-        found = self._predictor.predict(csi[heard] if heard.any() else csi, *wanted)
-        answer = np.zeros((len(csi), *found.shape[1:]), np.complex64)
-        if heard.any():
-            answer[heard] = found
-        if not np.isfinite(answer).all():
-            raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
-        return pack(answer)
+        found = getattr(self._predictor, method)(csi[heard] if heard.any() else csi, *wanted)
+        answers = []
+        for part in found if isinstance(found, tuple) else (found,):
+            whole = np.zeros((len(csi), *part.shape[1:]), np.complex64 if np.iscomplexobj(part) else np.float32)
+            if heard.any():
+                whole[heard] = part
+            if not np.isfinite(whole).all():
+                raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
+            answers.append(whole)
+        return tuple(answers)
 
 
 def _open_graph(file: Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None) -> Callable[..., np.ndarray]:

@@ -18,6 +18,24 @@ def nmse(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return error / target.to(torch.complex128).abs().square().flatten(1).sum(dim=1)
 
 
+def expected_nmse(predicted: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
+    """The NMSE of each sample that a predictor expects of itself, before the truth is known.
+
+    The power of the truth is to be expected as that of the prediction and of its error together, which are orthogonal
+    where the prediction is a mean.
+
+    Args:
+        predicted: complex (sample, slot, antenna, subcarrier).
+        error: real (sample, slot, subcarrier), expected square error of an entry, as a mean over antennas.
+
+    Returns:
+        real float64 (sample,), from 0 to 1.
+    """
+    wrong = error.double().sum((1, 2)) * predicted.shape[2]
+    power = predicted.to(torch.complex128).abs().square().sum((1, 2, 3))
+    return wrong / (wrong + power).clamp_min(torch.finfo(torch.float64).tiny)
+
+
 def nmse_by_step(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """NMSE of each slot of each sample.
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from wavefoundry.csi.noise import add_noise
-from wavefoundry.evaluation.metrics import nmse, nmse_by_step, ratio_of_sums, spectral_efficiency
+from wavefoundry.evaluation.metrics import expected_nmse, nmse, nmse_by_step, ratio_of_sums, spectral_efficiency
 from wavefoundry.evaluation.options import QuestionOptions
-from wavefoundry.networks.capabilities import Predictor
+from wavefoundry.networks.capabilities import ErrorEstimator, Predictor
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,23 @@ class Question:
 
 def predict_in_batches(
     predictor: Predictor, known: torch.Tensor, wanted: tuple[int, int], batch_size: int
-) -> torch.Tensor:
-    """Predictions for all samples of `known`, `batch_size` at a time; `wanted` are slots and subcarriers."""
-    return torch.cat([predictor.predict(part, *wanted) for part in known.split(batch_size)])
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Predictions for all samples, and the NMSE that is to be expected of each where the predictor says it.
+
+    Args:
+        predictor: what is asked.
+        known: complex64 (sample, time, antenna, subcarrier), the known block.
+        wanted: slots and subcarriers.
+        batch_size: samples per call.
+
+    Returns:
+        complex64 (sample, time, antenna, subcarrier), and None or real (sample,).
+    """
+    if not isinstance(predictor, ErrorEstimator):
+        return torch.cat([predictor.predict(part, *wanted) for part in known.split(batch_size)]), None
+    parts = [predictor.predict_with_error(part, *wanted) for part in known.split(batch_size)]
+    found, error = (torch.cat(each) for each in zip(*parts, strict=True))
+    return found, expected_nmse(found, error)
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,7 @@ class Scores:
     by_step: float64 (sample, slot), the same for each slot after the known ones; no slots where none is asked for.
     ratio_of_sums: of all samples together.
     rate, perfect_rate: float64 (sample,) [bit/s/Hz], with beams steered by the prediction, and by the channel itself.
+    expected: real (sample,), the NMSE that the predictor expects of itself; None where it says nothing.
     """
 
     nmse: torch.Tensor
@@ -59,6 +74,7 @@ class Scores:
     ratio_of_sums: float
     rate: torch.Tensor
     perfect_rate: torch.Tensor
+    expected: torch.Tensor | None
 
 
 def score(
@@ -74,7 +90,7 @@ def score(
         beamforming_snr_db: see `wavefoundry.evaluation.metrics.spectral_efficiency` [dB].
     """
     known, target, wanted = question.split(csi)
-    found = predict_in_batches(predictor, known, wanted, batch_size)
+    found, expected = predict_in_batches(predictor, known, wanted, batch_size)
     by_step = nmse_by_step(found, target)
     return Scores(
         nmse(found, target),
@@ -82,4 +98,5 @@ def score(
         ratio_of_sums(found, target),
         spectral_efficiency(found, target, beamforming_snr_db),
         spectral_efficiency(target, target, beamforming_snr_db),
+        expected,
     )

@@ -79,6 +79,7 @@ SAMPLE_COLUMNS = {
     "speed": "float64",  # [m/s]
     "line_of_sight": "boolean",
     "nmse": "float64",
+    "expected_nmse": "float64",  # that the predictor says before the truth is known; empty where it says nothing
     "spectral_efficiency": "float64",  # [bit/s/Hz]
 }
 

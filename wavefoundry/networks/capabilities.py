@@ -28,6 +28,27 @@ class Predictor(Protocol):
 
 
 @runtime_checkable
+class ErrorEstimator(Predictor, Protocol):
+    """A predictor that says how far off it expects to be."""
+
+    def predict_with_error(
+        self, known: torch.Tensor, slots: int, subcarriers: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict as `predict` does, and say how large the error is to be expected.
+
+        Args:
+            known, slots, subcarriers: as for `predict`.
+
+        Returns:
+            The prediction, and real (batch, slot, subcarrier) of its size: the expected square magnitude of the error
+            of an entry against the channel without noise, as a mean over the antennas; 0 of silence.
+
+        Raises:
+            InputError: as `predict`.
+        """
+
+
+@runtime_checkable
 class FeedbackCodec(Protocol):
     """Compresses the CSI of single slots into bits, and recovers it from the bits alone.
 

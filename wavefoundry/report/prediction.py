@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas
 
 from wavefoundry.evaluation.prediction_curves import CURVES, curve_points, ordered_parts
@@ -129,6 +130,31 @@ def spectral_efficiency_table(table: pandas.DataFrame, datasets: Mapping[str, Se
     return markdown_table(
         ["model", *(f"{question} [bit/s/Hz]" for question in datasets)],
         [[model, *(cell(model, question) for question in datasets)] for model in dict.fromkeys(rows["model"])],
+    )
+
+
+def expected_error_table(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> str | None:
+    """How much more NMSE predictors expect of themselves than is measured [dB]; None where none expects anything.
+
+    Both are means over data sets and seeds.
+    """
+    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
+    rows = table[table["metric"].isin(["nmse", "nmse_expected"]) & (table["split"] == "test")]
+    rows = rows[[pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)]]
+    means = rows.groupby(["metric", "model", "question"], sort=False)["value"].mean()
+    told = {
+        (model, question): f"{10 * np.log10(value / means['nmse', model, question]):+.2f}"
+        for (metric, model, question), value in means.items()
+        if metric == "nmse_expected"
+    }
+    if not told:
+        return None
+    return markdown_table(
+        ["model", *(f"{question}, expected against measured [dB]" for question in datasets)],
+        [
+            [model, *(told.get((model, question), "-") for question in datasets)]
+            for model in dict.fromkeys(model for model, _ in told)
+        ],
     )
 
 

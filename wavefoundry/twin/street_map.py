@@ -120,6 +120,30 @@ def survey(site: Site) -> StreetMap:
     return street_map
 
 
+def surface_of(scene: str, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is seen of a whole scene from straight above.
+
+    Args:
+        scene: a scene of sionna-rt, or the path of a Mitsuba XML file.
+        cells: along the longer side of the scene.
+
+    Returns:
+        x (n,) and y (m,) of the cells' centres [m], and the height of the highest surface (n, m) [m], NaN where there
+        is none.
+
+    Raises:
+        InputError: the scene cannot be loaded.
+    """
+    from wavefoundry.twin.scene import load_geometry
+
+    geometry = load_geometry(scene).mi_scene
+    low, high = (np.array([corner.x, corner.y]) for corner in (geometry.bbox().min, geometry.bbox().max))
+    size = (high - low).max() / cells
+    x, y = (np.arange(low[axis] + size / 2, high[axis], size) for axis in (0, 1))
+    height, _ = _look_down(geometry, np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1))
+    return x, y, height
+
+
 def measure_room(is_open: np.ndarray, cell_size: float, clearance: float) -> np.ndarray:
     """Distance [m] from cell centres to the nearest wall, negative off the largest connected part of the ground.
 

@@ -49,7 +49,7 @@ def dense_attention(query, key, value, key_bias, grid, windows, routing):
     kept = inner
     if routing is not None:
         own = scores[:, :, front:, front:].masked_fill(~inner, -torch.inf)
-        kept = route(own, inner, inner.sum(dim=-1), routing)
+        kept = route(own, inner.sum(dim=-1), routing)
     visible = torch.ones_like(scores, dtype=torch.bool)
     visible[:, :, front:, front:] = kept
     return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1) @ value
@@ -153,9 +153,9 @@ def test_result_turns_with_the_ring_of_angles():
 def test_routing_keeps_the_highest_scores_of_each_query():
     scores = torch.tensor([[[[3.0, 1.0, 2.0, -torch.inf], [0.0, 4.0, 5.0, 6.0]]]])
     visible = torch.isfinite(scores)[0, 0]
-    kept = route(scores, visible, visible.sum(dim=-1), Routing(0.5, 32, per_head=True))
+    kept = route(scores, visible.sum(dim=-1), Routing(0.5, 32, per_head=True))
     assert kept[0, 0].tolist() == [[True, False, True, False], [False, False, True, True]]
-    kept = route(scores, visible, visible.sum(dim=-1), Routing(1.0, 1, per_head=True))
+    kept = route(scores, visible.sum(dim=-1), Routing(1.0, 1, per_head=True))
     assert kept[0, 0].tolist() == [[True, False, False, False], [False, False, False, True]]
 
 
@@ -176,12 +176,17 @@ def test_token_in_front_sees_all_and_is_seen_by_all():
         assert torch.allclose(seen[:, :, 1:], torch.full_like(seen[:, :, 1:], 0.5))
 
 
-@given(st.integers(1, 70), st.integers(1, 70))
-def test_tiles_fit_the_grid_and_its_size(rows, columns):
-    height, width = tile_shape(rows, columns)
+@given(st.integers(1, 70), st.integers(1, 70), windows)
+def test_tiles_fit_the_grid(rows, columns, windows):
+    height, width = tile_shape(rows, columns, windows)
     assert 1 <= height <= rows and 1 <= width <= columns
-    assert height * width <= ssta.TILE
-    assert 2 * height * width > min(ssta.TILE, rows * columns) or height == rows or width == columns
+    assert height * width <= max(ssta.LARGEST_TILE, min(rows, columns))
+
+
+def test_tiles_are_small_where_a_larger_one_would_read_what_few_of_its_queries_see():
+    assert math.prod(tile_shape(64, 64, CARD)) == 16
+    # Windows that cover whole frames cost a larger tile nothing.
+    assert tile_shape(8, 4, Windows(8, (-1, 1), 8, 0, 0)) == (8, 4)
 
 
 @settings(max_examples=20)

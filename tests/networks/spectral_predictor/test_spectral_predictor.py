@@ -9,6 +9,7 @@ from transformers import AutoModel
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from tests.networks.facts import facts
 from tests.networks.spectral_predictor.example import options, spectral_predictor
+from wavefoundry.csi.noise import add_noise
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.networks.spectral_predictor import served
@@ -18,6 +19,7 @@ from wavefoundry.networks.spectral_predictor.model import (
     extrapolate,
     from_bins,
     lattice,
+    strongest,
     to_bins,
 )
 from wavefoundry.networks.spectral_predictor.serving import EstimatorsGraph, export, settings_of
@@ -87,7 +89,8 @@ def test_silence_is_continued_by_silence(question):
 def test_a_silent_bin_is_continued_by_silence():
     series = to_bins(noise(1, 6, 4, 8).to(torch.complex128), "time")
     series[:, 1, 2] = 0
-    found = drawn(architecture={"share": 1.0})._beyond(series, 3, "time")
+    model = drawn(architecture={"share": 1.0})
+    found, _ = model._beyond(model._bins(series, "time"), 3, "time")
     assert not found[:, 1, 2].any() and found[:, 1, 3].all()
 
 
@@ -205,9 +208,10 @@ def test_what_is_served_gives_the_same_answers(sizes, question, seed):
         return graph(torch.from_numpy(features), torch.from_numpy(axis)).numpy()
 
     known = noise(*sizes, seed=seed)
-    expected = MODEL.predict(known, *question).numpy()
-    found = served.SpectralPredictor(settings_of(MODEL), run).predict(known.numpy(), *question)
-    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    travelling = served.SpectralPredictor(settings_of(MODEL), run)
+    answers = travelling.predict_with_error(known.numpy(), *question)
+    for expected, found in zip(MODEL.predict_with_error(known, *question), answers, strict=True):
+        assert np.abs(found - expected.numpy()).max() <= 1e-4 * np.abs(expected.numpy()).max()
 
 
 def test_an_export_serves_every_question_without_torch(tmp_path):
@@ -219,8 +223,70 @@ def test_an_export_serves_every_question_without_torch(tmp_path):
             found = predictor.predict(known.numpy(), *question)
             assert found.shape == expected.shape
             assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+            assert np.array_equal(predictor.predict_with_error(known.numpy(), *question)[0], found)
     with pytest.raises(ValueError, match="1 known entry along time; the network needs 2"):
         predictor.predict(noise(1, 1, 4, 8).numpy(), 2, 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=sizes, question=questions, level=st.floats(-6, 6), seed=st.integers(0, 99))
+def test_the_expected_error_grows_with_the_power_alone_and_is_one_of_each_entry(sizes, question, level, seed):
+    known = noise(*sizes, seed=seed)
+    predicted, error = MODEL.predict_with_error(known, *question)
+    assert torch.equal(predicted, MODEL.predict(known, *question))
+    assert error.shape == predicted.shape[:2] + predicted.shape[3:] and (error > 0).all()
+    _, louder = MODEL.predict_with_error(10**level * 1j * known, *question)
+    torch.testing.assert_close(louder, 10 ** (2 * level) * error, rtol=1e-3, atol=0)
+    known[0] = 0
+    assert not MODEL.predict_with_error(known, *question)[1][0].any()
+
+
+def gaussian_channels(samples: int, seed: int) -> torch.Tensor:
+    """Sums of a few paths with complex Gaussian gains: (sample, slot, antenna, subcarrier), of unit mean power."""
+    generator, axes = seeded(seed), (torch.arange(12), torch.arange(4), torch.arange(8))
+    paths = 0
+    for _ in range(4):
+        gain = torch.randn(samples, 1, 1, 1, dtype=torch.complex64, generator=generator) / 2
+        turns = torch.rand(samples, 3, generator=generator) * torch.tensor([0.3, 1.0, 0.3])
+        time, space, frequency = (
+            torch.polar(torch.ones(samples, len(axis)), 2 * torch.pi * turns[:, [place]] * axis)
+            for place, axis in enumerate(axes)
+        )
+        paths = paths + gain * time[:, :, None, None] * space[:, None, :, None] * frequency[:, None, None]
+    return paths
+
+
+def test_the_expected_error_is_the_mean_error_of_gaussian_channels_that_were_not_learnt_from():
+    model = spectral_predictor(draws={"time": 1.0, "halves": 1.0, "crop": 0.0, "bins": 32}, snr_db=[10.0, 10.0])
+    optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 300)
+    for step in range(300):
+        optimiser.zero_grad()
+        model(gaussian_channels(64, step), seeded(step))["loss"].backward()
+        optimiser.step()
+        schedule.step()
+    csi = gaussian_channels(4000, 10_000)
+    known = add_noise(csi[:, :6], 10.0, seeded())
+    predicted, expected = model.eval().predict_with_error(known, 6, 0)
+    error = (predicted - csi[:, 6:]).abs().square().mean(2)
+    assert expected.mean().item() == pytest.approx(error.mean().item(), rel=0.1)
+    for step in range(6):
+        assert expected[:, step].mean().item() == pytest.approx(error[:, step].mean().item(), rel=0.25)
+    # It tells samples apart: of the half of which it expects less, the errors are less.
+    relative = error.mean((1, 2)) / csi[:, 6:].abs().square().mean((1, 2, 3))
+    expected_relative = expected.mean((1, 2)) / known.abs().square().mean((1, 2, 3))
+    low = expected_relative < expected_relative.median()
+    assert relative[low].median() < 0.8 * relative[~low].median()
+
+
+def test_the_expected_error_does_not_change_what_is_predicted():
+    """Its weights are the only ones that its loss reaches."""
+    model = spectral_predictor()
+    series = to_bins(noise(3, 6, 4, 6).to(torch.complex64), "time")
+    bins, chosen = model._bins(series, "time"), strongest(series, 8)
+    model._continue(bins, chosen, 2, "time").expected_error.sum().backward()
+    reached = {name for name, weights in model.named_parameters() if weights.grad is not None and weights.grad.any()}
+    assert reached == {"estimators.time.error"}
 
 
 def test_a_saved_model_is_loaded_by_auto_class_and_predicts_the_same(tmp_path):

@@ -45,6 +45,8 @@ def project(tmp_path_factory):
     (folder / "served.py").write_text(textwrap.dedent(SERVED))
     (folder / "model").mkdir()
     (folder / "model/config.json").write_text("2.0")
+    (folder / "network").mkdir()
+    (folder / "network/model.safetensors").write_text("weights")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(folder)
@@ -62,6 +64,7 @@ def log(name):
         example=(KNOWN, {"axis": "time", "horizon": 2}),
         layout="any",
         choices={},
+        network=Path("network"),
     )
     return model_id, run.id
 
@@ -112,7 +115,10 @@ def test_model_is_described_and_holds_no_pickle(project):
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}"))
     assert not [path.name for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".bin", ".pt", ".pyc")]
     assert (folder / "artifacts/gain.py").exists() and (folder / "input_example.json").exists()
-    assert fetch_model(Registry().register("described", model_id, "", {}), project / "fetched").name == "model"
+    # What it was made from is kept, and no part of what is loaded.
+    assert not list(folder.rglob("*.safetensors"))
+    fetched = fetch_model(Registry().register("described", model_id, "", {}), project / "fetched")
+    assert [(path.name, path.read_text()) for path in fetched.iterdir()] == [("model.safetensors", "weights")]
 
 
 def test_roll_back_goes_through_the_champions_before(project, tmp_path):

@@ -11,7 +11,6 @@ so that time and memory grow linearly with the number of tokens. The tables depe
 On CUDA, without routing, the same windows are a block mask of torch's FlexAttention.
 """
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,14 +20,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-# Queries per tile: with larger tiles more of a halo is masked, with smaller ones calls outweigh (on one CPU thread
-# 4 x 4 was half again as fast as 8 x 8).
-TILE = 16
+# Queries per tile at most; with larger tiles more of a halo is masked, with smaller ones it is read for fewer queries.
+LARGEST_TILE = 128
+# What reading one key of a halo costs, in scores (measured on one CPU thread: reading and adding up the gradient).
+READING = 12
 # Scores per block of tiles, what one step of the loop holds at a time: on a CPU about the size of a cache, on a GPU
 # enough to fill it.
-BLOCK_SCORES = {"cpu": 2**19, "cuda": 2**26}
-# Scores that a training may keep for its backward pass; with more, each block is computed again there.
-KEPT_SCORES = 2**23
+BLOCK_SCORES = {"cpu": 2**18, "cuda": 2**26}
+# Scores that a training may keep for its backward pass; with more, each block is computed again there. As many take
+# about 0.2 GiB in each layer.
+KEPT_SCORES = 2**24
 # Tokens per block of FlexAttention, and the smallest head width of its CUDA kernels; they take powers of two.
 FLEX_BLOCK = 128
 FLEX_WIDTH = 16
@@ -102,7 +103,7 @@ def candidates(grid: tuple[int, int, int], windows: Windows) -> torch.Tensor:
 def build_tables(grid: tuple[int, int, int], windows: Windows, front: int, device: torch.device) -> tuple[Tiles, ...]:
     """Tables of the tiled attention for a grid of (time, angle, delay) tokens behind `front` others."""
     frames, rows, columns = grid
-    tile = tile_shape(rows, columns)
+    tile = tile_shape(rows, columns, windows)
     times: dict[tuple, list[int]] = {}
     for t in range(frames):
         offsets = tuple(step for step in (0, *windows.temporal_offsets) if 0 <= t + step < frames)
@@ -131,11 +132,26 @@ def build_tables(grid: tuple[int, int, int], windows: Windows, front: int, devic
     return tuple(groups)
 
 
-def tile_shape(rows: int, columns: int) -> tuple[int, int]:
-    """Rows and columns of a tile: about square, longer where the grid is narrow."""
-    side = math.isqrt(TILE)
-    width = min(columns, max(side, TILE // rows))
-    return min(rows, TILE // width), width
+def tile_shape(rows: int, columns: int, windows: Windows) -> tuple[int, int]:
+    """Rows and columns of the tile with the least to compute and to read for a query, whatever the number of frames."""
+    shapes = [
+        (height, width)
+        for height in _sizes(rows)
+        for width in _sizes(columns)
+        if height * width <= max(LARGEST_TILE, min(rows, columns))
+    ]
+
+    def cost(shape: tuple[int, int]) -> float:
+        radii = [windows.radii(step) for step in (0, *windows.temporal_offsets)]
+        keys = sum(min(rows, shape[0] + 2 * high) * min(columns, shape[1] + 2 * wide) for high, wide in radii)
+        return keys * (1 + READING / (shape[0] * shape[1]))
+
+    return min(shapes, key=cost)
+
+
+def _sizes(length: int) -> list[int]:
+    """Powers of two below `length`, and itself."""
+    return [*(2**power for power in range((length - 1).bit_length())), length]
 
 
 def _turns(height: int, radius: int, rows: int) -> torch.Tensor:
@@ -163,12 +179,11 @@ def _tiles(origins, size, halo, grid, windows, front, device) -> Tiles:
     )
 
 
-def route(scores: torch.Tensor, visible: torch.Tensor, candidate_count: torch.Tensor, routing: Routing) -> torch.Tensor:
+def route(scores: torch.Tensor, candidate_count: torch.Tensor, routing: Routing) -> torch.Tensor:
     """Keys that each query attends to.
 
     Args:
         scores: (batch, head, ..., query, key) routing scores, -inf where not visible.
-        visible: bool, broadcastable to `scores`.
         candidate_count: (..., query) visible keys of each query.
         routing: how many to keep.
 
@@ -181,7 +196,8 @@ def route(scores: torch.Tensor, visible: torch.Tensor, candidate_count: torch.Te
     kept = min(int(count.max()), scores.shape[-1])
     highest = _highest(scores.detach(), kept)
     last = (kept - count).clamp_min(0).expand(highest.shape[:-1]).unsqueeze(-1)
-    return (scores >= highest.gather(-1, last)) & visible
+    # What is not visible is lower than the lowest of these, for a query has as many candidates at least.
+    return scores >= highest.gather(-1, last)
 
 
 def _highest(scores: torch.Tensor, count: int) -> torch.Tensor:
@@ -275,10 +291,10 @@ def _attend(query, key_value, mask, front, routing):
         mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
     else:
         scores = query @ key.transpose(-1, -2) + mask
-        seen = mask[:, front:] == 0
-        kept = route(scores[..., front:], seen, seen.sum(dim=-1), routing)
-        scores = scores.masked_fill(pad(~kept, (front, 0)), -torch.inf)
-        mixed = scores.softmax(dim=-1) @ value
+        kept = route(scores[..., front:], (mask[:, front:] == 0).sum(dim=-1), routing)
+        # Added, not filled in: it may be one for all heads, and broadcast additions are quick.
+        lost = torch.zeros(kept.shape, dtype=scores.dtype, device=scores.device).masked_fill_(~kept, -torch.inf)
+        mixed = (scores + pad(lost, (front, 0))).softmax(dim=-1) @ value
     return mixed.transpose(1, 2).unflatten(0, lead)
 
 

@@ -13,7 +13,9 @@ few lines, and so its spectrum says how it goes on. For each of the strongest bi
    and of the sample, the spectrum of the autoregression, relative powers) and answers with a spectrum on a grid of
    frequencies, a noise level, and a preference for each of the three predictions that changes along the horizon;
 3. the spectrum and the noise give covariances, these the linear prediction from all that is known of the series;
-4. the answer is the mean of the three predictions, weighted by the preferences.
+4. the answer is the mean of the three predictions, weighted by the preferences;
+5. of the same features the network says how large the error of the bin is to be expected, step by step of the horizon.
+   It learns this beside the prediction, which does not change for it.
 
 All of it is linear in the series but for weights that a complex factor does not change: the prediction is equivariant
 to it by construction, and silence is continued by silence. Nothing depends on the number of known entries, of bins or
@@ -21,6 +23,8 @@ of entries that are asked for. The weaker bins, which hold mostly noise, are con
 """
 
 import math
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -56,6 +60,18 @@ GAIN = 2.0
 # Start of training: logarithm of the relative noise, and preferences of the three predictions.
 NOISE_START = -6.0
 PREFERENCE_START = (0.0, 1.0, -1.0)
+# The logarithm of a relative error is a sum of three terms: 1, how far ahead, and the logarithm of that; about 0 in the
+# mean over a horizon as long as what is known. Start of training for the bins that the network is asked about, and for
+# all others together.
+ERROR_TERMS = 3
+ERROR_START = (-2.0, 1.0, 1.0)
+OTHERS_ERROR_START = (0.0, 0.0, 0.0)
+# How much faster these terms change than the last layer.
+ERROR_GAIN = 5.0
+# Logarithms of relative errors are kept between these: a prediction is cut at 3 times the magnitude of what is known.
+LEAST_ERROR, LARGEST_ERROR = -16.0, 3.0
+# How far ahead is told in lengths of the known block, up to this.
+FARTHEST = 2.0
 
 
 class SpectralPredictorConfig(NetworkConfig):
@@ -65,8 +81,34 @@ class SpectralPredictorConfig(NetworkConfig):
     options_class = Options
 
 
+@dataclass(frozen=True)
+class Bins:
+    """Series of bins and their autoregressions.
+
+    series: complex (batch, row, column, step).
+    filters, residual: see `lattice`.
+    """
+
+    series: torch.Tensor
+    filters: list[torch.Tensor]
+    residual: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What follows the series of some bins.
+
+    values, by_spectrum: the answer, and what the spectrum alone says; complex (batch, bin, step).
+    expected_error: square error that is to be expected of `values`; real (batch, bin, step).
+    """
+
+    values: torch.Tensor
+    by_spectrum: torch.Tensor
+    expected_error: torch.Tensor
+
+
 class Estimator(nn.Module):
-    """The network of one axis: from the features of bins to (spectrum, noise, preferences), all as logarithms."""
+    """The network of one axis: of the features of bins (spectrum, noise, preferences, error), all as logarithms."""
 
     def __init__(self, architecture: Architecture):
         super().__init__()
@@ -79,19 +121,24 @@ class Estimator(nn.Module):
         self.head = nn.Linear(size, lines + 1 + 2 * PREDICTIONS)
         # Of the spectrum of the autoregression and of the three periodograms in the estimate.
         self.mixture = nn.Parameter(torch.empty(4))
+        # Of the error of a bin, and of that of all bins together that the network is not asked about.
+        self.error = nn.Parameter(torch.empty(ERROR_TERMS, size + 1))
+        self.others_error = nn.Parameter(torch.empty(ERROR_TERMS))
         self.lines = lines
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """real (bin, feature) -> (bin, lines + 1 + 2 x predictions)."""
+        """real (bin, feature) -> (bin, lines + 1 + 2 x predictions + terms of the error)."""
         hidden = F.silu(self.embedding(self.norm(features)))
         for layer in self.layers:
             hidden = hidden + F.silu(layer(hidden))
-        found = self.head(self.head_norm(hidden)).float()
+        hidden = self.head_norm(hidden)
+        found = self.head(hidden).float()
+        error = ERROR_GAIN * F.linear(hidden.detach().float(), self.error[:, :-1], self.error[:, -1])
         seen = features[:, :-SCALARS]
         autoregression, periodograms = seen[:, : self.lines], seen[:, self.lines :].unflatten(1, (3, -1))
         mixed = (periodograms * self.mixture[1:, None]).sum(1).repeat_interleave(2, dim=1)
         spectrum = GAIN * found[:, : self.lines] + self.mixture[0] * autoregression + mixed
-        return torch.cat([spectrum, GAIN * found[:, self.lines, None], found[:, self.lines + 1 :]], dim=1)
+        return torch.cat([spectrum, GAIN * found[:, self.lines, None], found[:, self.lines + 1 :], error], dim=1)
 
 
 class SpectralPredictor(PreTrainedModel):
@@ -124,6 +171,9 @@ class SpectralPredictor(PreTrainedModel):
             start[module.lines + 1 : module.lines + 1 + PREDICTIONS] = torch.tensor(PREFERENCE_START)
             init.copy_(module.head.bias, start)
             init.copy_(module.mixture, torch.tensor([1 / LOG_UNIT, 0.0, 0.0, 0.0]))
+            init.zeros_(module.error)
+            init.copy_(module.error[:, -1], torch.tensor(ERROR_START) / ERROR_GAIN)
+            init.copy_(module.others_error, torch.tensor(OTHERS_ERROR_START) / ERROR_GAIN)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Loss of one training step: prediction along an axis that is drawn, of the strongest bins, from noisy CSI.
@@ -134,8 +184,9 @@ class SpectralPredictor(PreTrainedModel):
 
         Returns:
             "loss": the square error of the bins that are learnt from, relative to the power of all that is asked for,
-            as the mean over the samples, plus the weighted one of the prediction by the spectrum alone; and the first
-            part of it under the name of the axis, "time_loss" or "frequency_loss".
+            as the mean over the samples, plus the weighted one of the prediction by the spectrum alone, plus the loss
+            of the expected error; and the first part of it under the name of the axis, "time_loss" or
+            "frequency_loss".
 
         Raises:
             InputError: neither axis has more entries than must be known.
@@ -162,20 +213,52 @@ class SpectralPredictor(PreTrainedModel):
         scale = rms_scale(known)
         series, target = to_bins(known / scale, name), to_bins(wanted / scale, name)
         chosen = strongest(series, min(draws.bins, series.shape[1] * series.shape[2]))
-        found, by_spectrum = self._continue(series, chosen, target.shape[-1], name)
+        bins = self._bins(series, name)
+        found = self._continue(bins, chosen, target.shape[-1], name)
         target_power = power(target).sum((1, 2, 3)).clamp_min(torch.finfo(torch.float32).tiny)
         picked = pick(target, chosen)
         loss, spectrum_loss = (
-            (power(predicted - picked).sum((1, 2)) / target_power).mean() for predicted in (found, by_spectrum)
+            (power(predicted - picked).sum((1, 2)) / target_power).mean()
+            for predicted in (found.values, found.by_spectrum)
         )
-        return {"loss": loss + draws.spectrum_weight * spectrum_loss, f"{name}_loss": loss.detach()}
+        error_loss = self._error_loss(bins, chosen, found, target, name)
+        total = loss + draws.spectrum_weight * spectrum_loss + error_loss
+        return {"loss": total, f"{name}_loss": loss.detach()}
 
-    @torch.inference_mode()
-    @checked
+    def _error_loss(
+        self, bins: "Bins", chosen: torch.Tensor, found: "Continuation", target: torch.Tensor, axis: str
+    ) -> torch.Tensor:
+        """Deviance of a Poisson regression of square errors on their expectation, as the mean over what is asked for.
+
+        It is least where the expectation is the mean of the errors; so it is of their sums, too. Errors are told
+        relative to the power of the known block, which is 1 here: that of what is asked for is not known beforehand.
+        """
+        with torch.no_grad():
+            errors = power(found.values - pick(target, chosen))
+            others = extrapolate(bins.series, bins.filters[0], target.shape[-1])
+            weak = others_than(strongest(bins.series, self._asked_about(bins.series)), bins.series)
+            others_error = (power(others - target) * weak[..., None]).sum((1, 2))
+        expected_others = self._expected_others(bins.series, weak, target.shape[-1], axis)
+        total = deviance(errors, found.expected_error).sum() + deviance(others_error, expected_others).sum()
+        return total / target.numel()
+
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
 
-        All but the network itself is computed in double precision.
+        Raises:
+            InputError: as `predict_with_error`.
+        """
+        return self.predict_with_error(known, slots, subcarriers)[0]
+
+    @torch.inference_mode()
+    @checked
+    def predict_with_error(
+        self, known: torch.Tensor, slots: int, subcarriers: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `wavefoundry.networks.capabilities.ErrorEstimator`.
+
+        All but the network itself is computed in double precision. Where time and frequency are both continued, the
+        second continuation reads the first one's answer: the errors of both are added.
 
         Raises:
             InputError: as `checked` says, or a single entry is known along an axis that is to be continued.
@@ -187,49 +270,78 @@ class SpectralPredictor(PreTrainedModel):
         known = known.to(self.device)
         scale = rms_scale(known).double()
         box = known.to(torch.complex128) / scale
+        error = box.real.new_zeros(len(box), slots or 1, subcarriers or 1)
         first = self.architecture.first
         for name in (first, "frequency" if first == "time" else "time"):
             if steps[name]:
-                beyond = from_bins(self._beyond(to_bins(box, name), steps[name], name), name)
-                box = torch.cat([box, beyond], dim=AXES[name])
+                bins = self._bins(to_bins(box, name), name)
+                beyond, expected = self._beyond(bins, steps[name], name)
+                # Bins keep the power, of which each entry of CSI has its share.
+                expected = expected / (bins.series.shape[1] * bins.series.shape[2])
+                error = error + (expected[:, :, None] if name == "time" else expected[:, None])
+                box = torch.cat([box, from_bins(beyond, name)], dim=AXES[name])
         box = box[:, known.shape[1] :] if slots else box
         box = box[..., known.shape[3] :] if subcarriers else box
-        return (box * scale).to(torch.complex64)
+        error = (error * scale[:, 0] ** 2).expand(-1, box.shape[1], box.shape[3])
+        return (box * scale).to(torch.complex64), error.float()
 
-    def _beyond(self, series: torch.Tensor, horizon: int, axis: str) -> torch.Tensor:
-        """Continue all bins: (batch, row, column, step) -> (batch, row, column, horizon)."""
-        bins = series.shape[1] * series.shape[2]
-        chosen = strongest(series, max(1, round(self.architecture.share * bins)))
-        found, _ = self._continue(series, chosen, horizon, axis)
-        order = getattr(self.architecture.orders, axis)[0]
-        others = extrapolate(series, lattice(series, [order])[0][0], horizon).flatten(1, 2)
-        return others.scatter(1, chosen[:, :, None].expand_as(found), found).unflatten(1, series.shape[1:3])
+    def _bins(self, series: torch.Tensor, axis: str) -> "Bins":
+        """Series of bins, complex (batch, row, column, step), with their autoregressions."""
+        with torch.no_grad():
+            return Bins(series, *lattice(series, getattr(self.architecture.orders, axis)))
 
-    def _continue(
-        self, series: torch.Tensor, chosen: torch.Tensor, horizon: int, axis: str
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The chosen bins' answer, and what the spectrum alone says: both complex (batch, chosen bin, horizon).
+    def _beyond(self, bins: "Bins", horizon: int, axis: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Continue all bins.
+
+        Returns:
+            complex (batch, row, column, horizon), and the square error that is to be expected of all bins together,
+            real (batch, horizon).
+        """
+        series = bins.series
+        chosen = strongest(series, self._asked_about(series))
+        found = self._continue(bins, chosen, horizon, axis)
+        others = extrapolate(series, bins.filters[0], horizon).flatten(1, 2)
+        beyond = others.scatter(1, chosen[:, :, None].expand_as(found.values), found.values)
+        expected = self._expected_others(series, others_than(chosen, series), horizon, axis)
+        expected = expected + found.expected_error.sum(1)
+        return beyond.unflatten(1, series.shape[1:3]), expected
+
+    def _asked_about(self, series: torch.Tensor) -> int:
+        """Of how many bins the network says how they go on."""
+        return max(1, round(self.architecture.share * series.shape[1] * series.shape[2]))
+
+    def _expected_others(self, series: torch.Tensor, weak: torch.Tensor, horizon: int, axis: str) -> torch.Tensor:
+        """Expected square error of the `weak` bins together, (batch, horizon)."""
+        level = (power(series).mean(-1) * weak).sum((1, 2))
+        terms = ERROR_GAIN * cast(Estimator, self.estimators[axis]).others_error.to(level.dtype)
+        return level[:, None] * relative_error(terms.expand(len(level), -1), horizon, series)
+
+    def _continue(self, bins: "Bins", chosen: torch.Tensor, horizon: int, axis: str) -> "Continuation":
+        """What the network makes of the chosen bins.
 
         Args:
-            series: complex (batch, row, column, step), of samples of unit power.
+            bins: of samples of unit power.
             chosen: (batch, chosen bin), positions of bins, row by row.
             horizon: entries to predict.
             axis: "time" or "frequency".
         """
-        features, filters = self._features(series, chosen, axis)
+        series = bins.series
+        features, filters = self._features(bins, chosen)
         estimate = self.estimators[axis](features.to(self.dtype).flatten(0, 1)).unflatten(0, features.shape[:2])
         # bfloat16 of mixed precision ends here: differences of covariances need the digits.
         with torch.autocast(series.device.type, enabled=False):
             own = pick(series, chosen)
-            spectrum, noise, levels, slopes = estimate.to(series.real.dtype).split(
-                [self.architecture.frequencies, 1, PREDICTIONS, PREDICTIONS], dim=-1
+            spectrum, noise, levels, slopes, error = estimate.to(series.real.dtype).split(
+                [self.architecture.frequencies, 1, PREDICTIONS, PREDICTIONS, ERROR_TERMS], dim=-1
             )
             by_spectrum = self._linear(own, spectrum.softmax(-1), self.architecture.noise_floor + noise.exp(), horizon)
-            limit = 3 * power(own).mean(-1).sqrt()[..., None]
+            own_power = power(own).mean(-1)[..., None]
+            limit = 3 * own_power.sqrt()
             by_filters = [limited(extrapolate(own, each, horizon), limit) for each in filters]
-            ahead = (torch.arange(1, horizon + 1, device=own.device) / own.shape[-1]).clamp(max=2)[:, None]
-            weights = (levels[..., None, :] + slopes[..., None, :] * ahead.to(levels.dtype)).softmax(-1)
-            return (weights * torch.stack([by_spectrum, *by_filters], dim=-1)).sum(-1), by_spectrum
+            ahead = steps_ahead(horizon, own)[:, None]
+            weights = (levels[..., None, :] + slopes[..., None, :] * ahead).softmax(-1)
+            values = (weights * torch.stack([by_spectrum, *by_filters], dim=-1)).sum(-1)
+            return Continuation(values, by_spectrum, own_power * relative_error(error, horizon, own))
 
     def _linear(self, series: torch.Tensor, spectrum: torch.Tensor, noise: torch.Tensor, horizon: int) -> torch.Tensor:
         """Linear minimum mean square error prediction.
@@ -256,11 +368,10 @@ class SpectralPredictor(PreTrainedModel):
         return (across @ torch.linalg.solve(among, series[..., None]))[..., 0]
 
     @torch.no_grad()
-    def _features(
-        self, series: torch.Tensor, chosen: torch.Tensor, axis: str
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def _features(self, bins: "Bins", chosen: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """What the estimator reads of the chosen bins, (batch, chosen bin, feature), and their two filters."""
-        architecture, (_, rows, columns, seen) = self.architecture, series.shape
+        architecture, series = self.architecture, bins.series
+        _, rows, columns, seen = series.shape
         # Autocorrelations, whose transforms are periodograms, are what can be pooled cheaply.
         lags = torch.fft.ifft(power(torch.fft.fft(series, n=2 * seen)))[..., :seen] / seen
         of_bins = lags[..., 0].real
@@ -269,8 +380,7 @@ class SpectralPredictor(PreTrainedModel):
         periodograms = [periodogram(each, architecture.frequencies // 2) for each in (own, around, whole)]
         periodograms[2] = periodograms[2].expand_as(periodograms[0])
 
-        filters, residual = lattice(series, getattr(architecture.orders, axis))
-        filters = [pick(each, chosen) for each in filters]
+        filters = [pick(each, chosen) for each in bins.filters]
         first = filters[0]
         step = torch.arange(first.shape[-1], device=series.device, dtype=first.real.dtype)
         response = torch.fft.fft(first * architecture.damping**step, n=architecture.frequencies)
@@ -283,7 +393,7 @@ class SpectralPredictor(PreTrainedModel):
             LOG_UNIT * (each / of_sample + QUIET).log() for each in (own_power, around_power, middle)
         )
         scalars = [level, level_around, level_middle, level - level_middle]
-        for left, whole_power in ((residual, own_power), (pooled(residual), around_power)):
+        for left, whole_power in ((bins.residual, own_power), (pooled(bins.residual), around_power)):
             rest = pick(left[..., None], chosen)[..., 0] / whole_power.clamp_min(torch.finfo(torch.float32).tiny)
             scalars.append(LOG_UNIT * rest.clamp(1e-4, 1e2).log())
         sizes = [math.log(seen) - 2, 4 / seen, 0.2 * math.log(rows * columns) - 1]
@@ -322,6 +432,12 @@ def power(values: torch.Tensor) -> torch.Tensor:
 def strongest(series: torch.Tensor, count: int) -> torch.Tensor:
     """Positions (batch, count) of the bins of (batch, row, column, step) with the most power."""
     return power(series).sum(-1).flatten(1).topk(count, dim=1).indices
+
+
+def others_than(chosen: torch.Tensor, series: torch.Tensor) -> torch.Tensor:
+    """1 for the bins of (batch, row, column, step) that are not among those at the positions `chosen`, 0 for those."""
+    weak = torch.ones_like(series[..., 0].real).flatten(1)
+    return weak.scatter(1, chosen, 0.0).unflatten(1, series.shape[1:3])
 
 
 def pick(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
@@ -384,6 +500,25 @@ def extrapolate(series: torch.Tensor, filters: torch.Tensor, horizon: int) -> to
         found.append((past * weights).sum(-1, keepdim=True))
         past = torch.cat([past[..., 1:], found[-1]], dim=-1)
     return torch.cat(found, dim=-1)
+
+
+def steps_ahead(horizon: int, like: torch.Tensor) -> torch.Tensor:
+    """How far ahead each of `horizon` entries lies, in lengths of the series `like` (..., step): (horizon,)."""
+    steps = torch.arange(1, horizon + 1, device=like.device)
+    return (steps / like.shape[-1]).clamp(max=FARTHEST).to(like.real.dtype)
+
+
+def relative_error(terms: torch.Tensor, horizon: int, like: torch.Tensor) -> torch.Tensor:
+    """Expected square error relative to the power of the series `like`, from its terms (..., 3): (..., horizon)."""
+    ahead = steps_ahead(horizon, like)
+    basis = torch.stack([torch.ones_like(ahead), ahead - 0.5, ahead.log() + 1])
+    return (terms @ basis).clamp(LEAST_ERROR, LARGEST_ERROR).exp()
+
+
+def deviance(errors: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """Of a Poisson distribution, entry by entry: at least 0, and 0 where both are equal."""
+    least = torch.finfo(torch.float32).tiny
+    return torch.xlogy(errors, (errors / expected.clamp_min(least)).clamp_min(least)) - errors + expected
 
 
 def limited(values: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:

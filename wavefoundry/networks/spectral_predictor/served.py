@@ -27,6 +27,9 @@ class SpectralPredictor:
         self._settings, self._run = settings, run
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        return self.predict_with_error(known, slots, subcarriers)[0]
+
+    def predict_with_error(self, known: np.ndarray, slots: int, subcarriers: int) -> tuple[np.ndarray, np.ndarray]:
         steps = {"time": slots, "frequency": subcarriers}
         for name, dimension in AXES.items():
             if steps[name] and known.shape[dimension] < self._settings["fewest_known"]:
@@ -36,17 +39,21 @@ class SpectralPredictor:
                 )
         scale = rms_scale(known)
         box = known.astype(np.complex128) / scale
+        error = np.zeros((len(box), slots or 1, subcarriers or 1))
         first = self._settings["first"]
         for name in (first, "frequency" if first == "time" else "time"):
             if steps[name]:
-                beyond = from_bins(self._beyond(to_bins(box, name), steps[name], name), name)
-                box = np.concatenate([box, beyond], axis=AXES[name])
+                beyond, expected = self._beyond(to_bins(box, name), steps[name], name)
+                error = error + (expected[:, :, None] if name == "time" else expected[:, None])
+                box = np.concatenate([box, from_bins(beyond, name)], axis=AXES[name])
         box = box[:, known.shape[1] :] if slots else box
         box = box[..., known.shape[3] :] if subcarriers else box
-        return (box * scale).astype(np.complex64)
+        error = np.broadcast_to(error * scale[:, 0] ** 2, (len(box), box.shape[1], box.shape[3]))
+        return (box * scale).astype(np.complex64), error.astype(np.float32)
 
-    def _beyond(self, series: np.ndarray, horizon: int, axis: str) -> np.ndarray:
-        """Continue all bins: (batch, row, column, step) -> (batch, row, column, horizon)."""
+    def _beyond(self, series: np.ndarray, horizon: int, axis: str) -> tuple[np.ndarray, np.ndarray]:
+        """Continue all bins: (batch, row, column, horizon), and the error to be expected of an entry of CSI, (batch,
+        horizon)."""
         batch, rows, columns, seen = series.shape
         count = max(1, round(self._settings["share"] * rows * columns))
         chosen = np.argpartition(-energy(series).reshape(batch, -1), count - 1, axis=1)[:, :count]
@@ -60,19 +67,35 @@ class SpectralPredictor:
         ).reshape(batch, count, -1)
         estimate = estimate.astype(np.float64)
         lines = self._settings["frequencies"]
-        spectrum, noise, preferences = estimate[..., :lines], estimate[..., lines], estimate[..., lines + 1 :]
-        levels, slopes = np.split(preferences, 2, axis=-1)
+        terms = len(self._settings["others_error"][axis])
+        spectrum, noise, error = estimate[..., :lines], estimate[..., lines], estimate[..., -terms:]
+        levels, slopes = np.split(estimate[..., lines + 1 : -terms], 2, axis=-1)
         by_spectrum = linear(own, softmax(spectrum), self._settings["noise_floor"] + np.exp(noise), horizon)
-        limit = 3 * np.sqrt(power(own).mean(-1))[..., None]
+        own_power = power(own).mean(-1)[..., None]
+        limit = 3 * np.sqrt(own_power)
         by_filters = [
             limited(pick(beyond.reshape(batch, rows, columns, horizon), chosen), limit),
             limited(extrapolate(own, filters[1], horizon), limit),
         ]
-        ahead = np.minimum(np.arange(1, horizon + 1) / seen, 2)[:, None]
+        ahead = self._ahead(horizon, seen)[:, None]
         weights = softmax(levels[..., None, :] + slopes[..., None, :] * ahead)
         found = (weights * np.stack([by_spectrum, *by_filters], axis=-1)).sum(-1)
         np.put_along_axis(beyond, chosen[..., None], found, axis=1)
-        return beyond.reshape(batch, rows, columns, horizon)
+
+        weak = power(series).mean(-1).reshape(batch, -1)
+        np.put_along_axis(weak, chosen, 0.0, axis=1)
+        others = np.array(self._settings["others_error"][axis])
+        expected = (own_power * self._relative_error(error, horizon, seen)).sum(1)
+        expected += weak.sum(1)[:, None] * self._relative_error(others, horizon, seen)
+        return beyond.reshape(batch, rows, columns, horizon), expected / (rows * columns)
+
+    def _ahead(self, horizon: int, seen: int) -> np.ndarray:
+        return np.minimum(np.arange(1, horizon + 1) / seen, self._settings["farthest"])
+
+    def _relative_error(self, terms: np.ndarray, horizon: int, seen: int) -> np.ndarray:
+        ahead = self._ahead(horizon, seen)
+        basis = np.stack([np.ones(horizon), ahead - 0.5, np.log(ahead) + 1])
+        return np.exp(np.clip(terms @ basis, *self._settings["error_limits"]))
 
     def _features(self, series: np.ndarray, chosen: np.ndarray, filters: np.ndarray, residual: np.ndarray):
         """What the estimator reads of the chosen bins: (batch, chosen bin, feature)."""

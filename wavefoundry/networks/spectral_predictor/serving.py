@@ -30,6 +30,12 @@ def settings_of(model: SpectralPredictor) -> dict:
         "quiet_line": definitions.QUIET_LINE,
         "neighbours": list(definitions.NEIGHBOURS),
         "fewest_known": definitions.FEWEST_KNOWN,
+        "farthest": definitions.FARTHEST,
+        "error_limits": [definitions.LEAST_ERROR, definitions.LARGEST_ERROR],
+        "others_error": {
+            axis: (definitions.ERROR_GAIN * cast(Estimator, estimator).others_error).tolist()
+            for axis, estimator in model.estimators.items()
+        },
     }
     return {key: architecture[key] for key in kept} | constants
 

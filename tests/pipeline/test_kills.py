@@ -1,0 +1,105 @@
+"""A flow that is killed in each kind of stage: nothing stays behind, and the next run goes on to the same dvc.lock.
+
+Behind a company's proxy, which knows nothing of this machine.
+"""
+
+import random
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+
+import psutil
+
+from stages.yaml_files import read_dag
+from tests.pipeline.conftest import Study, study_parameters
+from tests.pipeline.test_dag import is_measured
+from tests.waiting import is_gone, wait_for, wait_for_end
+
+# One module each, in the order in which a run comes to them.
+KINDS = (
+    "params",
+    "scenario",
+    "import_data",
+    "csi",
+    "angle_delay",
+    "inputs",
+    "train",
+    "distill",
+    "evaluate_prediction",
+    "evaluate_downstream",
+    "evaluate_feedback",
+    "evaluate_efficiency",
+    "compare",
+    "register",
+    "report",
+)
+# A stage of the tiny study takes a few seconds, most of them to begin [s].
+INTO_A_STAGE = 3.0
+# From one kill to the next stage, with all that runs in between [s].
+PATIENCE = 400.0
+
+
+def test_a_flow_killed_in_each_kind_of_stage_leaves_nothing_behind_and_the_same_lock(study, tmp_path, monkeypatch):
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    generator = random.Random(0)
+    other = Study(tmp_path, study_parameters())
+    killed = [kind for kind in KINDS if kill_in(other, f"stages.{kind}", generator.uniform(0.0, INTO_A_STAGE))]
+    # Stages that end before they are seen, or run beside the one that was killed, are no matter; most are met.
+    assert len(killed) > len(KINDS) // 2, killed
+    other.flow()
+    expected, found = (
+        {path: md5 for path, md5 in one.digests().items() if not is_measured(path)} for one in (study, other)
+    )
+    assert found == expected
+    locks = [read_dag(one.folder / "dvc.lock")["stages"] for one in (study, other)]
+    assert list(locks[0]) == list(locks[1])
+    assert other.repro() == []
+
+
+def kill_in(study: Study, module: str, seconds: float) -> bool:
+    """Kill a run so long after it has started a stage; whether it came to that."""
+    with study.start("-m", "flows.pipeline") as flow, ThreadPoolExecutor(1) as reader:
+        output = reader.submit(flow.stdout.read)
+        started: dict[int, psutil.Process] = {}
+        wait_for(lambda: flow.poll() is not None or is_at(module, flow, started), PATIENCE)
+        time.sleep(seconds)
+        note_children(flow, started)
+        met = flow.poll() is None
+        flow.kill()
+    wait_for_end(*started)
+    assert met or flow.returncode == 0, output.result()
+    assert not unfinished_records(study), output.result()
+    assert not list((study.folder / ".dvc/tmp").glob("*.lock.partial"))
+    return met
+
+
+def is_at(module: str, flow, started: dict[int, psutil.Process]) -> bool:
+    note_children(flow, started)
+    return any(module in command_of(process) for process in started.values() if not is_gone(process.pid))
+
+
+def note_children(flow, started: dict[int, psutil.Process]) -> None:
+    with suppress(psutil.NoSuchProcess):
+        started |= {process.pid: process for process in psutil.Process(flow.pid).children(recursive=True)}
+
+
+def command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def unfinished_records(study: Study) -> list[str]:
+    """Names of the runs that MLflow shows as under way."""
+    database = study.folder / ".mlflow/mlflow.db"
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        if not connection.execute("select 1 from sqlite_master where name = 'runs'").fetchone():
+            return []
+        return [name for (name,) in connection.execute("select name from runs where status = 'RUNNING'")]
