@@ -1,7 +1,8 @@
 """Stage register: predictors into the MLflow registry; alias "champion" only for what passes the gate.
 
 One version of each predictor: of several seeds the one with the median NMSE on the validation split. It is registered
-in a form that runs without this project; the run keeps its model folder. A version becomes champion when one prediction
+in a form that runs without this project, of a transformer also in an INT8 form that loses little (stages/int8.py); the
+run keeps its model folder. A version becomes champion when one prediction
 takes at most `register.latency_limit_ms`, and none stands or its NMSE on the validation split in dB, averaged over the
 questions, is lower than the standing champion's by more than `register.margin_db`; the test split is told and decides
 nothing. Both are judged alike: when the held-out data or the code that scores have changed since, the standing champion
@@ -19,97 +20,34 @@ marked as demoted and stays out of the race.
 """
 
 import argparse
-import hashlib
-import json
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version as installed_version
-from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from stages import params
-from stages.dependencies import closure
-from stages.evaluate_prediction import questions
+from stages.candidates import Candidate, choose
+from stages.held_out import HeldOut
+from stages.int8 import INT8_TAG, int8_tags
 from stages.json_files import write_json
-from stages.loading import load_network, load_split
 from stages.paths import DECISIONS, RESULTS, csi_store, model_folder
+from stages.served_form import Logged, TooLargeError, log_form, served
 from stages.stage import clear_errors, stage
 from stages.trials import trial
-from storage.digests import digest
+from stages.version_page import describe, description, scores_beside_reference
 from storage.git import head
 from storage.tables import read_table
 from wavefoundry.deployment.options import BEST, Register
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas
-    import torch
-
     from storage.tracking.registry import Registry, Version
 
 LATENCY_TAG = "latency_ms"
 # Score that a version is judged by, the comparison that gave it, and the questions of that comparison.
 SCORE_TAG, HELD_OUT_TAG, ASKED_TAG = "validation_nmse_db", "held_out.md5", "questions.md5"
-SERVED = Path(__file__).with_name("served_predictor.py")
-# What a registered model imports.
-REQUIREMENTS = ("mlflow", "onnxruntime")
-# Modules that decide about a score, besides the predictor itself.
-SCORING = ("wavefoundry.evaluation.prediction", "wavefoundry.evaluation.metrics")
-MEAN = "mean"
 # Tag of a version of BEST: the entry that it is.
 ENTRY_TAG = "entry"
-LAYOUT = (
-    "csi: complex (batch, time, antenna, subcarrier), or real (batch, 2, time, antenna, subcarrier) with real parts in "
-    "channel 0, or real (batch, time, antenna, subcarrier, 2) with real parts at 0; all sizes are free. The result has "
-    "the layout of the input: the next `slots` slots of the next `subcarriers` subcarriers, and 0 means the known "
-    "ones."
-)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """The model of one predictor that is offered to the registry; NMSE by question, over the data sets compared.
-
-    seed: None of a predictor without training.
-    """
-
-    name: str
-    seed: int | None
-    test_nmse_db: dict[str, float]
-    validation_nmse_db: dict[str, float]
-
-    @property
-    def score_db(self) -> float:
-        """What it is judged by: NMSE on the validation split, averaged over the questions."""
-        return mean(self.validation_nmse_db.values())
-
-    @property
-    def label(self) -> str:
-        return "no training" if self.seed is None else f"seed_{self.seed}"
-
-
-def choose(name: str, test: "pandas.DataFrame", validation: "pandas.DataFrame") -> Candidate:
-    """The seed with the median validation NMSE; the better one of the middle two.
-
-    Args:
-        name: the predictor.
-        test, validation: columns model, question, seed, nmse_db; see `wavefoundry.evaluation.summary.mean_nmse_db`.
-    """
-
-    def by_seed(table: "pandas.DataFrame") -> dict[int | None, dict[str, float]]:
-        found: dict[int | None, dict[str, float]] = {}
-        for row in table[table["model"] == name].to_dict("records"):
-            seed = None if row["seed"] != row["seed"] or row["seed"] is None else int(row["seed"])
-            found.setdefault(seed, {})[row["question"]] = row["nmse_db"]
-        return found
-
-    tested, validated = by_seed(test.astype({"seed": object})), by_seed(validation.astype({"seed": object}))
-    candidates = [Candidate(name, seed, tested[seed], validated[seed]) for seed in tested]
-    candidates.sort(key=lambda candidate: (mean(candidate.validation_nmse_db.values()), candidate.label))
-    return candidates[(len(candidates) - 1) // 2]
 
 
 def is_better(candidate_db: float, champion_db: float | None, margin_db: float) -> bool:
@@ -117,113 +55,11 @@ def is_better(candidate_db: float, champion_db: float | None, margin_db: float) 
     return champion_db is None or candidate_db < champion_db - margin_db
 
 
-class HeldOut:
-    """The validation data and questions that versions of one predictor are judged by."""
-
-    def __init__(self, parameters: params.Params, name: str):
-        self._section = parameters.evaluate.prediction
-        self._repetitions = parameters.evaluate.efficiency.prediction_repetitions
-        answered = list(parameters.first_answered(name))
-        self._questions = {asked: question for asked, question in questions(parameters).items() if asked in answered}
-        self._compared = {asked: parameters.compared[asked] for asked in self._questions}
-        datasets = dict.fromkeys(name for names in self._compared.values() for name in names)
-        self.stores = {name: digest(csi_store(name)) for name in datasets}
-
-    @property
-    def asked_md5(self) -> str:
-        """Equal for two comparisons with the same questions at the same SNR, whatever the data."""
-        asked = self._section.model_dump(include={"snr_db", "noise_seed"})
-        asked |= {name: question.options.model_dump() for name, question in self._questions.items()}
-        return _md5(asked)
-
-    @property
-    def md5(self) -> str:
-        """Equal for two comparisons that give the same model the same score."""
-        code = {str(file): digest(file) for file in closure(SCORING)}
-        return _md5([self.asked_md5, self.stores, code])
-
-    def example(self) -> tuple["np.ndarray", dict[str, int]]:
-        """Input of one prediction and its parameters, as a registered model takes them."""
-        asked, question = next(iter(self._questions.items()))
-        known, _, wanted = question.split(load_split(self._compared[asked][0], "validation")[:1])
-        return _two_channels(known), _wanted(wanted)
-
-    def latency_ms(self, version: "Version") -> float:
-        """Wall time of one prediction by a registered version, of one sample."""
-        from storage.tracking.registry import load
-        from wavefoundry.evaluation.efficiency import median_ms
-
-        model, (known, wanted) = load(version), self.example()
-        return median_ms(lambda: model.predict(known, params=wanted), self._repetitions)
-
-    def score_db(self, version: "Version") -> float:
-        """NMSE of a registered version on the validation split [dB], averaged over the questions, as the evaluation
-        finds it."""
-        from storage.tracking.registry import predict_isolated
-        from wavefoundry.evaluation.metrics import nmse, to_db
-
-        work = [
-            (name, *question.split(load_split(dataset, "validation")))
-            for name, question in self._questions.items()
-            for dataset in self._compared[name]
-        ]
-        inputs = [(_two_channels(known), _wanted(wanted)) for _, known, _, wanted in work]
-        outputs = predict_isolated(version, inputs, self._section.batch_size)
-        errors: dict[str, list[float]] = {}
-        for (name, _, target, _), output in zip(work, outputs, strict=True):
-            errors.setdefault(name, []).append(nmse(_complex(output), target).mean().item())
-        return mean(to_db(mean(datasets)) for datasets in errors.values())
-
-
-def _md5(content: Any) -> str:
-    return hashlib.md5(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Served:
-    """How one predictor gets into the registry.
-
-    md5: identifies the model; equal for the same weights, or the same method and options.
-    export: writes what runs without this project into a folder.
-    folder: the model folder of a network, which is registered beside.
-    """
-
-    md5: str
-    export: Callable[[Path], None]
-    folder: Path | None
-
-
-def served(parameters: params.Params, candidate: Candidate) -> Served | None:
-    """How a candidate is registered; None if its family does not say how it is served."""
-    if candidate.seed is None:
-        from wavefoundry.deployment.method_export import export
-
-        method, options = parameters.method_options(candidate.name)
-
-        def write(folder: Path) -> None:
-            export(method, options, folder)
-
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder, "served"))
-            return Served(digest(Path(folder, "served")), write, None)
-    from wavefoundry.networks.family import serving_module
-
-    folder_of_model = model_folder(candidate.name, candidate.seed)
-    module = serving_module(parameters.models[candidate.name].family)
-    if module is None:
-        return None
-
-    def write_network(folder: Path) -> None:
-        module.export(load_network(parameters, candidate.name, folder_of_model), folder)
-
-    return Served(digest(folder_of_model), write_network, folder_of_model)
-
-
 def offer(
     registry: "Registry",
     candidate: Candidate,
     model_md5: str,
-    log: Callable[[], str],
+    log: Callable[[], Logged],
     held_out: HeldOut,
     gate: Register,
     run_id: str,
@@ -238,7 +74,7 @@ def offer(
         registry: where.
         candidate: what is offered, and its scores.
         model_md5: identifies the model.
-        log: gives the id of the logged model; called if the candidate is not registered yet.
+        log: logs the model; called if the candidate is not registered yet.
         held_out: what it was scored on.
         gate: what it must pass.
         run_id: the run of the stage.
@@ -255,7 +91,9 @@ def offer(
     own = version is None or aside is None
     if version is None:
         tags = {MODEL_TAG: model_md5, "git.commit": head().get("commit", "unknown")}
-        version = registry.register(candidate.name, log(), run_id, tags | _tags(candidate, held_out))
+        logged = log()
+        tags |= logged.tags | _tags(candidate, held_out)
+        version = registry.register(candidate.name, logged.model_id, run_id, tags)
     elif aside is None:
         registry.tag(version, _tags(candidate, held_out))
     latency = float(version.tags.get(LATENCY_TAG) or held_out.latency_ms(version))
@@ -285,6 +123,7 @@ def offer(
         "validation_nmse_db": round(candidate.score_db, 4),
         "test_nmse_db": round(mean(candidate.test_nmse_db.values()), 4),
         "latency_ms": round(latency, 2),
+        "int8": version.tags.get(INT8_TAG),
         "champion_before": champion.number if champion else None,
         "champion_before_validation_nmse_db": None if champion_db is None else round(champion_db, 4),
     }
@@ -359,140 +198,6 @@ def _tags(candidate: Candidate, held_out: HeldOut) -> dict[str, str]:
     return tags
 
 
-class TooLargeError(Exception):
-    """What would be served is larger than the registry takes; the message says how large, and what is allowed."""
-
-
-def _log(candidate: Candidate, form: Served, held_out: HeldOut, size_limit: float, run_id: str) -> str:
-    """Export a predictor and log it; the id of the logged model.
-
-    Raises:
-        TooLargeError: the export has more than `size_limit` MiB.
-    """
-    from storage.tracking.registry import log_predictor
-    from wavefoundry.deployment import served_predictor
-
-    with tempfile.TemporaryDirectory() as folder:
-        exported = Path(folder, "served")
-        form.export(exported)
-        size = sum(file.stat().st_size for file in exported.rglob("*") if file.is_file()) / 2**20
-        if size > size_limit:
-            raise TooLargeError(
-                f"not registered: its served form has {size:.0f} MiB, register.size_limit_mebibytes is {size_limit:g}"
-            )
-        return log_predictor(
-            candidate.name,
-            {"served": exported, "code": Path(served_predictor.__file__)},
-            run_id=run_id,
-            python_file=SERVED,
-            # A build for one kind of machine ("+cpu") is no requirement.
-            requirements=[f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIREMENTS],
-            example=held_out.example(),
-            layout=LAYOUT,
-            network=form.folder,
-        )
-
-
-def scores_beside_reference(
-    candidate: Candidate, table: "pandas.DataFrame", compared: Mapping[str, list[str]], reference: str | None
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Test NMSE beside that of the reference, {question: {predictor: {data set or "mean": dB}}}.
-
-    Args:
-        candidate: the seed that is offered.
-        table: of results.
-        compared: data sets that the mean is taken over, by question.
-        reference: a predictor without training; None: there is none.
-    """
-    from wavefoundry.evaluation.summary import by_dataset_nmse_db, mean_nmse_db
-
-    rows = by_dataset_nmse_db(table, "test")
-    means = mean_nmse_db(table, compared, "test").assign(dataset=MEAN)
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for row in [*rows.astype({"seed": object}).to_dict("records"), *means.astype({"seed": object}).to_dict("records")]:
-        ours = row["model"] == candidate.name and (candidate.seed is None or row["seed"] == candidate.seed)
-        if ours or row["model"] == reference:
-            by_model = found.setdefault(row["question"], {})
-            by_model.setdefault(row["model"], {})[row["dataset"]] = row["nmse_db"]
-    for by_model in found.values():
-        ours_only = by_model.get(candidate.name, {})
-        for name in list(by_model):
-            by_model[name] = {dataset: value for dataset, value in by_model[name].items() if dataset in ours_only}
-    return {question: by_model for question, by_model in found.items() if candidate.name in by_model}
-
-
-def description(
-    candidate: Candidate, decision: dict, by_question: dict, snr_db: float, stores: Mapping[str, str]
-) -> str:
-    """A registered version in Markdown, with its `scores_beside_reference`.
-
-    Args:
-        candidate, decision: what was offered, and what was decided.
-        by_question: its scores.
-        snr_db: of the known block.
-        stores: digests of the data sets that it was judged on.
-    """
-    from wavefoundry.report.tables import markdown_table
-
-    columns = [(question, name) for question, by_predictor in by_question.items() for name in by_predictor]
-    datasets = list(dict.fromkeys(name for question, model in columns for name in by_question[question][model]))
-    rows = [
-        [dataset, *(_decibels(by_question[question][name].get(dataset)) for question, name in columns)]
-        for dataset in datasets
-    ]
-    lines = [
-        f"Predictor `{candidate.name}` ({candidate.label}), registered as {decision['alias'] or 'no alias'}: "
-        f"{decision['reason']}. One prediction takes {decision['latency_ms']} ms.",
-        f"It is judged by the validation split: {candidate.score_db:.2f} dB at {snr_db:g} dB SNR, averaged over "
-        f"{', '.join(candidate.validation_nmse_db)} and over the data sets "
-        f"{', '.join(f'{name} ({md5[:8]})' for name, md5 in stores.items())}.",
-        markdown_table(
-            [f"NMSE [dB] on the test split, {snr_db:g} dB SNR", *(f"{question}, {name}" for question, name in columns)],
-            rows,
-        ),
-        LAYOUT,
-    ]
-    return "\n\n".join(lines)
-
-
-def _decibels(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def describe(
-    registry: "Registry",
-    version: "Version",
-    text: str,
-    by_question: dict[str, dict[str, dict[str, float]]],
-    run_id: str,
-) -> None:
-    """Give a version its description and its chart."""
-    from wavefoundry.plots.scores import draw_scores
-
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder, f"{version.name}.png")
-        draw_scores(by_question, picture)
-        registry.describe(version, text, picture, run_id)
-
-
-def _wanted(wanted: tuple[int, int]) -> dict[str, int]:
-    return dict(zip(("slots", "subcarriers"), wanted, strict=True))
-
-
-def _two_channels(csi: "torch.Tensor") -> "np.ndarray":
-    """complex (batch, ...) -> float32 numpy (batch, 2, ...)."""
-    import numpy as np
-
-    return np.stack([csi.real.numpy(), csi.imag.numpy()], axis=1)
-
-
-def _complex(channels: "np.ndarray") -> "torch.Tensor":
-    import torch
-
-    real, imaginary = torch.from_numpy(channels).unbind(dim=1)
-    return torch.complex(real, imaginary)
-
-
 def roll_back(name: str) -> None:
     """Give the alias champion back to the version before."""
     from storage.tracking.registry import Registry, clear_failures
@@ -562,7 +267,7 @@ def register(parameters: params.Params) -> None:
                 if form is None:
                     continue
                 held_out = HeldOut(parameters, name)
-                log = partial(_log, candidate, form, held_out, gate.size_limit_mebibytes, run.id)
+                log = partial(log_form, parameters, candidate, form, held_out, run.id)
                 try:
                     version, decision, own = offer(registry, candidate, form.md5, log, held_out, gate, run.id, trying)
                 except TooLargeError as error:
@@ -578,8 +283,9 @@ def register(parameters: params.Params) -> None:
             if best is not None:
                 entry = offered[best]
                 candidate, md5 = replace(entry.candidate, name=BEST), entry.version.tags[MODEL_TAG]
+                again = Logged(entry.version.model_id, int8_tags(entry.version.tags))
                 version, decision, own = offer(
-                    registry, candidate, md5, lambda: entry.version.model_id, entry.held_out, gate, run.id, trying
+                    registry, candidate, md5, lambda: again, entry.held_out, gate, run.id, trying
                 )
                 if own:
                     registry.tag(version, {ENTRY_TAG: best})
@@ -594,6 +300,8 @@ def register(parameters: params.Params) -> None:
     for name, decision in decisions.items():
         which = "" if name in left_out else f" version {decision['version']}"
         print(f"{name}{which}: {decision['alias'] or 'no alias'} ({decision['reason']})")
+        if decision.get("int8"):
+            print(f"{name}{which}, INT8: {decision['int8']}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@
     model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
     future = model.predict(known, params={"slots": 8, "subcarriers": 0})
 
+In INT8, where the version has that form: load_model("models:/...", model_config={"precision": "int8"}).
+
 Arrays: as `ServedPredictor.predict` in served_predictor.py of wavefoundry/deployment, which travels with the model,
 says.
 """
@@ -16,6 +18,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
 PARAMETERS = ("slots", "subcarriers")
+# The artifact that serves each precision.
+PRECISIONS = {"fp32": "served", "int8": "int8"}
 
 
 class Refusal(MlflowException):
@@ -38,9 +42,16 @@ class RegisteredPredictor(PythonModel):
     """The predictor of the folder that was registered."""
 
     def load_context(self, context) -> None:
+        precision = context.model_config["precision"]
+        found = [name for name, artifact in PRECISIONS.items() if artifact in context.artifacts]
+        if precision not in found:
+            raise MlflowException.invalid_parameter_value(
+                f"precision is {precision!r:.60}, allowed for this version: {', '.join(found)}; why it has no other is "
+                "told by its tag int8"
+            )
         # Run, not imported: two versions with different code can be loaded side by side.
         code = runpy.run_path(context.artifacts["code"])
-        self.predictor = code["ServedPredictor"](context.artifacts["served"])
+        self.predictor = code["ServedPredictor"](context.artifacts[PRECISIONS[precision]])
 
     def predict(self, context, model_input: np.ndarray, params=None) -> np.ndarray:
         params = params or {}

@@ -160,6 +160,7 @@ def log_predictor(
     requirements: Sequence[str],
     example: tuple[np.ndarray, dict],
     layout: str,
+    choices: dict[str, str],
     network: Path | None = None,
 ) -> str:
     """Log an MLflow pyfunc model that runs without this project.
@@ -174,6 +175,7 @@ def log_predictor(
             server, and a default in its place would answer another question.
         layout: what arrays it takes and gives, in words. A signature of MLflow knows one type and rank only, so it
             leaves the array open, and the model itself checks it.
+        choices: what whoever loads the model may choose (`model_config`), with the values that hold otherwise.
         network: the model folder that it was made from, for `fetch_model`; it is kept with the run, so that the model
             holds its weights once.
 
@@ -203,6 +205,7 @@ def log_predictor(
             input_example=(array, parameters),
             pip_requirements=list(requirements),
             metadata={"arrays": layout},
+            model_config=choices,
         )
     if network is not None:
         tracking.client().log_artifacts(run_id, str(network), _network(logged.model_id))
@@ -289,13 +292,18 @@ np.savez("outputs.npz", *outputs)
 """
 
 
-def load(version: Version):
-    """A registered version as MLflow hands it to anybody: `predict(array, params=parameters)`."""
+def load(version: Version, choices: dict[str, str] | None = None):
+    """A registered version as MLflow hands it to anybody: `predict(array, params=parameters)`.
+
+    Args:
+        version: which one.
+        choices: see `log_predictor`; None: as it was logged.
+    """
     import mlflow
 
     tracking.configure()
     mlflow.set_tracking_uri(tracking.tracking_uri())
-    return mlflow.pyfunc.load_model(version.uri)
+    return mlflow.pyfunc.load_model(version.uri, model_config=choices)
 
 
 def _version(version) -> Version:

@@ -7,25 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import params, register
-from stages.register import (
-    MEAN,
-    Candidate,
-    HeldOut,
-    Offered,
-    best_entry,
-    choose,
-    description,
-    is_better,
-    offer,
-    scores_beside_reference,
-)
+from stages import held_out, params
+from stages.candidates import Candidate, choose
+from stages.held_out import HeldOut
+from stages.register import Offered, best_entry, is_better, offer
+from stages.served_form import Logged
+from stages.version_page import MEAN, description, scores_beside_reference
 from storage.tracking.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG, Version
 from tests.parameters import tiny_parameters
-from wavefoundry.deployment.options import Register
+from wavefoundry.deployment.options import Int8, Register
 from wavefoundry.evaluation.results import as_table
 
-GATE = Register(margin_db=0.05, latency_limit_ms=10.0, size_limit_mebibytes=300.0)
+GATE = Register(
+    margin_db=0.05,
+    latency_limit_ms=10.0,
+    size_limit_mebibytes=300.0,
+    int8=Int8(calibration_samples=1, loss_limit_db=0.2),
+)
+LOGGED = Logged("m-1", {"int8": "none: it is served without an ONNX graph"})
 DECIBEL = st.floats(-40, 10).map(lambda value: round(value, 3))
 
 
@@ -80,7 +79,7 @@ def offered(registry, weights, nmse_db, held_out, seed=0, trial=None, test_db=-1
     """The decision about a candidate of these weights, and of this NMSE on the validation split."""
     test, validation = (dict.fromkeys(("time", "frequency"), value) for value in (test_db, nmse_db))
     candidate = Candidate("tiny_wifo", seed, test, validation)
-    return offer(registry, candidate, weights, lambda: "m-1", held_out, GATE, "run", trial)[1]
+    return offer(registry, candidate, weights, lambda: LOGGED, held_out, GATE, "run", trial)[1]
 
 
 def test_first_version_is_champion():
@@ -95,6 +94,7 @@ def test_first_version_is_champion():
     assert tags["scenarios"] == "munich"
     assert float(tags["latency_ms"]) == 5.0
     assert "git.commit" in tags
+    assert tags["int8"] == decision["int8"] == LOGGED.tags["int8"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_description_is_a_table_of_the_version_that_is_registered():
             ("sample_and_hold", None, "d18", "test"): 2.0,
         }
     )
-    decision = {"alias": CHAMPION, "reason": "no champion stood", "latency_ms": 2.5}
+    decision = {"alias": CHAMPION, "reason": "no champion stood", "latency_ms": 2.5, "int8": "none: why"}
     candidate = Candidate("tiny_wifo", 0, {"time": -3.5}, {"time": -4.5})
     beside = scores_beside_reference(candidate, table, {"time": ["munich"]}, "sample_and_hold")
     assert list(beside) == ["time"] and set(beside["time"]["tiny_wifo"]) == {"munich", MEAN}
@@ -196,6 +196,7 @@ def test_description_is_a_table_of_the_version_that_is_registered():
     assert "| munich | 1.25 | -3.50 |" in text or "| munich | -3.50 | 1.25 |" in text
     assert f"| {MEAN} |" in text and "d18" not in text and "20 dB SNR" in text
     assert "registered as champion: no champion stood. One prediction takes 2.5 ms." in text
+    assert "INT8 form: none: why." in text
     assert "-4.50 dB at 20 dB SNR, averaged over time and over the data sets munich (01234567)." in text
 
 
@@ -254,7 +255,7 @@ def test_a_predictor_without_training_has_no_seed():
 
 def test_comparison_depends_on_data_questions_and_the_code_that_scores(monkeypatch):
     digests = {}
-    monkeypatch.setattr(register, "digest", lambda path: digests.get(str(path), f"md5 of {path}"))
+    monkeypatch.setattr(held_out, "digest", lambda path: digests.get(str(path), f"md5 of {path}"))
     content = tiny_parameters()
 
     def compared(name="wifo", **changes):
@@ -271,7 +272,7 @@ def test_comparison_depends_on_data_questions_and_the_code_that_scores(monkeypat
     assert md5(snr_db=20.0) == first and compared().asked_md5 != asked
     asked = compared().asked_md5
     digests["wavefoundry/evaluation/metrics.py"] = "another"
-    monkeypatch.chdir(Path(register.__file__).parents[1])
+    monkeypatch.chdir(Path(held_out.__file__).parents[1])
     with_code = md5()
     assert compared().asked_md5 == asked
     digests["wavefoundry/evaluation/metrics.py"] = "a third"

@@ -13,16 +13,20 @@ import torch
 import xarray as xr
 from mlflow.artifacts import download_artifacts
 
-from stages import evaluate_prediction, params, register
+from stages import evaluate_prediction, params
+from stages.candidates import Candidate, choose
+from stages.held_out import HeldOut
 from stages.loading import load_network
 from stages.paths import csi_store
+from stages.register import offer
+from stages.served_form import Logged, TooLargeError, log_form, served
 from stages.training import take_champion
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.models.model_folder import save_model
 from storage.stores.csi_store import assign_splits, split_attributes, write_store
 from storage.tracking.connection import tracking_uri
-from storage.tracking.registry import Registry, fetch_model
+from storage.tracking.registry import Registry, fetch_model, load
 from storage.tracking.runs import Run
 from tests.parameters import tiny_parameters
 from wavefoundry.evaluation.results import as_table
@@ -79,6 +83,8 @@ import mlflow, numpy as np
 model = mlflow.pyfunc.load_model("models:/tiny_wifo@champion")
 known = np.load("known.npy")
 np.save("future.npy", model.predict(known, params={"slots": 6, "subcarriers": 0}))
+eight = mlflow.pyfunc.load_model("models:/tiny_wifo@champion", model_config={"precision": "int8"})
+np.save("eight.npy", eight.predict(known, params={"slots": 6, "subcarriers": 0}))
 channels = np.stack([known.real, known.imag], axis=1)
 np.save("band.npy", model.predict(channels, params={"slots": 0, "subcarriers": 8}))
 nothing = {"slots": 0, "subcarriers": 0}
@@ -98,22 +104,23 @@ def candidate(parameters):
     network = load_network(parameters, "tiny_wifo", FOLDER)
     table = as_table(evaluate_prediction.score_all(parameters, "tiny_wifo", {0: network})[0])
     means = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))
-    return register.choose("tiny_wifo", *means)
+    return choose("tiny_wifo", *means)
 
 
 def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxruntime_only(
     parameters, candidate, tmp_path_factory
 ):
-    held_out = register.HeldOut(parameters, "tiny_wifo")
+    held_out = HeldOut(parameters, "tiny_wifo")
     registry, run = Registry(), Run("register", {}, {})
     gate = parameters.register_.model_copy(update={"latency_limit_ms": 1e6})
-    form = register.served(parameters, candidate)
-    log = partial(register._log, candidate, form, held_out, 300.0, run.id)
-    with pytest.raises(
-        register.TooLargeError, match=r"its served form has \d+ MiB, register.size_limit_mebibytes is 0.001"
-    ):
-        register._log(candidate, form, held_out, 0.001, run.id)
-    version, decision, _ = register.offer(registry, candidate, form.md5, log, held_out, gate, run.id, None)
+    form = served(parameters, candidate)
+    log = partial(log_form, parameters, candidate, form, held_out, run.id)
+    small = parameters.model_copy(
+        update={"register_": parameters.register_.model_copy(update={"size_limit_mebibytes": 0.001})}
+    )
+    with pytest.raises(TooLargeError, match=r"its served form has \d+ MiB, register.size_limit_mebibytes is 0.001"):
+        log_form(small, candidate, form, held_out, run.id)
+    version, decision, _ = offer(registry, candidate, form.md5, log, held_out, gate, run.id, None)
     assert (decision["version"], decision["alias"]) == (1, "champion")
     champion = registry.champion("tiny_wifo")
     assert held_out.score_db(champion) == pytest.approx(candidate.score_db, abs=1e-5)
@@ -126,7 +133,8 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
 
     # The same logged model under a second name.
     best = replace(candidate, name="predictor")
-    again, *_ = register.offer(registry, best, form.md5, lambda: version.model_id, held_out, gate, run.id, None)
+    logged = Logged(version.model_id, {})
+    again, *_ = offer(registry, best, form.md5, lambda: logged, held_out, gate, run.id, None)
     assert registry.champion("predictor") == registry.find("predictor", form.md5) and again.model_id == version.model_id
     assert held_out.score_db(again) == pytest.approx(candidate.score_db, abs=1e-5)
 
@@ -154,7 +162,43 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
     ):  # fmt: skip
         assert message in fault
 
+    # 20 dB below the answer: a fresh network of width 16, calibrated on two samples of each data set.
+    eight = np.load(elsewhere / "eight.npy")
+    assert 0 < np.linalg.norm(eight - np.load(elsewhere / "future.npy")) <= 0.1 * np.linalg.norm(eight)
+    for figure in (
+        "nmse_lost_db.time",
+        "nmse_lost_db.frequency",
+        "mebibytes.fp32",
+        "latency_ms.fp32",
+        "latency_ms.int8",
+    ):
+        assert np.isfinite(float(champion.tags[f"int8.{figure}"]))
+    assert "dB lost at most" in decision["int8"] == champion.tags["int8"]
+
     check_warm_start(parameters)
+
+
+def test_an_int8_form_that_loses_more_than_the_limit_is_kept_out_and_the_float_one_is_registered(
+    parameters, candidate, monkeypatch
+):
+    from mlflow.exceptions import MlflowException
+
+    worse = {question: value + 0.3 for question, value in candidate.validation_nmse_db.items()}
+    monkeypatch.setattr(HeldOut, "served_nmse_db", lambda self, predictor: worse)
+    held_out, registry, run = HeldOut(parameters, "tiny_wifo"), Registry(), Run("register", {}, {})
+    form = served(parameters, candidate)
+    log = partial(log_form, parameters, candidate, form, held_out, run.id)
+    gate = parameters.register_.model_copy(update={"latency_limit_ms": 1e6})
+    version, decision, _ = offer(registry, candidate, form.md5, log, held_out, gate, run.id, None)
+    assert decision["alias"] == "champion" and registry.champion("tiny_wifo").number == version.number
+    assert decision["int8"].startswith("refused: 0.30 dB lost with the question 'time'")
+    assert float(version.tags["int8.nmse_lost_db.time"]) == pytest.approx(0.3, abs=1e-3)
+    known, wanted = held_out.example()
+    assert load(version).predict(known, params=wanted).shape[0] == 1
+    for precision in ("int8", "fp64", 8, None):
+        with pytest.raises(MlflowException, match="allowed for this version: fp32; why it has no other") as error:
+            load(version, {"precision": precision})
+        assert "\n" not in error.value.message
 
 
 def check_warm_start(parameters):
@@ -177,14 +221,14 @@ def check_warm_start(parameters):
 
 def test_a_method_is_registered_by_what_it_is(parameters):
     """Its file and its options identify it; it needs neither weights nor onnxruntime."""
-    candidate = register.Candidate("autoregression", None, {"time": -1.0}, {"time": -1.0})
-    form = register.served(parameters, candidate)
-    again = register.served(parameters, candidate)
+    candidate = Candidate("autoregression", None, {"time": -1.0}, {"time": -1.0})
+    form = served(parameters, candidate)
+    again = served(parameters, candidate)
     assert form.folder is None and form.md5 == again.md5
     content = tiny_parameters()
     content["predictors"]["autoregression"]["order"] = 2
-    assert register.served(params.Params.model_validate(content), candidate).md5 != form.md5
+    assert served(params.Params.model_validate(content), candidate).md5 != form.md5
 
 
 def test_a_family_that_cannot_be_served_is_left_out(parameters):
-    assert register.served(parameters, register.Candidate("lwm", 0, {}, {})) is None
+    assert served(parameters, Candidate("lwm", 0, {}, {})) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from stages.register import REQUIREMENTS, SERVED
+from stages.served_form import REQUIREMENTS, SERVED
 from storage.tracking.registry import Registry, load, log_predictor
 from storage.tracking.runs import Run
 from wavefoundry.deployment import method_export, served_predictor
@@ -35,6 +35,7 @@ def model(tmp_path_factory):
             requirements=REQUIREMENTS,
             example=(KNOWN, RIGHT),
             layout="any",
+            choices={"precision": "fp32"},
         )
         yield load(Registry().register("sample_and_hold", model_id, run.id, {}))
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from wavefoundry.deployment.served_folder import write_served
+from wavefoundry.deployment.served_folder import GRAPH, write_served
 
 
 def export_graph(
@@ -28,7 +28,8 @@ def export_graph(
         inputs: an example.
         sizes: which dimensions of each input are free, as `torch.export.Dim`.
         settings: what the code needs to know of the network.
-        code: a Python file that defines `load(settings, folder)`, which imports numpy and onnxruntime alone.
+        code: a Python file that defines `around_graph(settings, run)` and imports numpy alone; see
+            `wavefoundry.deployment.served_predictor`.
         folder: of the export.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def export_graph(
         # Given a module, the exporter would fall back to a trace of the example's sizes without a word.
         program = torch.export.export(graph.eval(), (), kwargs=inputs, dynamic_shapes=sizes, strict=False)
         torch.onnx.export(
-            program, (), folder / "network.onnx", kwargs=inputs, input_names=list(inputs), output_names=["found"],
+            program, (), folder / GRAPH, kwargs=inputs, input_names=list(inputs), output_names=["found"],
             dynamic_shapes=sizes, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     write_served(code, settings, folder)

@@ -8,6 +8,14 @@ from typing import Any
 
 import numpy as np
 
+# The network of a folder that has one; its other files are the code around it and the settings of that code.
+GRAPH = "network.onnx"
+
+
+def mebibytes(folder: Path) -> float:
+    """The size of all files of a folder [MiB]."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
+
 
 def write_served(code: Path, settings: Mapping[str, Any], folder: Path, **arrays: np.ndarray) -> None:
     """Write `settings.json`, `code.py` and, if there are any, `arrays.npz` into `folder`, which is made.

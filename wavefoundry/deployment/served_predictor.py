@@ -1,13 +1,15 @@
 """A registered predictor where it is used: it checks what it is given, around code and settings that travel with it.
 
-This file travels with a registered model, so it imports the standard library and numpy alone. The folder that it loads
-holds `code.py` and `settings.json`: either a method of `wavefoundry.predictors` with its options, or what `export` of a
-family's module `serving` has written. Errors are ValueErrors of one line.
+This file travels with a registered model, so it imports the standard library and numpy alone, and onnxruntime where
+there is a graph. The folder that it loads holds `code.py` and `settings.json`: either a method of
+`wavefoundry.predictors` with its options, or what `export` of a family's module `serving` has written. The latter
+defines `load(settings, folder)`, or, beside a graph `network.onnx`, `around_graph(settings, run)`: `run` takes the
+graph's inputs by name and gives its output. Errors are ValueErrors of one line.
 """
 
 import json
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +24,18 @@ LONGEST_VALUE = 60
 class ServedPredictor:
     """Continues CSI in time, in frequency or in both, as `predict` of what was exported does."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None = None):
         """
         Args:
             folder: with `code.py` and `settings.json`.
+            watch: is shown the inputs of the graph, by name, before each of its runs.
         """
         settings = json.loads(Path(folder, "settings.json").read_text())
         # Run, not imported: two versions with different code can be loaded side by side.
         code = runpy.run_path(str(Path(folder, "code.py")))
-        if "load" in code:
+        if "around_graph" in code:
+            self._predictor = code["around_graph"](settings, _open_graph(Path(folder, "network.onnx"), watch))
+        elif "load" in code:
             self._predictor = code["load"](settings, Path(folder))
         else:
             self._predictor = code["Predictor"](code["Options"](**settings))
@@ -93,6 +98,22 @@ class ServedPredictor:
                 raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
             answers.append(whole)
         return tuple(answers)
+
+
+def _open_graph(file: Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None) -> Callable[..., np.ndarray]:
+    """A function of the inputs of an ONNX graph, by name, that gives its output."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def run(**inputs: np.ndarray) -> np.ndarray:
+        if watch is not None:
+            watch(inputs)
+        return session.run(None, inputs)[0]
+
+    return run
 
 
 def _require_moderate(shape: tuple[int, ...], slots: int, subcarriers: int) -> None:

@@ -63,6 +63,7 @@ def log(name):
         requirements=["numpy"],
         example=(KNOWN, {"axis": "time", "horizon": 2}),
         layout="any",
+        choices={},
         network=Path("network"),
     )
     return model_id, run.id

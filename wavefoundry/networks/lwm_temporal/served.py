@@ -1,12 +1,11 @@
 """LWM-Temporal without torch: the network as an ONNX graph, all around it in numpy.
 
-This file travels with a registered model, so it imports numpy and onnxruntime alone. The graph depends on numbers of
-tokens only; patches, positions, windows and the angle-delay transform depend on the shape of the CSI and are computed
-here, by the definitions in wavefoundry/networks/lwm_temporal and wavefoundry/csi. Errors are ValueErrors of one line.
+This file travels with a registered model, so it imports numpy alone. The graph depends on numbers of tokens only;
+patches, positions, windows and the angle-delay transform depend on the shape of the CSI and are computed here, by the
+definitions in wavefoundry/networks/lwm_temporal and wavefoundry/csi. Errors are ValueErrors of one line.
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 
@@ -14,14 +13,9 @@ import numpy as np
 LARGEST_SCORES = 2**25
 
 
-def load(settings: dict, folder: Path) -> "LWMTemporal":
-    """The predictor of a folder that `export` of the family has written."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
-    return LWMTemporal(settings, lambda **inputs: session.run(None, inputs)[0])
+def around_graph(settings: dict, run) -> "LWMTemporal":
+    """The predictor around the graph that `export` of the family has written; `run` takes its inputs by name."""
+    return LWMTemporal(settings, run)
 
 
 class LWMTemporal:

@@ -1,10 +1,8 @@
 """A network of single antenna ports without torch: the network as an ONNX graph, all around it in numpy.
 
-This file travels with a registered model, so it imports numpy and onnxruntime alone. What it does is defined in
+This file travels with a registered model, so it imports numpy alone. What it does is defined in
 wavefoundry/networks/sequences/sequence_network.py. Errors are ValueErrors of one line.
 """
-
-from pathlib import Path
 
 import numpy as np
 
@@ -12,14 +10,9 @@ import numpy as np
 SEQUENCES_AT_ONCE = 1024
 
 
-def load(settings: dict, folder: Path) -> "Continuation":
-    """The predictor of a folder that `export` of the family has written."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
-    return Continuation(settings, lambda features: session.run(None, {"features": features})[0])
+def around_graph(settings: dict, run) -> "Continuation":
+    """The predictor around the graph that `export` of the family has written; `run` takes its inputs by name."""
+    return Continuation(settings, run)
 
 
 class Continuation:
@@ -70,7 +63,7 @@ class Continuation:
         deviation = np.sqrt(np.square(features - mean).mean(axes, keepdims=True))
         normalised = ((features - mean) / np.maximum(deviation, np.finfo(np.float32).tiny)).astype(np.float32)
         parts = (normalised[first : first + SEQUENCES_AT_ONCE] for first in range(0, len(rows), SEQUENCES_AT_ONCE))
-        found = np.concatenate([self._run(part) for part in parts]) * deviation + mean
+        found = np.concatenate([self._run(features=part) for part in parts]) * deviation + mean
         return (found[..., 0::2] + 1j * found[..., 1::2]) * turn
 
 

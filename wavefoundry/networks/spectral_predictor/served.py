@@ -1,13 +1,12 @@
 """A spectral predictor without torch: its estimators as an ONNX graph, all around it in numpy.
 
-This file travels with a registered model, so it imports numpy and onnxruntime alone. Bins, autoregression, features and
-linear prediction are computed here, by the definitions in wavefoundry/networks/spectral_predictor/model.py. Errors are
+This file travels with a registered model, so it imports numpy alone. Bins, autoregression, features and linear
+prediction are computed here, by the definitions in wavefoundry/networks/spectral_predictor/model.py. Errors are
 ValueErrors of one line.
 """
 
 import math
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -16,14 +15,9 @@ AXES = {"time": 1, "frequency": 3}
 TINY = float(np.finfo(np.float32).tiny)
 
 
-def load(settings: dict, folder: Path) -> "SpectralPredictor":
-    """The predictor of a folder that `export` of the family has written."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
-    return SpectralPredictor(settings, lambda **inputs: session.run(None, inputs)[0])
+def around_graph(settings: dict, run) -> "SpectralPredictor":
+    """The predictor around the graph that `export` of the family has written; `run` takes its inputs by name."""
+    return SpectralPredictor(settings, run)
 
 
 class SpectralPredictor:

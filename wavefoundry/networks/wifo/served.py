@@ -1,24 +1,18 @@
 """WiFo without torch: the network as an ONNX graph, all around it in numpy.
 
-This file travels with a registered model, so it imports numpy and onnxruntime alone. The graph depends on numbers of
-tokens only; patches and positions depend on the shape of the CSI and are computed here, by the definitions in
+This file travels with a registered model, so it imports numpy alone. The graph depends on numbers of tokens only;
+patches and positions depend on the shape of the CSI and are computed here, by the definitions in
 wavefoundry/networks/wifo/model.py. Errors are ValueErrors of one line.
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 
 
-def load(settings: dict, folder: Path) -> "WiFo":
-    """The predictor of a folder that `export` of the family has written."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
-    return WiFo(settings, lambda **inputs: session.run(None, inputs)[0])
+def around_graph(settings: dict, run) -> "WiFo":
+    """The predictor around the graph that `export` of the family has written; `run` takes its inputs by name."""
+    return WiFo(settings, run)
 
 
 class WiFo:
