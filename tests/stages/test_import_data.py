@@ -34,7 +34,7 @@ def project(tmp_path, monkeypatch):
 
 
 def arrays(files, **changes) -> ImportedArrays:
-    block = {"file": None, "variable": "csi", "slot": 0, "subcarrier": 0}
+    block = {"file": None, "variable": "csi", "imaginary": None, "slot": 0, "subcarrier": 0}
     values = {
         "kind": "npz",
         "files": str(files),
@@ -43,6 +43,7 @@ def arrays(files, **changes) -> ImportedArrays:
         "axes": ["sample", "time", "antenna", "subcarrier"],
         "trajectory": None,
         "speed": [1.0, 1.0],
+        "blocked": "refuse",
         "unknown_is_zero": False,
         "carrier_frequency": 2.4e9,
         "array": ARRAY,
