@@ -120,8 +120,8 @@ def _checked(section: ImportedArrays, block: FileBlock, array: StoredArray) -> S
         "complex": 2,
         **dict(zip(ANTENNA_AXES, section.antenna_grid, strict=True)),
     }
-    most = {"time": section.slots - block.slot, "subcarrier": section.subcarriers - block.subcarrier}
-    most |= dict.fromkeys(SAMPLE_AXES, math.inf)
+    most: dict[str, float] = dict.fromkeys(SAMPLE_AXES, math.inf)
+    most |= {"time": section.slots - block.slot, "subcarrier": section.subcarriers - block.subcarrier}
     fits = len(shape) == len(section.axes) and all(
         0 < size <= most[axis] if axis in most else size == expected[axis]
         for axis, size in zip(section.axes, shape, strict=True)
