@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import params
 from stages.csi import write_csi
@@ -13,7 +14,11 @@ from stages.scenario import derived_seed, numbers, simulate
 from stages.stage import clear_errors, stage
 from wavefoundry.imports.options import Imported, ImportedArrays, ImportedDeepMIMO
 
-# Samples that the picture is made of.
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+# Samples that the picture is made of, and by which exchanged axes are noticed.
 DRAWN = 500
 
 
@@ -28,6 +33,11 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         figures: gets csi.png, and those of a scenario for a scene.
         map_units: does the units of work.
     """
+    import numpy as np
+
+    from storage.stores.csi_store import open_store, read_array
+    from wavefoundry.imports.exchanged_axes import exchanged_axes
+
     target = csi_store(name)
     if isinstance(section, ImportedArrays):
         summary = {}
@@ -38,8 +48,14 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         else:
             summary = simulate(section.twin, seed, name, folder, figures, map_units)
         csi = write_csi(folder / "paths.zarr", target, section.ofdm, section, map_units)
-    draw(target, name, figures / "csi.png")
+    dataset = open_store(target, "csi")
+    samples = dataset.sizes["sample"]
+    some = read_array(target, dataset.isel(sample=np.linspace(0, samples - 1, min(DRAWN, samples)).astype(int)), "csi")
+    draw(dataset, some, name, figures / "csi.png")
     summary |= csi
+    if isinstance(section, ImportedArrays) and (doubt := exchanged_axes(some)):
+        summary["axes_in_doubt"] = doubt
+        print(f"import@{name}: {doubt}", flush=True)
     write_json(folder / "summary.json", summary)
     return summary
 
@@ -51,10 +67,12 @@ def write_arrays(section: ImportedArrays, seed: int, target: Path) -> dict:
     from storage.stores.csi_store import SPLITS, split_attributes, write_store
     from wavefoundry.imports.arrays import read_arrays
 
-    gains, splits = [], []
+    gains, splits, total = [], [], None
 
     def parts() -> Iterator:
+        nonlocal total
         for part in read_arrays(section, seed):
+            total = part.attrs.get("windows_total")
             csi = part["csi"].values.astype(np.complex128)
             gains.append(10 * np.log10(np.mean(np.abs(csi) ** 2, axis=(1, 2, 3))))
             splits.append(part["split"].values)
@@ -64,7 +82,8 @@ def write_arrays(section: ImportedArrays, seed: int, target: Path) -> dict:
     gain, split = np.concatenate(gains), np.concatenate(splits)
     counts = {f"samples_{name}": int((split == code).sum()) for code, name in enumerate(SPLITS)}
     figures = {"gain_median_db": float(np.median(gain)), "gain_min_db": float(gain.min())}
-    return {"samples": len(gain)} | counts | figures
+    left_out = {} if total is None else {"samples_without_path": total - len(gain)}
+    return {"samples": len(gain)} | left_out | counts | figures
 
 
 def write_paths(section: ImportedDeepMIMO, seed: int, target: Path) -> dict:
@@ -87,20 +106,14 @@ def write_paths(section: ImportedDeepMIMO, seed: int, target: Path) -> dict:
     }
 
 
-def draw(store: Path, name: str, path: Path) -> None:
-    """Picture of a CSI store."""
-    import numpy as np
-
-    from storage.stores.csi_store import array_shape, open_store, read_array
+def draw(dataset: "xr.Dataset", csi: "np.ndarray", name: str, path: Path) -> None:
+    """Picture of a CSI store, made of the samples `csi` of it."""
+    from storage.stores.csi_store import array_shape
     from wavefoundry.plots.csi import draw_csi
 
-    dataset = open_store(store, "csi")
-    samples = dataset.sizes["sample"]
-    some = dataset.isel(sample=np.linspace(0, samples - 1, min(DRAWN, samples)).astype(int))
-    slot, subcarrier = (float(np.diff(dataset[axis].values[:2])[0]) for axis in ("time", "subcarrier"))
-    draw_csi(
-        read_array(store, some, "csi"), array_shape(dataset), (slot, subcarrier), f"{name}, {samples} samples", path
-    )
+    time, band = dataset["time"].values, dataset["subcarrier"].values
+    spacings = (float(time[1] - time[0]) if len(time) > 1 else None), float(band[1] - band[0])
+    draw_csi(csi, array_shape(dataset), spacings, f"{name}, {dataset.sizes['sample']} samples", path)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Where in params.yaml the faults are that pydantic finds."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 # Keys whose values tell kinds of entries apart, which pydantic puts between the keys that it names.
@@ -28,6 +29,21 @@ def keys_of(location: Sequence[str | int], content: Any) -> list[str | int]:
         # An entry that says nothing is one of the kind of its own name.
         content = {} if content is None else content
     return keys
+
+
+def meant(keys: Sequence[str | int], kind: str, missing: Sequence[Sequence[str | int]]) -> str:
+    """What a message on an unknown key says besides: the key beside it that is missing and has nearly its name.
+
+    Args:
+        keys: that lead to a fault.
+        kind: of the fault, as pydantic names it.
+        missing: keys that lead to each key that is missing.
+    """
+    if kind != "extra_forbidden":
+        return ""
+    beside = [str(other[-1]) for other in missing if other and other[:-1] == keys[:-1]]
+    close = get_close_matches(str(keys[-1]), beside, n=1)
+    return f"; {close[0]} is missing there, is that meant?" if close else ""
 
 
 def _is_kind(part: str | int, entry: Mapping, keys: Sequence[str | int]) -> bool:

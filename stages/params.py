@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from stages.messages import keys_of
+from stages.messages import keys_of, meant
 from stages.paths import LANGUAGE_MODELS
 from stages.schema import Params
 from stages.yaml_files import load, read_text
@@ -41,7 +41,9 @@ def parse(text: str, source: str) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        told = [describe(keys_of(fault["loc"], content), fault) for fault in error.errors()]
+        faults = [(keys_of(fault["loc"], content), fault) for fault in error.errors()]
+        missing = [keys for keys, fault in faults if fault["type"] == "missing"]
+        told = [describe(keys, fault) + meant(keys, fault["type"], missing) for keys, fault in faults]
         raise InputError("\n".join(f"{source}: {line}" for fault in told for line in fault.split("\n"))) from None
 
 

@@ -1,4 +1,5 @@
-"""python -m storage info|check|append: look into a store, verify every file of it, add the samples of another."""
+"""python -m storage info|check|append|adopt: look into a store, verify every file of it, add the samples of another, or
+make a store of what another program has copied, cut or appended to."""
 
 import argparse
 import signal
@@ -6,6 +7,7 @@ import sys
 from pathlib import Path
 
 from storage.errors import StorageError
+from storage.stores.adoption import adopt_store
 from storage.stores.csi_store import append_store, open_store, read_array, stored_kind
 from storage.stores.inspection import check_store, describe_store
 
@@ -40,13 +42,20 @@ def append(path: Path, source: Path, new_users: bool) -> int:
     return 0
 
 
+def adopt(path: Path, target: Path) -> int:
+    print(f"{target}: {adopt_store(path, target)} samples of {path}")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m storage", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for command in (info, check, append):
+    for command in (info, check, append, adopt):
         actions = commands.add_parser(command.__name__)
         actions.set_defaults(command=command)
         actions.add_argument("path", type=Path, help="folder of the store, ending in .zarr")
+        if command is adopt:
+            actions.add_argument("target", type=Path, help="folder of the new store; PATH itself is replaced")
         if command is append:
             actions.add_argument("source", type=Path, help="store of the same kind")
             actions.add_argument(

@@ -12,12 +12,15 @@ import xarray as xr
 import zarr
 
 from storage.errors import StorageError, first_line
-from storage.stores.csi_store import open_store, read_array, split_indices, stored_kind
+from storage.stores.csi_store import array_shape, open_store, read_array, split_indices, stored_kind
 from storage.stores.manifest import CHANGED, METADATA, Manifest, faults, is_as_written, is_metadata, read_manifest
 from storage.stores.schema import KINDS, SPLITS, provenances, required_variables, windows_total
 from storage.stores.shards import DamageError, ShardReader, StoredArray, read_checked_file
+from storage.stores.spreads import delay_spread, direction_spread
 
 QUANTILES = (0.05, 0.5, 0.95)
+# Samples, evenly over the store, of which the spreads are told: their quantiles need no more.
+SPREAD_SAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def describe_store(path: Path) -> dict[str, str]:
         "size on disk": f"{size / 2**20:.1f} MiB in {len(files)} files",
         "shards": f"{stored.shards} of {name!r}, {stored.shard} samples each",
         **_signal(path, store, kind),
+        **(_spreads(path, store) if kind == "csi" else {}),
         "splits": ", ".join(_split(path, store, split) for split in SPLITS),
         **_motion(path, store),
     }
@@ -155,6 +159,22 @@ def _signal(path: Path, store: xr.Dataset, kind: str) -> dict[str, str]:
         for part in _blocks(store, "delay")
     ]
     return lines | {"delay of a path": f"{_quantiles(np.concatenate(delays) * 1e9)} ns"}
+
+
+def _spreads(path: Path, store: xr.Dataset) -> dict[str, str]:
+    """Spread of delay and of direction, where the store says how far its subcarriers and antennas are apart."""
+    samples = store.sizes["sample"]
+    chosen = np.linspace(0, samples - 1, min(SPREAD_SAMPLES, samples)).astype(int)
+    csi = read_array(path, store.isel(sample=chosen), "csi")
+    lines = {}
+    if "subcarrier" in store.coords and store.sizes["subcarrier"] > 1:
+        spacing = float(np.diff(read_array(path, store, "subcarrier")[:2])[0])
+        lines["delay spread"] = f"{_quantiles(delay_spread(csi, spacing) * 1e9)} ns, RMS of a sample"
+    if {"array_rows", "array_columns"} <= store.attrs.keys():
+        directions = direction_spread(csi, array_shape(store))
+        if directions is not None:
+            lines["direction spread"] = f"{_quantiles(directions)} turns per antenna, RMS of a sample"
+    return lines
 
 
 def _motion(path: Path, store: xr.Dataset) -> dict[str, str]:

@@ -55,8 +55,9 @@ def read_manifest(store: Path) -> Manifest:
         sound = attributes["sha256"] == _digest(files)
     except FileNotFoundError:
         raise StorageError(
-            f"{store}: {FILE} is missing, which lists the files of a store; write it anew (dvc repro), or import what "
-            "another program has written (kind: zarr)"
+            f"{store}: {FILE} is missing, which lists the files of a store; write it anew (dvc repro), make a store of "
+            f"what another program has copied or cut from one (python -m storage adopt {store} NEW.zarr), or import "
+            "other CSI (kind: zarr)"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{store}: {FILE} is damaged: {first_line(error)}") from None
@@ -71,10 +72,14 @@ def require_files(store: Path, manifest: Manifest) -> None:
     Raises:
         StorageError: with the first fault, and how many more there are.
     """
-    told = [" ".join(fault) for fault in faults(store, manifest)]
-    if told:
-        more = f", and {len(told) - 1} more faults" if told[1:] else ""
-        raise StorageError(f"{store}: {told[0]}{more} (python -m storage check {store} names what is lost)")
+    found = list(faults(store, manifest))
+    if found:
+        more = f", and {len(found) - 1} more faults" if found[1:] else ""
+        told = f"python -m storage check {store} names what is lost"
+        if sum(is_metadata(place) for place, _ in found) > 1:
+            # Damage hits one file; who appends writes anew what describes each variable.
+            told += f"; python -m storage adopt {store} NEW.zarr makes a store of what another program has changed"
+        raise StorageError(f"{store}: {' '.join(found[0])}{more} ({told})")
 
 
 def faults(store: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -14,8 +14,8 @@ ARRAY = {"rows": 2, "columns": 3, "spacing": 0.5, "pattern": "iso", "polarisatio
 PLAIN = ["sample", "time", "antenna", "subcarrier"]
 
 
-def block(variable, file=None, slot=0, subcarrier=0):
-    return {"file": file, "variable": variable, "slot": slot, "subcarrier": subcarrier}
+def block(variable, file=None, slot=0, subcarrier=0, imaginary=None):
+    return {"file": file, "variable": variable, "imaginary": imaginary, "slot": slot, "subcarrier": subcarrier}
 
 
 def section(files, kind="npz", **changes) -> ImportedArrays:
@@ -27,6 +27,7 @@ def section(files, kind="npz", **changes) -> ImportedArrays:
         "axes": PLAIN,
         "trajectory": None,
         "speed": None,
+        "blocked": "refuse",
         "unknown_is_zero": False,
         "carrier_frequency": 2.4e9,
         "array": ARRAY,

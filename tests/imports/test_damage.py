@@ -222,7 +222,7 @@ def linked(file: h5py.File, what: str, other: Path) -> str:
 def test_hdf5_whose_data_lie_in_another_file(tmp_path, what, message):
     with h5py.File(tmp_path / "data.mat", "w") as file:
         variable = linked(file, what, outside(tmp_path))
-    changes = {"blocks": {"any": [{"file": None, "variable": variable, "slot": 0, "subcarrier": 0}]}}
+    changes = {"blocks": {"any": [{"file": None, "variable": variable, "imaginary": None, "slot": 0, "subcarrier": 0}]}}
     with pytest.raises(InputError, match=rf"data\.mat: '{variable}'.*{message}.*allowed: data in the file itself"):
         read(section(tmp_path / "data.mat", "mat", **changes))
 

@@ -53,6 +53,16 @@ def test_users_and_motion_repeat_with_the_seed(scenario):
     assert len(np.unique(first["trajectory"].values)) == 3
 
 
+def test_snapshots_are_the_first_slot(scenario):
+    """One slot has the same users and paths; its time is 0."""
+    files = scenario()
+    one, many = (read_deepmimo(section(files, slots=slots), seed=0) for slots in (1, 4))
+    assert one["time"].values.tolist() == [0] and one["position"].shape[1] == 1
+    np.testing.assert_array_equal(one["position"].values, many["position"].values[:, :1])
+    first, all_slots = (frequency_response(paths, section(files).ofdm).numpy() for paths in (one, many))
+    np.testing.assert_allclose(first, all_slots[:, :1], atol=1e-6 * np.abs(all_slots).max())
+
+
 @pytest.mark.parametrize(
     ("made", "stated", "message"),
     [

@@ -15,6 +15,8 @@ from stages import import_data
 from stages.import_data import bring_in
 from storage.errors import StorageError
 from storage.stores.csi_store import open_store
+from storage.stores.inspection import describe_store
+from tests.imports.known_channels import channels
 from wavefoundry.errors import InputError
 from wavefoundry.imports.options import ImportedArrays, ImportedDeepMIMO, ImportedScene
 
@@ -34,7 +36,7 @@ def project(tmp_path, monkeypatch):
 
 
 def arrays(files, **changes) -> ImportedArrays:
-    block = {"file": None, "variable": "csi", "slot": 0, "subcarrier": 0}
+    block = {"file": None, "variable": "csi", "imaginary": None, "slot": 0, "subcarrier": 0}
     values = {
         "kind": "npz",
         "files": str(files),
@@ -43,6 +45,7 @@ def arrays(files, **changes) -> ImportedArrays:
         "axes": ["sample", "time", "antenna", "subcarrier"],
         "trajectory": None,
         "speed": [1.0, 1.0],
+        "blocked": "refuse",
         "unknown_is_zero": False,
         "carrier_frequency": 2.4e9,
         "array": ARRAY,
@@ -103,6 +106,30 @@ def test_arrays_become_a_store(project):
     np.testing.assert_array_equal(open_store(project / "data/csi/again.zarr", "csi")["csi"].values, csi)
     with pytest.raises(InputError, match="carrier_frequency"):
         bring(arrays(project / "data/csi/mine.zarr", carrier_frequency=28e9, **stated), project, "again")
+
+
+def test_exchanged_axes_are_told_in_one_line_and_in_the_summary(project, capsys):
+    csi = channels(40, (4, 8, 8))
+    eight = {"array": ARRAY | {"columns": 8}, "split": {"train": 0.5, "validation": 0.25, "test": 0.25}}
+    np.savez(project / "data.npz", csi=csi)
+    assert "axes_in_doubt" not in bring(arrays(project / "data.npz", **eight), project)
+    assert capsys.readouterr().out == ""
+    exchanged = ["sample", "time", "subcarrier", "antenna"]
+    doubt = bring(arrays(project / "data.npz", axes=exchanged, **eight), project)["axes_in_doubt"]
+    assert "the axes antenna and subcarrier may be exchanged" in doubt
+    assert capsys.readouterr().out == f"import@mine: {doubt}\n"
+    assert json.loads((project / "scenario/summary.json").read_text())["axes_in_doubt"] == doubt
+
+
+def test_snapshots_and_samples_left_out_are_counted(project):
+    csi = channels(13, (1, 4, 8))
+    csi[6] = 0
+    np.savez(project / "data.npz", csi=csi)
+    summary = bring(arrays(project / "data.npz", slots=1, blocked="drop"), project)
+    assert (summary["samples"], summary["samples_without_path"]) == (12, 1)
+    assert (project / "figures/csi.png").stat().st_size > 10000
+    coverage = describe_store(project / "data/csi/mine.zarr")["coverage"]
+    assert coverage == "92.3 % (12 of 13 windows have a path)"
 
 
 def test_a_fault_in_the_last_sample_leaves_the_store_as_it_was(project):

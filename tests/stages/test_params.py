@@ -272,6 +272,42 @@ def test_missing_keys_files_and_broken_yaml_are_named(tmp_path):
         params.read(tmp_path / "nowhere.yaml")
 
 
+@pytest.mark.parametrize(
+    ("place", "wrong", "right"),
+    [("imported.measured", "file", "files"), ("imported.measured.blocks.any.0", "files", "file")],
+)
+def test_a_key_of_nearly_the_right_name_is_told_with_the_right_one(place, wrong, right):
+    content = tiny_parameters()
+    entry = content
+    for key in place.split("."):
+        entry = entry[int(key) if key.isdecimal() else key]
+    entry[wrong] = entry.pop(right)
+    with pytest.raises(InputError) as told:
+        params.parse(yaml.safe_dump(content), "params.yaml")
+    assert f"params.yaml: {place}.{wrong}: unknown key; {right} is missing there, is that meant?" in str(told.value)
+
+
+def test_a_file_below_files_that_is_a_file_itself_is_refused():
+    content = tiny_parameters()
+    content["imported"]["measured"]["blocks"]["any"][0]["file"] = "measured.npz"
+    with pytest.raises(
+        InputError, match=r"imported\.measured.*: blocks\.any: file is 'measured\.npz', a name in the folder"
+    ):
+        params.parse(yaml.safe_dump(content), "params.yaml")
+
+
+def test_a_data_set_of_snapshots_is_left_to_entries_that_do_not_predict():
+    content = tiny_parameters()
+    content["imported"]["measured"]["slots"] = 1
+    study = params.parse(yaml.safe_dump(content), "params.yaml")
+    asked = [(name, study.answered(name)) for name in (*study.models, *study.predictors)]
+    assert all(dataset != "measured" for _, questions in asked for _, dataset in questions)
+    reason = study.why_not_predict(
+        next(iter(study.predictors)), next(iter(study.evaluate.prediction.questions)), "measured"
+    )
+    assert reason == "it has one slot, in which there is nothing to predict"
+
+
 def test_all_faults_of_a_file_come_in_one_message():
     with pytest.raises(InputError) as caught:
         changed(("angle_delay.delay_fraction", 2.0), ("seed", -1))

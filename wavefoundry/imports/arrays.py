@@ -12,8 +12,8 @@ import xarray as xr
 
 from wavefoundry.csi.path_response import subcarrier_offsets
 from wavefoundry.errors import InputError
-from wavefoundry.imports.files import StoredArray, open_array
-from wavefoundry.imports.options import ANTENNA_AXES, FileBlock, ImportedArrays
+from wavefoundry.imports.files import StoredArray, joined, open_array
+from wavefoundry.imports.options import ANTENNA_AXES, SAMPLE_AXES, FileBlock, ImportedArrays
 from wavefoundry.twin.dataset import describe, sample_coordinates, signal_attributes
 
 SPLITS = ("train", "validation", "test")
@@ -26,7 +26,7 @@ class _Source:
     Attributes:
         blocks: where each block begins in the sample, and its array, axes padded to those of the section.
         first: number of the group's first sample.
-        lengths: sizes of the sample axes.
+        lengths: sizes of the sample axes, the antennas of a user last.
         split: (sample,) int8 codes into SPLITS.
         trajectory: (sample,) int32.
     """
@@ -48,30 +48,44 @@ def read_arrays(section: ImportedArrays, seed: int) -> Iterator[xr.Dataset]:
     Yields:
         Data sets of kind "csi" (docs/data-contract.md), `samples_per_call` samples or fewer where an index of the first
         sample axis holds no more. `split` has the codes 0 train, 1 validation, 2 test. Position, velocity and line of
-        sight are unknown, the speed is there where it is stated.
+        sight are unknown, the speed is there where it is stated. Where samples without a path are left out,
+        `windows_total` is the number of samples in the files.
 
     Raises:
         InputError: a file or variable is missing, sizes or the carrier disagree with the section, blocks overlap or
-            leave out slots or subcarriers, a split is empty, or a sample is NaN, infinite or zero throughout.
+            leave out slots or subcarriers, a split is empty, a value is infinite, or NaN in a sample that is not NaN or
+            zero throughout, or one is that and `blocked` refuses it.
     """
     with ExitStack() as files:
         sources = _sources(section, seed, files)
-        present = np.unique(np.concatenate([source.split for source in sources]))
-        for code, name in enumerate(SPLITS):
-            if code not in present:
-                raise InputError(f"{section.files}: no sample for the split {name}; see blocks and split")
+        _require_splits(section, np.concatenate([source.split for source in sources]), "see blocks and split")
+        total = sum(len(source.split) for source in sources)
+        kept = []
         for source in sources:
             samples = int(np.prod(source.lengths[1:]))
             step = max(1, section.samples_per_call // samples)
             for start in range(0, source.lengths[0], step):
-                yield _part(section, source, slice(start, min(start + step, source.lengths[0])), seed)
+                part = _part(section, source, slice(start, min(start + step, source.lengths[0])), seed)
+                if section.blocked == "drop":
+                    part = part.assign_attrs(windows_total=total)
+                if part.sizes["sample"]:
+                    kept.append(part["split"].values)
+                    yield part
+        left = np.concatenate(kept) if kept else np.zeros(0, np.int8)
+        _require_splits(section, left, f"{total - len(left)} of {total} samples have no path and are left out")
+
+
+def _require_splits(section: ImportedArrays, codes: np.ndarray, why: str) -> None:
+    for code, name in enumerate(SPLITS):
+        if code not in codes:
+            raise InputError(f"{section.files}: no sample for the split {name}; {why}")
 
 
 def _sources(section: ImportedArrays, seed: int, files: ExitStack) -> list[_Source]:
     generator = np.random.default_rng(seed)
     sources, samples, trajectories = [], 0, 0
     for name, blocks in section.blocks.items():
-        opened = [(block, files.enter_context(open_array(section.kind, *_place(section, block)))) for block in blocks]
+        opened = [(block, _open(section, block, files)) for block in blocks]
         opened = [(block, _checked(section, block, array)) for block, array in opened]
         _require_tiling(section, name, opened)
         lengths = _sample_lengths(section, opened)
@@ -82,9 +96,17 @@ def _sources(section: ImportedArrays, seed: int, files: ExitStack) -> list[_Sour
     return sources
 
 
-def _place(section: ImportedArrays, block: FileBlock) -> tuple[Path, str]:
+def _open(section: ImportedArrays, block: FileBlock, files: ExitStack) -> StoredArray:
+    path = _place(section, block)
+    array = files.enter_context(open_array(section.kind, path, block.variable))
+    if block.imaginary is None:
+        return array
+    return joined(array, files.enter_context(open_array(section.kind, path, block.imaginary)))
+
+
+def _place(section: ImportedArrays, block: FileBlock) -> Path:
     files = Path(section.files)
-    return (files if block.file is None else files / block.file), block.variable
+    return files if block.file is None else files / block.file
 
 
 def _checked(section: ImportedArrays, block: FileBlock, array: StoredArray) -> StoredArray:
@@ -98,15 +120,16 @@ def _checked(section: ImportedArrays, block: FileBlock, array: StoredArray) -> S
         "complex": 2,
         **dict(zip(ANTENNA_AXES, section.antenna_grid, strict=True)),
     }
-    most = {"time": section.slots - block.slot, "subcarrier": section.subcarriers - block.subcarrier, "sample": np.inf}
+    most: dict[str, float] = dict.fromkeys(SAMPLE_AXES, math.inf)
+    most |= {"time": section.slots - block.slot, "subcarrier": section.subcarriers - block.subcarrier}
     fits = len(shape) == len(section.axes) and all(
         0 < size <= most[axis] if axis in most else size == expected[axis]
         for axis, size in zip(section.axes, shape, strict=True)
     )
     if not fits:
         sizes = [
-            "sample"
-            if axis == "sample"
+            axis
+            if axis in SAMPLE_AXES
             else f"{axis} up to {most[axis]}"
             if axis in most
             else f"{axis} {expected[axis]}"
@@ -146,14 +169,16 @@ def _region(section: ImportedArrays, block: FileBlock, array: StoredArray) -> tu
     """Slots and subcarriers of the sample that a block holds."""
     sizes = dict(zip(section.axes, array.shape, strict=True))
     return (
-        slice(block.slot, block.slot + sizes["time"]),
+        slice(block.slot, block.slot + sizes.get("time", 1)),
         slice(block.subcarrier, block.subcarrier + sizes["subcarrier"]),
     )
 
 
 def _sample_lengths(section: ImportedArrays, blocks: list[tuple[FileBlock, StoredArray]]) -> tuple[int, ...]:
     found = [
-        tuple(size for axis, size in zip(section.axes, array.shape, strict=True) if axis == "sample")
+        tuple(
+            size for kind in SAMPLE_AXES for axis, size in zip(section.axes, array.shape, strict=True) if axis == kind
+        )
         for _, array in blocks
     ]
     for (_, array), lengths in zip(blocks, found, strict=True):
@@ -166,17 +191,19 @@ def _sample_lengths(section: ImportedArrays, blocks: list[tuple[FileBlock, Store
 
 
 def _trajectories(section: ImportedArrays, block: FileBlock, lengths: tuple[int, ...]) -> np.ndarray:
-    """(sample,) int32, the trajectories of a group of samples, counted from 0."""
-    samples = int(np.prod(lengths))
+    """(sample,) int32, the trajectories of a group of samples, counted from 0; antennas of a user share one."""
+    antennas = lengths[-1] if "receive_antenna" in section.axes else 1
+    users = int(np.prod(lengths)) // antennas
     if section.trajectory is None:
-        return np.arange(samples, dtype=np.int32)
-    with open_array(section.kind, _place(section, block)[0], section.trajectory) as array:
-        if math.prod(array.shape) != samples:
+        return np.arange(users, dtype=np.int32).repeat(antennas)
+    with open_array(section.kind, _place(section, block), section.trajectory) as array:
+        if math.prod(array.shape) != users:
+            of_each = " (not of each receive antenna)" if antennas > 1 else ""
             raise InputError(
-                f"{array.name} has {math.prod(array.shape)} values, expected one for each of {samples} samples"
+                f"{array.name} has {math.prod(array.shape)} values, expected one for each of {users} samples{of_each}"
             )
         values = np.ravel(array.read(0, slice(None)))
-    return np.unique(values, return_inverse=True)[1].astype(np.int32)
+    return np.unique(values, return_inverse=True)[1].astype(np.int32).repeat(antennas)
 
 
 def _splits(section: ImportedArrays, name: str, trajectory: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -200,8 +227,9 @@ def _part(section: ImportedArrays, source: _Source, indices: slice, seed: int) -
         slots, subcarriers = _region(section, block, array)
         with np.errstate(over="ignore"):
             csi[:, slots, :, subcarriers] = _arranged(section, array, indices)
-    _require_sound(source, csi, rows)
-    return _dataset(section, csi, source, indices, rows, seed)
+    blocked = (np.isnan(csi) | (csi == 0)).all((1, 2, 3))
+    _require_sound(section, source, csi, blocked, rows.start)
+    return _dataset(section, csi, source, indices, rows, seed).isel(sample=~blocked)
 
 
 def _arranged(section: ImportedArrays, array: StoredArray, indices: slice) -> np.ndarray:
@@ -214,20 +242,24 @@ def _arranged(section: ImportedArrays, array: StoredArray, indices: slice) -> np
         values = np.moveaxis(values, axes.index("complex"), 0)
         values = values[0] + 1j * values[1]
         axes.remove("complex")
+    if "time" not in axes:
+        axes.append("time")
+        values = values[..., None]
     antennas = ["antenna"] if "antenna" in axes else [axis for axis in ANTENNA_AXES if axis in axes]
-    order = [index for index, axis in enumerate(axes) if axis == "sample"]
-    order += [axes.index(axis) for axis in ("time", *antennas, "subcarrier")]
-    values = values.transpose(order)
-    return values.reshape(-1, values.shape[axes.count("sample")], section.array.antennas, values.shape[-1])
+    samples = [index for kind in SAMPLE_AXES for index, axis in enumerate(axes) if axis == kind]
+    values = values.transpose(samples + [axes.index(axis) for axis in ("time", *antennas, "subcarrier")])
+    return values.reshape(-1, values.shape[len(samples)], section.array.antennas, values.shape[-1])
 
 
-def _require_sound(source: _Source, csi: np.ndarray, rows: slice) -> None:
-    flat = csi.reshape(len(csi), -1)
-    faults = (("NaN or infinite values", ~np.isfinite(flat).all(1)), ("only zeros", ~flat.any(1)))
+def _require_sound(section: ImportedArrays, source: _Source, csi: np.ndarray, blocked: np.ndarray, first: int) -> None:
+    """Refuse values that are not finite, but for samples without a path where those are left out."""
+    faults = [("NaN or infinite values", ~np.isfinite(csi).all((1, 2, 3)) & ~blocked)]
+    if section.blocked == "refuse":
+        faults.append(("only zeros or NaN: no path (blocked: drop leaves such samples out)", blocked))
     for what, bad in faults:
         if bad.any():
             names = " and ".join(array.name for _, array in source.blocks)
-            raise InputError(f"{names}: sample {rows.start + int(np.argmax(bad))} has {what}")
+            raise InputError(f"{names}: sample {first + int(np.argmax(bad))} has {what}")
 
 
 def _dataset(

@@ -3,6 +3,7 @@
 Units stand in the field descriptions; a value outside the stated range is refused with the name of its key.
 """
 
+from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,23 +16,36 @@ Number = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 Files = Annotated[str, Field(min_length=1, description="file or folder of the data, a dependency of the stage")]
 # Axes of an array in a file. Several sample axes count as one, the last the fastest. Antennas are one axis in the order
 # of wavefoundry's arrays, or up to three. Real and imaginary part may be an axis, called complex.
-Axis = Literal["sample", "time", "antenna", "polarisation", "row", "column", "subcarrier", "complex"]
+# The antennas of a user are samples of their own, with one trajectory.
+Axis = Literal["sample", "receive_antenna", "time", "antenna", "polarisation", "row", "column", "subcarrier", "complex"]
 ANTENNA_AXES = ("polarisation", "row", "column")
+SAMPLE_AXES = ("sample", "receive_antenna")
+# Kinds of files by the end of their names; other names tell nothing.
+KIND_OF_SUFFIX = {".mat": "mat", ".npz": "npz", ".npy": "npy", ".zarr": "zarr", ".zip": "zarr"}
+# Kinds of which a file may be one array without a name.
+NAMELESS = ("npy", "zarr")
+
+Name = Annotated[str, Field(min_length=1)]
 
 
 class FileBlock(Section):
     """An array in a file that holds a part of the slots and subcarriers of all samples."""
 
     file: str | None = Field(description="name in the folder `files`; null: `files` is the file")
-    variable: str = Field(min_length=1, description="of a MATLAB file, an npz file or a zarr group")
+    variable: Name | None = Field(
+        description="of a MATLAB file, an npz file or a zarr group; null: the file is one array (npy, zarr)"
+    )
+    imaginary: Name | None = Field(
+        description="variable beside it that holds the imaginary part; null: `variable` holds both parts"
+    )
     slot: Number = Field(description="slot of the sample at which the array begins")
     subcarrier: Number = Field(description="subcarrier of the sample at which the array begins")
 
 
 class ImportedArrays(Section):
-    """CSI in MATLAB files (v5 and v7.3), npz files or zarr stores."""
+    """CSI in MATLAB files (v5 and v7.3), npz and npy files or zarr stores (folders or zip files)."""
 
-    kind: Literal["mat", "npz", "zarr"]
+    kind: Literal["mat", "npz", "npy", "zarr"]
     files: Files
     blocks: dict[Literal["train", "validation", "test", "any"], Annotated[list[FileBlock], Field(min_length=1)]] = (
         Field(description="arrays of the samples of each split; `any`: of samples that `split` divides")
@@ -44,10 +58,13 @@ class ImportedArrays(Section):
     speed: NonNegativeRange | None = Field(
         description="of the user, rising evenly from the first to the last index of the first sample axis [m/s]"
     )
+    blocked: Literal["refuse", "drop"] = Field(
+        description="what becomes of samples without a path, which are 0 or NaN throughout"
+    )
     unknown_is_zero: bool = Field(description="whether slots and subcarriers that no block holds are 0, or refused")
     carrier_frequency: Positive = Field(description="[Hz], of subcarrier number subcarriers // 2")
     array: Array = Field(description="of the base station")
-    slots: Annotated[int, Field(ge=2, le=MOST_SLOTS)]
+    slots: Annotated[int, Field(ge=1, le=MOST_SLOTS)]
     slot_duration: Positive = Field(description="[s]")
     subcarriers: Annotated[int, Field(ge=2, le=MOST_SUBCARRIERS)]
     subcarrier_spacing: Positive = Field(description="distance of neighbouring subcarriers in the data [Hz]")
@@ -64,19 +81,52 @@ class ImportedArrays(Section):
             require_ordered("speed", self.speed)
         for name, blocks in self.blocks.items():
             for block in blocks:
+                self._check_place(name, block)
                 if block.slot >= self.slots or block.subcarrier >= self.subcarriers:
                     raise ValueError(
-                        f"blocks.{name}: {block.variable!r} begins at slot {block.slot}, subcarrier "
+                        f"blocks.{name}: {block.variable or block.file!r} begins at slot {block.slot}, subcarrier "
                         f"{block.subcarrier}, outside of the {self.slots} slots and {self.subcarriers} subcarriers"
                     )
+        if self.trajectory is not None and any(blocks[0].variable is None for blocks in self.blocks.values()):
+            raise ValueError(
+                f"trajectory is {self.trajectory!r}, a variable beside the first block, but the block is a file of one "
+                "array (variable: null); allowed: null, or a file with both (kind: npz)"
+            )
         return self
+
+    def _check_place(self, name: str, block: FileBlock) -> None:
+        """Refuse what the names of files and variables tell already."""
+        if block.file is not None and (suffix := PurePath(self.files).suffix) in KIND_OF_SUFFIX:
+            raise ValueError(
+                f"blocks.{name}: file is {block.file!r}, a name in the folder `files`, but files is {self.files!r}, a "
+                f"{suffix} itself; allowed: file: null, or files: the folder that holds {block.file!r}"
+            )
+        path = self.files if block.file is None else block.file
+        if KIND_OF_SUFFIX.get(suffix := PurePath(path).suffix, self.kind) != self.kind:
+            key = "files" if block.file is None else f"blocks.{name}: file"
+            raise ValueError(
+                f"{key} is {path!r}, but kind is {self.kind}; a name in {suffix} needs kind: {KIND_OF_SUFFIX[suffix]}"
+            )
+        if self.kind == "npy" and block.variable is not None:
+            raise ValueError(
+                f"blocks.{name}: variable is {block.variable!r}, but an npy file holds one array without a name; "
+                "allowed: null"
+            )
+        if block.variable is None and self.kind not in NAMELESS:
+            raise ValueError(
+                f"blocks.{name}: variable is null, allowed for {' and '.join(NAMELESS)}; name the variable of the file"
+            )
+        if block.imaginary is not None and block.variable is None:
+            raise ValueError(
+                f"blocks.{name}: imaginary is {block.imaginary!r}, a variable beside `variable`, which is null"
+            )
 
     def _check_axes(self) -> None:
         for axis in set(self.axes) - {"sample"}:
             if self.axes.count(axis) > 1:
                 raise ValueError(f"axes {self.axes}: {axis} is there {self.axes.count(axis)} times")
         for required in ("sample", "time", "subcarrier"):
-            if required not in self.axes:
+            if required not in self.axes and not (required == "time" and self.slots == 1):
                 raise ValueError(f"axes {self.axes}: {required} is missing")
         parts = [axis for axis in ANTENNA_AXES if axis in self.axes]
         if ("antenna" in self.axes) == bool(parts):
@@ -117,7 +167,7 @@ class ImportedDeepMIMO(Section):
         description="drawn from the receivers that a path reaches"
     )
     speed: NonNegativeRange = Field(description="of the users, in horizontal directions drawn uniformly [m/s]")
-    slots: Annotated[int, Field(ge=2, le=MOST_SLOTS)]
+    slots: Annotated[int, Field(ge=1, le=MOST_SLOTS)]
     slot_duration: Positive = Field(description="[s]")
     max_paths: Count = Field(description="strongest paths kept per link")
     split: Split

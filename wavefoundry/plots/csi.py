@@ -11,7 +11,7 @@ FLOOR = -50.0  # of the profiles under their top [dB]
 def draw_csi(
     csi: np.ndarray,
     array_shape: tuple[int, int, int],
-    spacings: tuple[float, float],
+    spacings: tuple[float | None, float],
     title: str,
     path: Path,
 ) -> None:
@@ -20,7 +20,7 @@ def draw_csi(
     Args:
         csi: complex (sample, time, antenna, subcarrier), some samples.
         array_shape: (polarisations, rows, columns) of the antennas.
-        spacings: of slots [s] and of subcarriers [Hz].
+        spacings: of slots [s], None where there is one, and of subcarriers [Hz].
         title: headline.
         path: file to write; its folder is created.
     """
@@ -37,6 +37,7 @@ def draw_csi(
         panel.fill_between(positions, level, FLOOR, color=COLOUR, alpha=0.25, linewidth=0)
         panel.plot(positions, level, color=COLOUR, linewidth=1.5)
         panel.set(xlabel=label, ylabel="mean power in dB", ylim=(FLOOR, 2), xlim=(positions[0], positions[-1]))
+    panels[2].set_visible(len(profiles) == 3)
     panels[3].hist(gain_db, bins=min(40, max(5, len(gain_db) // 10)), color=COLOUR, alpha=0.85)
     panels[3].axvline(np.median(gain_db), color="black", linewidth=1)
     panels[3].set(xlabel=f"gain of a sample in dB, median {np.median(gain_db):.1f}", ylabel="samples")
@@ -50,7 +51,7 @@ def draw_csi(
 
 
 def power_profiles(
-    csi: np.ndarray, array_shape: tuple[int, int, int], spacings: tuple[float, float]
+    csi: np.ndarray, array_shape: tuple[int, int, int], spacings: tuple[float | None, float]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Mean power over delay, direction along the rows of the array, and Doppler shift; all samples weigh the same.
 
@@ -60,23 +61,27 @@ def power_profiles(
         spacings: as in `draw_csi`.
 
     Returns:
-        {label of the axis: (positions, power)}, positions rising.
+        {label of the axis: (positions, power)}, positions rising; no Doppler shift of one slot.
     """
     slot, subcarrier = spacings
     scale = np.sqrt(np.mean(np.abs(csi) ** 2, axis=(1, 2, 3), keepdims=True))
     values = (csi / scale).reshape(*csi.shape[:2], *array_shape, csi.shape[-1])
     delay = np.fft.ifft(values, axis=-1)
     # Spatial frequency of a wave from direction u: exp(j 2 pi n spacing u_y), with the sign of its Doppler shift.
-    direction, doppler = (np.fft.fftshift(np.fft.fft(values, axis=axis), axes=axis) for axis in (4, 1))
+    direction = np.fft.fftshift(np.fft.fft(values, axis=4), axes=4)
     count = delay.shape[-1]
-    return {
+    profiles = {
         "delay in µs": (np.arange(count) / (count * subcarrier) * 1e6, _mean_power(delay, 5)),
         "spatial frequency along a row, in turns per antenna": (
             np.fft.fftshift(np.fft.fftfreq(array_shape[2])),
             _mean_power(direction, 4),
         ),
-        "Doppler shift in Hz": (np.fft.fftshift(np.fft.fftfreq(csi.shape[1], slot)), _mean_power(doppler, 1)),
     }
+    if slot is not None:
+        doppler = np.fft.fftshift(np.fft.fft(values, axis=1), axes=1)
+        frequencies = np.fft.fftshift(np.fft.fftfreq(csi.shape[1], slot))
+        profiles["Doppler shift in Hz"] = (frequencies, _mean_power(doppler, 1))
+    return profiles
 
 
 def _mean_power(values: np.ndarray, axis: int) -> np.ndarray:

@@ -176,3 +176,23 @@ def test_append_takes_over_a_store_and_can_number_users_on(path, tmp_path, monke
     xr.testing.assert_equal(store["csi"], xr.concat([make_dataset(15)["csi"], other["csi"]], "sample"))
     assert store["trajectory"].values[15:].tolist() == [5, 5, 5, 6, 6, 6]
     assert store.attrs["appended"] == [{"seed": 1}]
+
+
+def test_spreads_are_told_of_csi(tmp_path):
+    """Two equal paths 500 ns apart, from directions 0.1 turns per antenna apart."""
+    spacing, samples = 50e3, 60
+    subcarriers, antennas = np.arange(41), np.arange(51)  # whole periods of the beat between the paths
+    phase = np.random.default_rng(0).uniform(0, 2 * np.pi, samples)[:, None, None]
+    beat = 0.1 * antennas[:, None] - 5e-7 * spacing * subcarriers
+    csi = (1 + np.exp(2j * np.pi * beat + 1j * phase))[:, None].repeat(4, 1).astype(np.complex64)
+    units = {"units": "1", "long_name": "test values"}
+    dataset = (
+        make_dataset(samples).drop_vars("csi").assign(csi=(("sample", "time", "antenna", "subcarrier"), csi, units))
+    )
+    hertz = {"units": "Hz", "long_name": "offset"}
+    dataset = dataset.assign_coords(subcarrier=("subcarrier", subcarriers * spacing, hertz))
+    write_store(tmp_path / "a.zarr", dataset.assign_attrs(array_rows=1, array_columns=len(antennas)), "csi")
+    lines = describe_store(tmp_path / "a.zarr")
+    delay, direction = (float(lines[f"{what} spread"].partition(" ")[0]) for what in ("delay", "direction"))
+    assert delay == pytest.approx(250, rel=0.02) and "ns" in lines["delay spread"]
+    assert direction == pytest.approx(0.05, rel=0.02) and "turns per antenna" in lines["direction spread"]

@@ -1,0 +1,56 @@
+"""Known channels: silent in the right order of axes, told where two of them are exchanged."""
+
+import numpy as np
+import pytest
+
+from tests.imports.known_channels import channels
+from wavefoundry.imports.exchanged_axes import FEWEST, exchanged_axes
+
+AXES = {"time": 1, "antenna": 2, "subcarrier": 3}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"delay_turns": 0.01},
+        {"delay_turns": 0.2, "paths": 20},
+        {"doppler_turns": 0.4},  # 300 km/h at a millisecond
+        {"doppler_turns": 0.0},  # nobody moves
+        {"sector": 5.0},  # all users in one street
+        {"paths": 1},
+        {"size": (1, 16, 16)},
+        {"size": (16, 1, 16)},
+    ],
+    ids=str,
+)
+def test_nothing_is_told_of_channels_in_the_right_order(changes):
+    for seed in range(3):
+        assert exchanged_axes(channels(seed=seed, **changes)) is None
+
+
+@pytest.mark.parametrize(
+    "exchanged", [("antenna", "subcarrier"), ("antenna", "time"), ("time", "subcarrier")], ids="-".join
+)
+@pytest.mark.parametrize("changes", [{}, {"delay_turns": 0.05, "size": (8, 32, 32)}, {"paths": 1}], ids=str)
+def test_exchanged_axes_are_named(exchanged, changes):
+    first, second = exchanged
+    csi = channels(**changes).swapaxes(AXES[first], AXES[second])
+    assert f"the axes {first} and {second} may be exchanged" in str(exchanged_axes(csi))
+
+
+def test_exchanged_axes_of_snapshots_are_named():
+    csi = channels(size=(1, 16, 16)).swapaxes(2, 3)
+    assert "the axes antenna and subcarrier may be exchanged" in str(exchanged_axes(csi))
+
+
+def test_neither_gain_nor_common_phases_matter():
+    csi = channels().swapaxes(2, 3)
+    factors = 10 ** np.linspace(-3, 3, len(csi)) * np.exp(1j * np.arange(len(csi)))
+    assert exchanged_axes(csi) == exchanged_axes(csi * factors[:, None, None, None])
+
+
+def test_noise_and_few_samples_tell_nothing():
+    noise = np.random.default_rng(0).standard_normal((2, 200, 8, 8, 8))
+    assert exchanged_axes(noise[0] + 1j * noise[1]) is None
+    assert exchanged_axes(channels(FEWEST - 1).swapaxes(2, 3)) is None
