@@ -11,7 +11,7 @@ import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architect
 from tests.networks.wifo.example import options, wifo
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
-from wavefoundry.networks.wifo.model import Trace, WiFo, position_encoding, position_widths
+from wavefoundry.networks.wifo.model import STRATEGIES, Trace, WiFo, position_encoding, position_widths
 from wavefoundry.networks.wifo.patches import from_patches, grid_of, padding_of, to_patches
 
 PATCH = (2, 2, 2)
@@ -214,12 +214,11 @@ def test_predictions_do_not_depend_on_who_else_is_in_the_batch():
 def test_hidden_values_never_influence_the_prediction(seed, strategy):
     model = small()
     csi = noise(2, 4, 4, 6)
-    while (puzzle := model.draw(csi, seeded(seed))).strategy != strategy:
-        seed += 1
+    puzzle = model.draw(csi, seeded(seed), strategy)
     changed = to_patches(csi, PATCH).clone()
     changed.scatter_(1, puzzle.hidden_at[:, :, None].expand_as(puzzle.hidden), 1e3 * noise(*puzzle.hidden.shape))
     grid = puzzle.grid
-    again = model.draw(from_patches(changed, grid, PATCH), seeded(seed))
+    again = model.draw(from_patches(changed, grid, PATCH), seeded(seed), strategy)
     assert not torch.equal(puzzle.hidden, again.hidden)
     before, after = (model.reconstruct(each.visible, each.visible_at, each.hidden_at, grid) for each in (puzzle, again))
     assert torch.equal(before, after)
@@ -228,10 +227,8 @@ def test_hidden_values_never_influence_the_prediction(seed, strategy):
 @pytest.mark.parametrize("strategy, hidden", [("random", 41), ("time", 24), ("frequency", 24)])
 def test_masks_hide_their_share_in_the_right_place(strategy, hidden):
     model = small()
-    seed = 0
-    while (puzzle := model.draw(noise(2, 8, 6, 8), seeded(seed))).strategy != strategy:
-        seed += 1
-    assert puzzle.grid == (4, 3, 4)
+    puzzle = model.draw(noise(2, 8, 6, 8), seeded(), strategy)
+    assert puzzle.strategy == strategy and puzzle.grid == (4, 3, 4)
     assert puzzle.hidden_at.shape == (2, hidden)
     for visible, masked in zip(puzzle.visible_at, puzzle.hidden_at, strict=True):
         assert sorted([*visible.tolist(), *masked.tolist()]) == list(range(48))
@@ -260,11 +257,33 @@ def test_noise_falls_on_the_visible_part_only_at_the_drawn_snr(shape):
     )
 
 
-def test_every_strategy_is_drawn_and_reported():
+def test_a_step_is_the_mean_of_the_three_strategies_alone_gradients_too():
+    model, csi = small().train(), noise(3, 4, 3, 6)
+    outputs = model(csi, seeded())
+    outputs["loss"].backward()
+    found = [weights.grad.clone() for weights in model.parameters()]
+    model.zero_grad()
+    generator, alone = seeded(), {}
+    for strategy in STRATEGIES:
+        solved = model.solve(model.draw(csi, generator, strategy))
+        (solved["loss"] / 3).backward()
+        alone[f"{strategy}_loss"] = solved["loss"].detach()
+    torch.testing.assert_close(
+        {**alone, "loss": sum(alone.values()) / 3}, {**outputs, "loss": outputs["loss"].detach()}
+    )
+    for weights, gradient in zip(model.parameters(), found, strict=True):
+        torch.testing.assert_close(weights.grad, gradient)
+
+
+def test_strategies_that_have_nothing_to_mask_are_left_out():
     model = small()
-    names = [set(model(noise(1, 4, 4, 4), seeded(seed))) for seed in range(30)]
-    assert {name for group in names for name in group} == {"loss", "random_loss", "time_loss", "frequency_loss"}
-    assert all(len(group) == 2 for group in names)
+    assert set(model(noise(2, 2, 4, 6), seeded())) == {"loss", "random_loss", "frequency_loss"}
+    assert set(model(noise(2, 1, 3, 1), seeded())) == {"loss", "random_loss"}
+
+
+def test_every_strategy_is_drawn_where_one_is_asked_for():
+    model = small()
+    assert {model.draw(noise(1, 4, 4, 4), seeded(seed)).strategy for seed in range(20)} == set(STRATEGIES)
 
 
 @settings(max_examples=25, deadline=None)
@@ -284,23 +303,23 @@ def model_output_is_nan(predicted: torch.Tensor) -> bool:
     return bool(torch.view_as_real(predicted).isnan().any())
 
 
-def test_overfits_a_plane_wave_in_all_three_strategies():
+# Padded, the wave lies in the patches in eight ways, of which a step draws one: more to learn.
+@pytest.mark.parametrize(("shape", "steps", "rest"), [((8, 4, 8), 150, 0.05), ((7, 3, 7), 300, 0.15)])
+def test_overfits_a_plane_wave_in_all_three_strategies(shape, steps, rest):
     model = small(snr_db=[40.0, 40.0], architecture={"hidden_size": 48})
-    csi = plane_wave(8, 4, 8)
+    csi = plane_wave(*shape)
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 300)
-    last = {}
-    for step in range(300):
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for step in range(steps):
         outputs = model(csi.expand(4, -1, -1, -1), seeded(step))
         outputs["loss"].backward()
         optimiser.step()
         decay.step()
         optimiser.zero_grad()
-        last |= {name: value.item() for name, value in outputs.items() if name != "loss"}
-    assert set(last) == {"random_loss", "time_loss", "frequency_loss"}
-    assert max(last.values()) < 0.05
-    predicted = model.eval().predict(csi[:, :4], 4, 0)
-    assert (predicted - csi[:, 4:]).abs().square().mean() < 0.02
+    assert set(outputs) == {"loss", "random_loss", "time_loss", "frequency_loss"}
+    assert max(value.item() for value in outputs.values()) < rest
+    predicted = model.eval().predict(csi[:, :4], shape[0] - 4, 0)
+    assert (predicted - csi[:, 4:]).abs().square().mean() < 0.4 * rest
 
 
 def test_attention_weights_are_those_of_the_fused_attention():

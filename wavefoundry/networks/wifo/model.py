@@ -24,7 +24,7 @@ from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.representations import Representations
-from wavefoundry.networks.trace import Trace
+from wavefoundry.networks.trace import Trace, mean_losses
 from wavefoundry.networks.wifo.options import Architecture, Options
 from wavefoundry.networks.wifo.patches import AXES, from_patches, grid_of, inside, padding_of, to_patches
 from wavefoundry.training.session import Trained, TrainingSession
@@ -158,20 +158,20 @@ class WiFo(PreTrainedModel):
             init.normal_(self.mask_token, std=0.02)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Loss of one training step.
+        """Loss of one training step: the mean over the masking strategies, as published.
 
         Args:
             csi: complex (batch, time, antenna, subcarrier), clean.
-            generator: of the masking strategy, the masked positions and the noise; on the CPU.
+            generator: of the masked positions, the noise and the rest of `draw`; on the CPU.
 
         Returns:
-            "loss", the mean square error of the masked complex values relative to the visible power of their sample,
-            and the same under the name of the strategy that was drawn, "random_loss", "time_loss" or "frequency_loss".
+            "random_loss", "time_loss" and "frequency_loss", as far as the CSI has what they mask: the mean square error
+            of the masked complex values relative to the visible power of their sample; and "loss", the mean of these.
 
         Raises:
             InputError: nothing that could be masked.
         """
-        return self.solve(self.draw(csi, generator))
+        return mean_losses([self.solve(puzzle) for puzzle in self.draw_all(csi, generator)])
 
     def solve(self, puzzle: Puzzle, trace: Trace | None = None) -> dict[str, torch.Tensor]:
         """Loss on one puzzle, as `forward` returns it; inner values go into `trace`."""
@@ -179,8 +179,12 @@ class WiFo(PreTrainedModel):
         loss = puzzle.error(self.reconstruct(visible, puzzle.visible_at, puzzle.hidden_at, puzzle.grid, trace))
         return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
 
-    def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Puzzle:
-        """Draw a masking strategy for the batch, masked positions, and noise on the visible part.
+    def draw_all(self, csi: torch.Tensor, generator: torch.Generator) -> list[Puzzle]:
+        """A puzzle of every masking strategy that fits the CSI, each with symmetries and noise of its own."""
+        return [self.draw(csi, generator, strategy) for strategy in self._possible(csi.shape)]
+
+    def draw(self, csi: torch.Tensor, generator: torch.Generator, strategy: str | None = None) -> Puzzle:
+        """Draw a masking strategy for the batch where none is given, masked positions, and noise on the visible part.
 
         In training mode the CSI is varied first by its symmetries. Where it is padded, the side of the padding is
         drawn, too: `predict` pads in front of what is known and behind what it finds.
@@ -188,10 +192,9 @@ class WiFo(PreTrainedModel):
         if self.training:
             csi = random_symmetry(csi, generator)
         grid = self._grid(csi.shape[1:])
-        possible = [name for name in STRATEGIES if _can_mask(name, grid)]
-        if not possible:
-            raise InputError(f"csi of shape {tuple(csi.shape)} is a single patch: nothing can be masked")
-        strategy = possible[torch.randint(len(possible), (), generator=generator)]
+        if strategy is None:
+            possible = self._possible(csi.shape)
+            strategy = possible[torch.randint(len(possible), (), generator=generator)]
         ratio = getattr(self.options.masking, strategy)
         if strategy == "random":
             visible_at, hidden_at = _random_positions(csi.shape[0], grid, ratio, generator)
@@ -329,6 +332,14 @@ class WiFo(PreTrainedModel):
         # A convolution whose stride is its kernel is a product with each patch, here taken of visible ones only.
         values = torch.cat([patches.real, patches.imag], dim=-1).to(self.embedding.weight.dtype)
         return F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
+
+    def _possible(self, shape: torch.Size) -> list[str]:
+        """Masking strategies for CSI of the shape (batch, time, antenna, subcarrier)."""
+        grid = self._grid(shape[1:])
+        possible = [name for name in STRATEGIES if _can_mask(name, grid)]
+        if not possible:
+            raise InputError(f"csi of shape {tuple(shape)} is a single patch: nothing can be masked")
+        return possible
 
     def _grid(self, shape: torch.Size) -> tuple[int, int, int]:
         """Patches along (time, antenna, subcarrier)."""
