@@ -241,6 +241,20 @@ def test_masks_hide_their_share_in_the_right_place(strategy, hidden):
         assert not torch.equal(*puzzle.hidden_at.sort(dim=1).values)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "patches", "visible"),
+    [(0.5, 5, 2), (0.5, 6, 3), (0.85, 64, 9), (0.9, 10, 1), (0.99, 10, 1), (0.01, 3, 2)],
+)
+def test_the_number_of_visible_patches_is_rounded_down(ratio, patches, visible):
+    model = small(masking={"random": ratio, "time": ratio, "frequency": ratio})
+    for strategy, shape in (
+        ("random", (2, 2 * patches, 2)),
+        ("time", (2 * patches, 2, 2)),
+        ("frequency", (2, 2, 2 * patches)),
+    ):
+        assert model.draw(noise(1, *shape), seeded(), strategy).visible_at.shape == (1, visible)
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 8), (7, 7, 7)])
 def test_noise_falls_on_the_visible_part_only_at_the_drawn_snr(shape):
     model = small(snr_db=[10.0, 10.0])

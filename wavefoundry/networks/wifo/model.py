@@ -448,7 +448,10 @@ def _can_mask(strategy: str, grid: tuple[int, int, int]) -> bool:
 
 
 def _hidden_count(size: int, ratio: float) -> int:
-    return min(max(round(size * ratio), 1), size - 1)
+    """As published, the visible ones are rounded down; at least one is visible, and one hidden."""
+    # Without the errors of binary fractions: 0.9 of 10 is 9.
+    hidden = math.ceil(round(size * ratio, 9))
+    return min(max(hidden, 1), size - 1)
 
 
 def _random_positions(
