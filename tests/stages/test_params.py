@@ -85,8 +85,8 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
         ("scenarios.uma_nlos.twin.users", 0, "found 0.*greater than or equal to 3"),
         ("scenarios.uma_nlos.ofdm.subcarriers", "32", "found '32'.*valid integer"),
         ("angle_delay.delay_fraction", 0.0, "found 0.0.*greater than 0"),
-        ("teach.wifo.architecture.patch_size", [32, 4, 4], r"uma_nlos: .*32 does not divide the 16 slots"),
-        ("teach.wifo.architecture.patch_size", [4, 4, 5], "5 does not divide the 32 subcarriers"),
+        ("teach.wifo.architecture.patch_size", [32, 16, 32],
+         r"from uma_nlos: architecture.patch_size \[32, 16, 32\]: a sample of 16 x .* x 32 is a single patch"),
         ("teach.wifo.architecture.heads", 3, "heads 3 does not divide hidden_size 32"),
         (f"{LWM}.patch_size", [3, 1], "3 does not divide the 16 angle bins"),
         (f"{LWM}.max_seq_len", 10, "max_seq_len 10 is less than its 128 tokens"),
@@ -206,15 +206,15 @@ def test_networks_learn_from_what_they_can_read_and_is_not_held_out():
     assert held.why_not_predict("wifo", "time", "uma_nlos") is None
 
 
-def test_questions_are_answered_where_patches_divide_the_known_block():
+def test_wifo_answers_questions_of_any_known_block_and_learns_from_data_sets_of_any_size():
     questions = changed(("evaluate.prediction.questions.late", {
         "known": {"slots": 0.625, "subcarriers": 1.0}, "wanted": {"slots": 0.25, "subcarriers": 0.0}
     }))  # fmt: skip
-    assert questions.why_not_predict("wifo", "late", "uma_nlos") == (
-        "architecture.patch_size [4, 4, 4]: 4 does not divide the 10 known slots"
-    )
+    assert questions.why_not_predict("wifo", "late", "uma_nlos") is None
     assert questions.why_not_predict("lwm_temporal", "late", "uma_nlos") is None
     assert questions.why_not_predict("autoregression", "late", "uma_nlos") is None
+    odd = changed(("scenarios.uma_nlos.twin.slots", 15), ("scenarios.uma_nlos.ofdm.subcarriers", 30))
+    assert "uma_nlos" in odd.learnt_by("wifo") and "uma_nlos" in odd.learnt_by("tiny_wifo")
 
 
 def test_entries_of_one_family_stand_side_by_side():

@@ -32,6 +32,16 @@ class TracedNetwork(Protocol):
     def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Any:
         """The task of one training step on complex (batch, time, antenna, subcarrier)."""
 
+    def draw_all(self, csi: torch.Tensor, generator: torch.Generator) -> list[Any]:
+        """One task of every masking strategy that `draw` draws from, all on the same channels; of a network without
+        strategies the one task."""
+
     def solve(self, task: Any, trace: Trace | None = None) -> dict[str, torch.Tensor]:
         """The loss on a task that a network of this family has drawn, as `forward` returns it; inner values go into
         `trace`."""
+
+
+def mean_losses(solved: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Means of the losses of several tasks, by name; each over the tasks that have it."""
+    names = dict.fromkeys(name for losses in solved for name in losses)
+    return {name: torch.stack([losses[name] for losses in solved if name in losses]).mean() for name in names}

@@ -4,7 +4,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from tests.networks.wifo import example
-from wavefoundry.networks.wifo.model import Trace, WiFo
+from wavefoundry.networks.wifo.model import STRATEGIES, Trace, WiFo
 from wavefoundry.objectives.mcakd.autonomous_passive import AutonomousPassiveSwitch
 from wavefoundry.objectives.mcakd.distillation import Distillation, KnowledgeSelection, attention_distance
 from wavefoundry.objectives.mcakd.options import AutonomousPassive, Options
@@ -155,11 +155,21 @@ def test_loss_is_the_students_own_plus_the_weighted_terms():
     outputs = model(csi(), seeded())
     terms = sum(outputs[f"{name}_loss"] for name in ("attention", "embedding", "hidden"))
     torch.testing.assert_close(outputs["loss"], outputs["self_loss"] + 0.3 * terms)
-    # Alone, the student would have solved the same puzzle.
+    # Alone, the student would have solved the same puzzles.
     torch.testing.assert_close(outputs["self_loss"], model.student(csi(), seeded())["loss"])
 
 
-def test_teacher_and_student_see_the_same_puzzle(monkeypatch):
+def test_a_step_is_the_mean_of_the_three_strategies():
+    model, generator = distillation(), seeded()
+    outputs = model(csi(), seeded())
+    alone = [model._solve(model.student.draw(csi(), generator, name), torch.device("cpu")) for name in STRATEGIES]
+    for name in ("loss", "self_loss", "attention_loss", "embedding_loss", "hidden_loss"):
+        torch.testing.assert_close(outputs[name], torch.stack([one[name] for one in alone]).mean())
+    for strategy, one in zip(STRATEGIES, alone, strict=True):
+        torch.testing.assert_close(outputs[f"{strategy}_loss"], one["self_loss"])
+
+
+def test_teacher_and_student_see_the_same_puzzles(monkeypatch):
     model = distillation()
     seen = []
     original = WiFo.reconstruct
@@ -172,8 +182,9 @@ def test_teacher_and_student_see_the_same_puzzle(monkeypatch):
     for seed in range(6):
         seen.clear()
         model(csi(), seeded(seed))
-        student, teacher = seen
-        assert all(torch.equal(own, shown) for own, shown in zip(student, teacher, strict=True))
+        assert len(seen) == 6
+        for student, teacher in zip(seen[::2], seen[1::2], strict=True):
+            assert all(torch.equal(own, shown) for own, shown in zip(student, teacher, strict=True))
 
 
 def test_terms_can_be_switched_off():

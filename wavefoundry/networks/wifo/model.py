@@ -1,7 +1,8 @@
 """WiFo: a masked autoencoder over the space, time and frequency of CSI.
 
 Source: Liu et al., "WiFo: Wireless Foundation Model for Channel Prediction", arXiv:2412.08908. Nothing in the network
-depends on the size of its input: one set of weights serves every (time, antenna, subcarrier) that the patch divides.
+depends on the size of its input: one set of weights serves every (time, antenna, subcarrier). Where the patch does not
+divide a size, the last patch is padded, which the paper does not do; padding is neither learnt from nor scored.
 """
 
 import math
@@ -23,12 +24,12 @@ from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.representations import Representations
-from wavefoundry.networks.trace import Trace
+from wavefoundry.networks.trace import Trace, mean_losses
 from wavefoundry.networks.wifo.options import Architecture, Options
+from wavefoundry.networks.wifo.patches import AXES, from_patches, grid_of, inside, padding_of, to_patches
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
 
-AXES = ("time", "antenna", "subcarrier")
 STRATEGIES = ("random", "time", "frequency")
 # Published widths of the positions along (time, antenna, subcarrier) where they are not the largest even thirds.
 POSITION_WIDTHS = {256: (86, 86, 84), 64: (22, 22, 20)}
@@ -53,10 +54,23 @@ class Puzzle:
 
     strategy: str
     grid: tuple[int, int, int]
-    visible: torch.Tensor  # noisy patches
+    visible: torch.Tensor  # noisy patches, 0 where they are padded
     visible_at: torch.Tensor  # (batch, token), position in the grid in the order time, antenna, subcarrier
-    hidden: torch.Tensor  # clean patches
+    visible_inside: torch.Tensor  # bool, like the patches: false where they are padded
+    hidden: torch.Tensor  # clean patches, 0 where they are padded
     hidden_at: torch.Tensor
+    hidden_inside: torch.Tensor
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """Root mean square of what is visible of each sample, padding aside: (batch, 1, 1)."""
+        return rms_scale(self.visible) / _mean(self.visible_inside).sqrt()
+
+    def error(self, found: torch.Tensor) -> torch.Tensor:
+        """Mean square error of hidden patches, found at unit scale, over all values that are no padding."""
+        # |.|^2 by parts: the modulus of a complex tensor costs a square root, and its gradient a division.
+        error = torch.view_as_real(found - self.hidden / self.scale).square().sum(-1)
+        return (error * self.hidden_inside).mean() / self.hidden_inside.float().mean()
 
 
 class Attention(nn.Module):
@@ -144,41 +158,43 @@ class WiFo(PreTrainedModel):
             init.normal_(self.mask_token, std=0.02)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Loss of one training step.
+        """Loss of one training step: the mean over the masking strategies, as published.
 
         Args:
             csi: complex (batch, time, antenna, subcarrier), clean.
-            generator: of the masking strategy, the masked positions and the noise; on the CPU.
+            generator: of the masked positions, the noise and the rest of `draw`; on the CPU.
 
         Returns:
-            "loss", the mean square error of the masked complex values relative to the visible power of their sample,
-            and the same under the name of the strategy that was drawn, "random_loss", "time_loss" or "frequency_loss".
+            "random_loss", "time_loss" and "frequency_loss", as far as the CSI has what they mask: the mean square error
+            of the masked complex values relative to the visible power of their sample; and "loss", the mean of these.
 
         Raises:
-            InputError: a size that the patch does not divide, or nothing that could be masked.
+            InputError: nothing that could be masked.
         """
-        return self.solve(self.draw(csi, generator))
+        return mean_losses([self.solve(puzzle) for puzzle in self.draw_all(csi, generator)])
 
     def solve(self, puzzle: Puzzle, trace: Trace | None = None) -> dict[str, torch.Tensor]:
         """Loss on one puzzle, as `forward` returns it; inner values go into `trace`."""
-        scale = rms_scale(puzzle.visible)
-        found = self.reconstruct(puzzle.visible / scale, puzzle.visible_at, puzzle.hidden_at, puzzle.grid, trace)
-        # |.|^2 by parts: the modulus of a complex tensor costs a square root, and its gradient a division.
-        loss = torch.view_as_real(found - puzzle.hidden / scale).square().sum(-1).mean()
+        visible = puzzle.visible / puzzle.scale
+        loss = puzzle.error(self.reconstruct(visible, puzzle.visible_at, puzzle.hidden_at, puzzle.grid, trace))
         return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
 
-    def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Puzzle:
-        """Draw a masking strategy for the batch, masked positions, and noise on the visible part.
+    def draw_all(self, csi: torch.Tensor, generator: torch.Generator) -> list[Puzzle]:
+        """A puzzle of every masking strategy that fits the CSI, each with symmetries and noise of its own."""
+        return [self.draw(csi, generator, strategy) for strategy in self._possible(csi.shape)]
 
-        In training mode the CSI is varied first by its symmetries.
+    def draw(self, csi: torch.Tensor, generator: torch.Generator, strategy: str | None = None) -> Puzzle:
+        """Draw a masking strategy for the batch where none is given, masked positions, and noise on the visible part.
+
+        In training mode the CSI is varied first by its symmetries. Where it is padded, the side of the padding is
+        drawn, too: `predict` pads in front of what is known and behind what it finds.
         """
         if self.training:
             csi = random_symmetry(csi, generator)
         grid = self._grid(csi.shape[1:])
-        possible = [name for name in STRATEGIES if _can_mask(name, grid)]
-        if not possible:
-            raise InputError(f"csi of shape {tuple(csi.shape)} is a single patch: nothing can be masked")
-        strategy = possible[torch.randint(len(possible), (), generator=generator)]
+        if strategy is None:
+            possible = self._possible(csi.shape)
+            strategy = possible[torch.randint(len(possible), (), generator=generator)]
         ratio = getattr(self.options.masking, strategy)
         if strategy == "random":
             visible_at, hidden_at = _random_positions(csi.shape[0], grid, ratio, generator)
@@ -187,12 +203,23 @@ class WiFo(PreTrainedModel):
             seen = size - _hidden_count(size, ratio)
             known = (seen, grid[2]) if strategy == "time" else (grid[0], seen)
             visible_at, hidden_at = (at.expand(csi.shape[0], -1) for at in _leading_positions(grid, known))
-        visible_at, hidden_at = visible_at.to(csi.device), hidden_at.to(csi.device)
-        patches = self._patches(csi)
+        patch = self.architecture.patch_size
+        before = [
+            int(torch.randint(missing + 1, (), generator=generator)) if missing else 0
+            for missing in padding_of(csi.shape[1:], patch)
+        ]
+        within = inside(csi.shape[1:], patch, before)
+        visible_inside, hidden_inside = within[visible_at], within[hidden_at]
         low, high = self.options.snr_db
         snr_db = low + (high - low) * torch.rand(csi.shape[0], generator=generator)
-        visible = add_noise(_take(patches, visible_at), snr_db, generator)
-        return Puzzle(strategy, grid, visible, visible_at, _take(patches, hidden_at), hidden_at)
+        # The noise is added relative to the mean power of whole patches, of which padding is a part.
+        snr_db = snr_db + 10 * _mean(visible_inside).flatten().log10()
+        visible_at, hidden_at = visible_at.to(csi.device), hidden_at.to(csi.device)
+        visible_inside, hidden_inside = visible_inside.to(csi.device), hidden_inside.to(csi.device)
+        patches = to_patches(csi, patch, before)
+        noisy = add_noise(_take(patches, visible_at), snr_db, generator)
+        visible, hidden = torch.where(visible_inside, noisy, 0), _take(patches, hidden_at)
+        return Puzzle(strategy, grid, visible, visible_at, visible_inside, hidden, hidden_at, hidden_inside)
 
     def reconstruct(
         self,
@@ -205,7 +232,7 @@ class WiFo(PreTrainedModel):
         """Hidden patches from visible ones.
 
         Args:
-            visible: complex (batch, visible token, values of a patch), of unit power.
+            visible: complex (batch, visible token, values of a patch), of unit power, 0 where patches are padded.
             visible_at, hidden_at: (batch, token), positions in the grid.
             grid: patches along (time, antenna, subcarrier).
             trace: if given, filled with inner values; attention is then not fused.
@@ -243,9 +270,6 @@ class WiFo(PreTrainedModel):
 
         Returns:
             with tokens in the order antenna, subcarrier, and no class token, which the network does not have.
-
-        Raises:
-            InputError: a size that the patch does not divide.
         """
         csi = as_csi(csi, SNAPSHOTS)
         return self.embed_sequence(csi[:, None].expand(-1, self.architecture.patch_size[0], -1, -1))
@@ -255,40 +279,36 @@ class WiFo(PreTrainedModel):
 
         Returns:
             with tokens in the order time, antenna, subcarrier.
-
-        Raises:
-            InputError: a size that the patch does not divide.
         """
         csi = as_csi(csi, SEQUENCES)
         scale = rms_scale(csi)
-        csi = csi / scale
+        patches = to_patches(csi / scale, self.architecture.patch_size)
         positions = position_encoding(self._grid(csi.shape[1:]), self.architecture.hidden_size)
-        encoded, _ = self.encoder(self._embed(self._patches(csi)) + positions.to(self.embedding.weight), None)
+        encoded, _ = self.encoder(self._embed(patches) + positions.to(self.embedding.weight), None)
         return Representations(None, encoded, encoded.mean(dim=1), scale.flatten())
 
     def cut(self, csi: torch.Tensor, patch_size: int | None = None) -> torch.Tensor:
-        """Patches of snapshots (batch, antenna, subcarrier): real (batch, token, value), real parts first."""
-        rows, columns = self.architecture.patch_size[1:]
-        patches = csi.unflatten(2, (-1, columns)).unflatten(1, (-1, rows)).permute(0, 1, 3, 2, 4)
-        patches = patches.flatten(3).flatten(1, 2)
+        """Patches of snapshots (batch, antenna, subcarrier), zeros where they are padded: real (batch, token, value),
+        real parts first."""
+        patches = to_patches(csi[:, None], (1, *self.architecture.patch_size[1:]))
         return torch.cat([patches.real, patches.imag], dim=-1)
 
     def join(self, tokens: torch.Tensor, shape: tuple[int, int], patch_size: int | None = None) -> torch.Tensor:
-        """Inverse of `cut`."""
-        rows, columns = self.architecture.patch_size[1:]
-        patches = torch.complex(*tokens.chunk(2, dim=-1))
-        grid = (shape[0] // rows, shape[1] // columns)
-        return patches.unflatten(1, grid).unflatten(-1, (rows, columns)).permute(0, 1, 3, 2, 4).reshape(-1, *shape)
+        """Inverse of `cut`; what stands for padding is left out."""
+        patch = (1, *self.architecture.patch_size[1:])
+        whole = from_patches(torch.complex(*tokens.chunk(2, dim=-1)), grid_of((1, *shape), patch), patch)
+        return whole[:, 0, : shape[0], : shape[1]]
 
     @torch.inference_mode()
     @checked
     def predict(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
         """Continue CSI in time, in frequency or in both; see `wavefoundry.networks.capabilities.Predictor`.
 
-        What is asked for is rounded up to whole patches inside.
+        What is known is padded in front, so that what is asked for begins with a patch, and that is rounded up to whole
+        patches; along the antennas the padding lies behind.
 
         Raises:
-            InputError: as `checked` says, or a size of `known` that the patch does not divide.
+            InputError: as `checked` says, or a size of `known` that is 0.
         """
         known = known.to(self.device)
         seen = self._grid(known.shape[1:])
@@ -297,13 +317,15 @@ class WiFo(PreTrainedModel):
         visible_at, hidden_at = (
             at.to(self.device).expand(known.shape[0], -1) for at in _leading_positions(grid, (seen[0], seen[2]))
         )
-        visible = self._patches(known)
-        scale = rms_scale(visible)
+        missing = padding_of(known.shape[1:], patch)
+        visible = to_patches(known, patch, before=(missing[0], 0, missing[2]))
+        scale = rms_scale(visible) / math.sqrt(known[0].numel() / visible[0].numel())
         found = scale * self.reconstruct(visible / scale, visible_at, hidden_at, grid)
         patches = torch.zeros(known.shape[0], math.prod(grid), found.shape[-1], dtype=found.dtype, device=found.device)
-        box = self._assemble(patches.scatter(1, hidden_at[:, :, None].expand_as(found), found), grid)
-        box = box[:, known.shape[1] :][:, :slots] if slots else box[:, : known.shape[1]]
-        return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box[..., : known.shape[3]]
+        box = from_patches(patches.scatter(1, hidden_at[:, :, None].expand_as(found), found), grid, patch)
+        box = box[:, missing[0] :, : known.shape[2], missing[2] :]
+        box = box[:, known.shape[1] :][:, :slots] if slots else box
+        return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box
 
     def _embed(self, patches: torch.Tensor) -> torch.Tensor:
         """complex (batch, token, values of a patch) -> (batch, token, hidden_size), without positions."""
@@ -311,23 +333,17 @@ class WiFo(PreTrainedModel):
         values = torch.cat([patches.real, patches.imag], dim=-1).to(self.embedding.weight.dtype)
         return F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
 
+    def _possible(self, shape: torch.Size) -> list[str]:
+        """Masking strategies for CSI of the shape (batch, time, antenna, subcarrier)."""
+        grid = self._grid(shape[1:])
+        possible = [name for name in STRATEGIES if _can_mask(name, grid)]
+        if not possible:
+            raise InputError(f"csi of shape {tuple(shape)} is a single patch: nothing can be masked")
+        return possible
+
     def _grid(self, shape: torch.Size) -> tuple[int, int, int]:
         """Patches along (time, antenna, subcarrier)."""
-        for axis, size, patch in zip(AXES, shape, self.architecture.patch_size, strict=True):
-            if size < patch or size % patch:
-                raise InputError(f"csi has {size} entries along {axis}; the patch needs a multiple of {patch}")
-        return tuple(size // patch for size, patch in zip(shape, self.architecture.patch_size, strict=True))
-
-    def _patches(self, csi: torch.Tensor) -> torch.Tensor:
-        """(batch, time, antenna, subcarrier) -> (batch, token, values of a patch)."""
-        (t, n, k), (pt, pn, pk) = self._grid(csi.shape[1:]), self.architecture.patch_size
-        return csi.reshape(-1, t, pt, n, pn, k, pk).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, t * n * k, pt * pn * pk)
-
-    def _assemble(self, patches: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
-        """Inverse of `_patches`."""
-        (t, n, k), (pt, pn, pk) = grid, self.architecture.patch_size
-        boxes = patches.reshape(-1, t, n, k, pt, pn, pk).permute(0, 1, 4, 2, 5, 3, 6)
-        return boxes.reshape(-1, t * pt, n * pn, k * pk)
+        return grid_of(shape, self.architecture.patch_size)
 
 
 @torch.no_grad()
@@ -432,7 +448,10 @@ def _can_mask(strategy: str, grid: tuple[int, int, int]) -> bool:
 
 
 def _hidden_count(size: int, ratio: float) -> int:
-    return min(max(round(size * ratio), 1), size - 1)
+    """As published, the visible ones are rounded down; at least one is visible, and one hidden."""
+    # Without the errors of binary fractions: 0.9 of 10 is 9.
+    hidden = math.ceil(round(size * ratio, 9))
+    return min(max(hidden, 1), size - 1)
 
 
 def _random_positions(
@@ -451,6 +470,11 @@ def _leading_positions(grid: tuple[int, int, int], known: tuple[int, int]) -> tu
     leads[: known[0], :, : known[1]] = True
     positions = torch.arange(math.prod(grid)).reshape(grid)
     return positions[leads][None], positions[~leads][None]
+
+
+def _mean(mask: torch.Tensor) -> torch.Tensor:
+    """Share of a mask (batch, token, values of a patch) that is true, for each sample: (batch, 1, 1)."""
+    return mask.float().mean((1, 2), keepdim=True)
 
 
 def _take(patches: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

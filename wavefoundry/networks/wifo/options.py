@@ -9,8 +9,6 @@ from wavefoundry.networks.family import FamilyOptions
 from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Share, require_ordered, require_whole_heads
 from wavefoundry.training.options import Training
 
-AXES = ("slots", "antennas", "subcarriers")
-
 
 class Architecture(Section):
     patch_size: Annotated[list[Count], Field(min_length=3, max_length=3)] = Field(
@@ -59,19 +57,16 @@ class Options(FamilyOptions):
         return self
 
     def why_not(self, facts: Facts) -> str | None:
-        return facts.why_nothing_to_predict or self._why_not_cut((facts.slots, facts.antennas, facts.subcarriers))
+        if reason := facts.why_nothing_to_predict:
+            return reason
+        sizes, patch = (facts.slots, facts.antennas, facts.subcarriers), self.architecture.patch_size
+        if all(size <= step for size, step in zip(sizes, patch, strict=True)):
+            whole = " x ".join(map(str, sizes))
+            return f"architecture.patch_size {patch}: a sample of {whole} is a single patch, nothing can be masked"
+        return None
 
     def why_not_predict(self, facts: Facts, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
-        return self.why_not(facts) or self._why_not_cut((known[0], facts.antennas, known[1]), "known ")
+        return facts.why_nothing_to_predict
 
     def why_not_embed(self, facts: Facts) -> str | None:
-        return self._why_not_cut((self.architecture.patch_size[0], facts.antennas, facts.subcarriers))
-
-    def _why_not_cut(self, sizes: tuple[int, int, int], which: str = "") -> str | None:
-        for axis, size, step in zip(AXES, sizes, self.architecture.patch_size, strict=True):
-            if size % step:
-                return (
-                    f"architecture.patch_size {self.architecture.patch_size}: {step} does not divide the {size} "
-                    f"{which}{axis}"
-                )
         return None

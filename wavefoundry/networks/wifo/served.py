@@ -2,7 +2,7 @@
 
 This file travels with a registered model, so it imports numpy alone. The graph depends on numbers of tokens only;
 patches and positions depend on the shape of the CSI and are computed here, by the definitions in
-wavefoundry/networks/wifo/model.py. Errors are ValueErrors of one line.
+wavefoundry/networks/wifo/model.py and patches.py. Errors are ValueErrors of one line.
 """
 
 import math
@@ -23,14 +23,18 @@ class WiFo:
         self._position_widths = settings["position_widths"]
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
-        seen = self._grid(known.shape[1:])
+        # Padding in front, so that what is asked for begins with a patch; along the antennas behind.
+        time, antenna, subcarrier = (-size % step for size, step in zip(known.shape[1:], self._patch, strict=True))
+        padded = np.pad(known, [(0, 0), (time, 0), (0, antenna), (subcarrier, 0)])
+        seen = [size // step for size, step in zip(padded.shape[1:], self._patch, strict=True)]
         grid = [seen[0] - (-slots // self._patch[0]), seen[1], seen[2] - (-subcarriers // self._patch[2])]
         positions = self._positions(grid)
         leads = np.zeros(grid, dtype=bool)
         leads[: seen[0], :, : seen[2]] = True
         visible, hidden = np.flatnonzero(leads), np.flatnonzero(~leads)
-        patches = self._patches(known)
-        scale = rms_scale(patches)
+        patches = self._patches(padded, seen)
+        # The root mean square of what is known, not of its padding.
+        scale = rms_scale(patches) * np.float32(math.sqrt(padded[0].size / known[0].size))
         found = self._run(
             values=to_parts(patches / scale),
             visible_positions=positions[visible],
@@ -38,19 +42,12 @@ class WiFo:
         )
         everything = np.zeros((len(known), math.prod(grid), math.prod(self._patch)), dtype=np.complex64)
         everything[:, hidden] = scale * from_parts(found)
-        box = self._assemble(everything, grid)
-        box = box[:, known.shape[1] :][:, :slots] if slots else box[:, : known.shape[1]]
-        return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box[..., : known.shape[3]]
+        box = self._assemble(everything, grid)[:, time:, : known.shape[2], subcarrier:]
+        box = box[:, known.shape[1] :][:, :slots] if slots else box
+        return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box
 
-    def _grid(self, shape) -> list[int]:
-        """Patches along (time, antenna, subcarrier)."""
-        for axis, size, patch in zip(("time", "antenna", "subcarrier"), shape, self._patch, strict=True):
-            if size < patch or size % patch:
-                raise ValueError(f"csi has {size} entries along {axis}; the network needs a multiple of {patch}")
-        return [size // patch for size, patch in zip(shape, self._patch, strict=True)]
-
-    def _patches(self, csi: np.ndarray) -> np.ndarray:
-        (t, n, k), (pt, pn, pk) = self._grid(csi.shape[1:]), self._patch
+    def _patches(self, csi: np.ndarray, grid: list[int]) -> np.ndarray:
+        (t, n, k), (pt, pn, pk) = grid, self._patch
         boxes = csi.reshape(-1, t, pt, n, pn, k, pk).transpose(0, 1, 3, 5, 2, 4, 6)
         return boxes.reshape(-1, t * n * k, pt * pn * pk)
 

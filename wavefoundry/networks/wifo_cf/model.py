@@ -223,6 +223,10 @@ class WiFoCF(PreTrainedModel):
             wrong = torch.rand(wrong.shape, generator=generator) < bit_error_rate(uplink)
         return Report(noisy / scale, csi / scale, rates.to(csi.device), wrong.to(csi.device, torch.uint8))
 
+    def draw_all(self, csi: torch.Tensor, generator: torch.Generator) -> list[Report]:
+        """What `draw` draws: feedback has no masking strategies."""
+        return [self.draw(csi, generator)]
+
     def solve(self, task: Report, trace: Trace | None = None) -> dict[str, torch.Tensor]:
         """Loss on what was drawn, as `forward` returns it; inner values go into `trace`."""
         options, encoding, decoding = self.options, Routing(), Routing()

@@ -7,14 +7,14 @@ last attention sub-layer of encoder and decoder. The last two pick the dimension
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from wavefoundry.networks.trace import Trace, TracedNetwork
+from wavefoundry.networks.trace import Trace, TracedNetwork, mean_losses
 from wavefoundry.objectives.mcakd.options import Options
 
 
@@ -97,24 +97,27 @@ class Distillation(nn.Module):
         )
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Loss of one training step; teacher and student solve the same puzzle.
+        """Loss of one training step; teacher and student solve the same puzzles.
 
         Args:
             csi: complex (batch, time, antenna, subcarrier), clean.
-            generator: of the puzzle, on the CPU.
+            generator: of the puzzles, on the CPU.
 
         Returns:
-            "loss"; "self_loss", the student's own; that of the strategy drawn; and while passive "attention_loss",
-            "embedding_loss" and "hidden_loss" as far as they are switched on, unweighted.
+            "loss"; "self_loss", the student's own; that of each masking strategy; and while passive "attention_loss",
+            "embedding_loss" and "hidden_loss" as far as they are switched on, unweighted. Means over the strategies.
         """
-        puzzle = self.student.draw(csi, generator)
+        return mean_losses([self._solve(puzzle, csi.device) for puzzle in self.student.draw_all(csi, generator)])
+
+    def _solve(self, puzzle: Any, device: torch.device) -> dict[str, torch.Tensor]:
+        """The losses of one puzzle."""
         if not self.passive:
             own = self.student.solve(puzzle)
             return own | {"self_loss": own["loss"].detach()}
         student, teacher = Trace(), Trace()
         own = self.student.solve(puzzle, student)
         with torch.no_grad():
-            self._teacher[0].to(csi.device).solve(puzzle, teacher)
+            self._teacher[0].to(device).solve(puzzle, teacher)
         terms = self.terms(student, teacher)
         loss = own["loss"] + self.settings.weight * sum(terms.values())
         report = {f"{name}_loss": term.detach() for name, term in terms.items()}
