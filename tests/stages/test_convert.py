@@ -11,13 +11,14 @@ from transformers import AutoModel
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from stages.convert import convert
 from stages.loading import load_predictors
-from stages.params import read
+from stages.params import parse, read
 from stages.paths import model_folder
 from storage.errors import StorageError
 from storage.models.model_folder import load_model
 from tests.networks.wifo.published import ARCHITECTURE, published_weights, recomputed
-from tests.parameters import tiny_parameters
+from tests.parameters import PROJECT, tiny_parameters
 from wavefoundry.errors import InputError
+from wavefoundry.networks.wifo.model import build
 
 FOLDER = model_folder("wifo", 0)
 
@@ -172,6 +173,20 @@ def test_a_network_that_is_there_is_left_as_it_is(project, tmp_path):
     with pytest.raises(InputError, match=f"^{re.escape(str(FOLDER))}: there is a network already"):
         convert("wifo", tmp_path / "other.pkl")
     assert {path: path.read_bytes() for path in FOLDER.iterdir()} == before
+
+
+def test_the_entry_of_the_documentation_is_valid():
+    text = (PROJECT / "docs/published-weights.md").read_text()
+    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
+    parameters = tiny_parameters()
+    parameters["teach"] |= yaml.safe_load(block)["teach"]
+    options = parse(yaml.safe_dump(parameters, sort_keys=False), "params.yaml").model("wifo_base").options
+    with torch.device("meta"):
+        network = build(options, 1.0)
+    assert options.architecture.position_rule == "published"
+    # The released code's WiFo-Base has 21.51 million weights, with 172 learnt positions that are not used.
+    weights = sum(value.numel() for value in network.parameters())
+    assert (weights + 172 * 512) / 1e6 == pytest.approx(21.51, abs=0.005)
 
 
 def nothing_is_left(folder):

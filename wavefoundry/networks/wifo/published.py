@@ -71,15 +71,13 @@ def published_names(model: WiFo) -> dict[str, list[tuple[str, tuple[int, ...]]]]
     architecture = model.architecture
     size = architecture.hidden_size
     modules = dict(AROUND)
-    for stack, depth in (
-        ("encoder", architecture.encoder_depth),
-        ("decoder", architecture.decoder_depth),
-    ):
+    depths = {"encoder": architecture.encoder_depth, "decoder": architecture.decoder_depth}
+    for stack, depth in depths.items():
         for layer in range(depth):
             before, published = f"{stack}.blocks.{layer}", f"{STACKS[stack]}.{layer}"
             modules |= {f"{before}.{name}": f"{published}.{other}" for name, other in IN_LAYER.items()}
             modules[f"{before}.attention.qkv"] = published
-    names = {}
+    names: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
     for name, value in model.state_dict().items():
         shape = tuple(value.shape)
         module, _, kind = name.rpartition(".")
