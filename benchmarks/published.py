@@ -1,4 +1,4 @@
-"""The published networks of snapshots, with fresh weights."""
+"""Our networks of snapshots in the published sizes, with fresh weights."""
 
 from wavefoundry.networks.lwm import model as lwm_model
 from wavefoundry.networks.lwm.options import Options as LWMOptions

@@ -34,10 +34,10 @@ def small_lwm_temporal(prediction=None, **architecture):
     return lwm_temporal(delay_fraction=0.5, architecture=shape, prediction=prediction)
 
 
+SMALL_WIFO = {"hidden_size": 24, "encoder_depth": 1, "decoder_depth": 1, "heads": 2, "patch_size": [2, 4, 2]}
 NETWORKS = {
-    "wifo": lambda: wifo(
-        architecture={"hidden_size": 24, "encoder_depth": 1, "decoder_depth": 1, "heads": 2, "patch_size": [2, 4, 2]}
-    ),
+    "wifo": lambda: wifo(architecture=SMALL_WIFO),
+    "wifo_published": lambda: wifo(architecture=SMALL_WIFO | {"position_rule": "published"}),
     "routed": lambda: small_lwm_temporal(
         depth=2, temporal_offsets=[-1, -2, -3], topk_per_head=False, routing_topk_max=9
     ),
@@ -63,7 +63,7 @@ METHODS = {
     "kalman": {"order": 1, "snr_db": 20.0, "compensation": 0.5},
 }
 # Exporting takes seconds: the others run the graph before its export, in torch, with the same numpy around it.
-EXPORTED = {"wifo": "wifo", "routed": "lwm_temporal"}
+EXPORTED = {"wifo": "wifo", "wifo_published": "wifo", "routed": "lwm_temporal"}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ SMALL = Options.model_validate(
             "decoder_depth": 1,
             "heads": 4,
             "mlp_ratio": 2.0,
+            "position_rule": "own",
         },
         "masking": {"random": 0.85, "time": 0.5, "frequency": 0.5},
         "snr_db": [20.0, 20.0],

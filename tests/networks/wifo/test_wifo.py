@@ -318,14 +318,16 @@ def model_output_is_nan(predicted: torch.Tensor) -> bool:
 
 
 # Padded, the wave lies in the patches in eight ways, of which a step draws one: more to learn.
-@pytest.mark.parametrize(("shape", "steps", "rest"), [((8, 4, 8), 150, 0.05), ((7, 3, 7), 300, 0.15)])
-def test_overfits_a_plane_wave_in_all_three_strategies(shape, steps, rest):
+@pytest.mark.parametrize(
+    ("shape", "copies", "rate", "steps", "rest"), [((8, 4, 8), 4, 5e-3, 150, 0.05), ((7, 3, 7), 12, 3e-3, 400, 0.2)]
+)
+def test_overfits_a_plane_wave_in_all_three_strategies(shape, copies, rate, steps, rest):
     model = small(snr_db=[40.0, 40.0], architecture={"hidden_size": 48})
     csi = plane_wave(*shape)
-    optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
+    optimiser = torch.optim.AdamW(model.parameters(), rate)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for step in range(steps):
-        outputs = model(csi.expand(4, -1, -1, -1), seeded(step))
+        outputs = model(csi.expand(copies, -1, -1, -1), seeded(step))
         outputs["loss"].backward()
         optimiser.step()
         decay.step()
@@ -333,7 +335,7 @@ def test_overfits_a_plane_wave_in_all_three_strategies(shape, steps, rest):
     assert set(outputs) == {"loss", "random_loss", "time_loss", "frequency_loss"}
     assert max(value.item() for value in outputs.values()) < rest
     predicted = model.eval().predict(csi[:, :4], shape[0] - 4, 0)
-    assert (predicted - csi[:, 4:]).abs().square().mean() < 0.4 * rest
+    assert (predicted - csi[:, 4:]).abs().square().mean() < 0.02
 
 
 def test_attention_weights_are_those_of_the_fused_attention():

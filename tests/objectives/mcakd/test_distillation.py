@@ -174,9 +174,9 @@ def test_teacher_and_student_see_the_same_puzzles(monkeypatch):
     seen = []
     original = WiFo.reconstruct
 
-    def record(self, visible, visible_at, hidden_at, grid, trace=None):
+    def record(self, visible, visible_at, hidden_at, *others, **named):
         seen.append((visible, visible_at, hidden_at))
-        return original(self, visible, visible_at, hidden_at, grid, trace)
+        return original(self, visible, visible_at, hidden_at, *others, **named)
 
     monkeypatch.setattr(WiFo, "reconstruct", record)
     for seed in range(6):
@@ -229,7 +229,7 @@ def test_the_teacher_is_never_run_in_an_autonomous_epoch(tmp_path):
     assert all(("attention_loss" in row) == (row["phase"] == "passive") for row in history)
     # And the guard works.
     model.passive = True
-    model._teacher[0].reconstruct = lambda *values: pytest.fail("run")
+    model._teacher[0].reconstruct = lambda *values, **named: pytest.fail("run")
     with pytest.raises(pytest.fail.Exception):
         model(csi(), seeded())
 

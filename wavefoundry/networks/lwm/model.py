@@ -2,7 +2,9 @@
 
 Source: Alikhani et al., "Large Wireless Model (LWM): A Foundation Model for Wireless Channels", arXiv:2411.08872, and
 "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367, which compares itself with version 1.1. Tokens,
-masking and representations are WiMamba's; positions are learnt, and attention is full.
+masking and representations are WiMamba's; positions are learnt, and attention is full. The network whose weights are
+published with WiMamba differs: it adds the residual of attention twice, uses ReLU in place of GELU, and normalises by
+the unbiased deviation plus a small constant. Its weights would give other outputs here.
 """
 
 import torch

@@ -2,7 +2,9 @@
 
 Source: "LWM-Temporal: Sparse Spatio-Temporal Attention for Wireless Channel Representation Learning", model card and
 arXiv:2603.10024. `LWMTemporal` is the backbone with its reconstruction head, for
-masked channel modelling; `LWMTemporalPredictor` is the same network fine-tuned for channel prediction.
+masked channel modelling; `LWMTemporalPredictor` is the same network fine-tuned for channel prediction. The published
+network differs: a narrower corridor, borders of the angle where ours wraps, at least eight keys for each query, and
+neither a term for energy nor a bias in queries, keys and values. Its weights would give other outputs here.
 """
 
 import math

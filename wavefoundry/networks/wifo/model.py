@@ -175,8 +175,17 @@ class WiFo(PreTrainedModel):
 
     def solve(self, puzzle: Puzzle, trace: Trace | None = None) -> dict[str, torch.Tensor]:
         """Loss on one puzzle, as `forward` returns it; inner values go into `trace`."""
-        visible = puzzle.visible / puzzle.scale
-        loss = puzzle.error(self.reconstruct(visible, puzzle.visible_at, puzzle.hidden_at, puzzle.grid, trace))
+        at, grid = puzzle.visible_at, puzzle.grid
+        encoder_at = self._encoder_at(puzzle.strategy, at, grid)
+        found = self.reconstruct(
+            puzzle.visible / puzzle.scale,
+            puzzle.visible_at,
+            puzzle.hidden_at,
+            puzzle.grid,
+            trace,
+            encoder_at=encoder_at,
+        )
+        loss = puzzle.error(found)
         return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
 
     def draw_all(self, csi: torch.Tensor, generator: torch.Generator) -> list[Puzzle]:
@@ -228,6 +237,8 @@ class WiFo(PreTrainedModel):
         hidden_at: torch.Tensor,
         grid: tuple[int, int, int],
         trace: Trace | None = None,
+        *,
+        encoder_at: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Hidden patches from visible ones.
 
@@ -236,6 +247,7 @@ class WiFo(PreTrainedModel):
             visible_at, hidden_at: (batch, token), positions in the grid.
             grid: patches along (time, antenna, subcarrier).
             trace: if given, filled with inner values; attention is then not fused.
+            encoder_at: (batch, visible token), positions that the encoder sees; the visible tokens' own if not given.
 
         Returns:
             complex (batch, hidden token, values of a patch).
@@ -245,7 +257,8 @@ class WiFo(PreTrainedModel):
         if trace is not None:
             trace.encoder_attention, trace.decoder_attention = [], []
         encoder_weights = None if trace is None else trace.encoder_attention
-        encoded, encoder_hidden = self.encoder(embedded + positions[visible_at], encoder_weights)
+        encoder_at = visible_at if encoder_at is None else encoder_at
+        encoded, encoder_hidden = self.encoder(embedded + positions[encoder_at], encoder_weights)
 
         # The decoder sees tokens by their positions alone, so their order is free: visible ones first.
         tokens = torch.cat([self.bridge(encoded), self.mask_token.expand(*hidden_at.shape, -1)], dim=1)
@@ -320,7 +333,8 @@ class WiFo(PreTrainedModel):
         missing = padding_of(known.shape[1:], patch)
         visible = to_patches(known, patch, before=(missing[0], 0, missing[2]))
         scale = rms_scale(visible) / math.sqrt(known[0].numel() / visible[0].numel())
-        found = scale * self.reconstruct(visible / scale, visible_at, hidden_at, grid)
+        encoder_at = self._encoder_at(asked_strategy(slots, subcarriers), visible_at, grid)
+        found = scale * self.reconstruct(visible / scale, visible_at, hidden_at, grid, encoder_at=encoder_at)
         patches = torch.zeros(known.shape[0], math.prod(grid), found.shape[-1], dtype=found.dtype, device=found.device)
         box = from_patches(patches.scatter(1, hidden_at[:, :, None].expand_as(found), found), grid, patch)
         box = box[:, missing[0] :, : known.shape[2], missing[2] :]
@@ -340,6 +354,19 @@ class WiFo(PreTrainedModel):
         if not possible:
             raise InputError(f"csi of shape {tuple(shape)} is a single patch: nothing can be masked")
         return possible
+
+    def _encoder_at(self, strategy: str, visible_at: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
+        """Positions (batch, visible token) that the encoder sees, by the architecture's `position_rule`.
+
+        The released code looks a visible token up by the index of its patch along the masked axis alone, as if that
+        counted tokens: all tokens of a time patch, or of a subcarrier patch, share one position. Where neither axis is
+        masked as a whole, and in the decoder, both rules give each token its own.
+        """
+        if self.architecture.position_rule == "published" and strategy == "time":
+            return visible_at // (grid[1] * grid[2])
+        if self.architecture.position_rule == "published" and strategy == "frequency":
+            return visible_at % grid[2]
+        return visible_at
 
     def _grid(self, shape: torch.Size) -> tuple[int, int, int]:
         """Patches along (time, antenna, subcarrier)."""
@@ -440,6 +467,12 @@ def position_widths(width: int) -> tuple[int, int, int]:
     """Features of the position along time, antenna, subcarrier; their sum is `width`, which must be even."""
     third = 2 * (width // 6)
     return POSITION_WIDTHS.get(width, (third, third, width - 2 * third))
+
+
+def asked_strategy(slots: int, subcarriers: int) -> str:
+    """The masking strategy that a question is an instance of; the joint one, which training never poses, is none of
+    whole axes."""
+    return "random" if slots and subcarriers else "time" if slots else "frequency"
 
 
 def _can_mask(strategy: str, grid: tuple[int, int, int]) -> bool:

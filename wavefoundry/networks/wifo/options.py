@@ -19,6 +19,9 @@ class Architecture(Section):
     decoder_depth: Count
     heads: Count
     mlp_ratio: Positive
+    position_rule: Literal["own", "published"] = Field(
+        description="the encoder gives each visible token its own position; published: as the released code does"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -20,7 +20,7 @@ class WiFo:
 
     def __init__(self, settings: dict, run):
         self._patch, self._width, self._run = settings["patch_size"], settings["hidden_size"], run
-        self._position_widths = settings["position_widths"]
+        self._position_widths, self._position_rule = settings["position_widths"], settings["position_rule"]
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
         # Padding in front, so that what is asked for begins with a patch; along the antennas behind.
@@ -37,6 +37,7 @@ class WiFo:
         scale = rms_scale(patches) * np.float32(math.sqrt(padded[0].size / known[0].size))
         found = self._run(
             values=to_parts(patches / scale),
+            encoder_positions=positions[self._encoder_at(visible, grid, slots, subcarriers)],
             visible_positions=positions[visible],
             hidden_positions=positions[hidden],
         )
@@ -55,6 +56,12 @@ class WiFo:
         (t, n, k), (pt, pn, pk) = grid, self._patch
         boxes = patches.reshape(-1, t, n, k, pt, pn, pk).transpose(0, 1, 4, 2, 5, 3, 6)
         return boxes.reshape(-1, t * pt, n * pn, k * pk)
+
+    def _encoder_at(self, visible: np.ndarray, grid: list[int], slots: int, subcarriers: int) -> np.ndarray:
+        """Positions (visible token) that the encoder sees."""
+        if self._position_rule == "own" or (slots and subcarriers):
+            return visible
+        return visible // (grid[1] * grid[2]) if slots else visible % grid[2]
 
     def _positions(self, grid: list[int]) -> np.ndarray:
         """Sine-cosine encoding (token, width)."""

@@ -1,8 +1,10 @@
 """WiMamba: bidirectional selective state spaces over the patches of a channel, at any of several granularities.
 
-Source: "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367. One set of
-weights serves all granularities and all sizes: there is no positional
-encoding, and the cost is linear in the number of tokens.
+Source: "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367. One set of weights serves all granularities
+and all sizes: there is no positional encoding, and the cost is linear in the number of tokens. The layers are those of
+the published network; that also has a LayerNorm behind the embedding, a linear layer, GELU and LayerNorm before the
+decoder, a dropout inside the feed-forward layers, and a constant class token that is sent through the embedding. Its
+weights would give other outputs here.
 """
 
 import math
