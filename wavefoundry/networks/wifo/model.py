@@ -23,7 +23,7 @@ from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.representations import Representations
-from wavefoundry.networks.trace import Trace
+from wavefoundry.networks.trace import HiddenStates, Trace
 from wavefoundry.networks.wifo.options import Architecture, Options
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
@@ -89,10 +89,11 @@ class Layer(nn.Module):
         self.mlp_norm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
         self.mlp = nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, size))
 
-    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Output of the layer, and the tokens after its attention sub-layer."""
-        attended = tokens + self.attention(self.attention_norm(tokens), weights)
-        return attended + self.mlp(self.mlp_norm(attended)), attended
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, HiddenStates]:
+        """Output of the layer, and the hidden states of its attention sub-layer."""
+        mixed = self.attention(self.attention_norm(tokens), weights)
+        attended = tokens + mixed
+        return attended + self.mlp(self.mlp_norm(attended)), HiddenStates(mixed, attended)
 
 
 class Stack(nn.Module):
@@ -101,12 +102,12 @@ class Stack(nn.Module):
         self.blocks = nn.ModuleList(Layer(architecture) for _ in range(depth))
         self.norm = nn.LayerNorm(architecture.hidden_size, eps=LAYER_NORM_EPS)
 
-    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised output, and the tokens after the last attention sub-layer."""
-        attended = tokens
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, HiddenStates]:
+        """Normalised output, and the hidden states of the last attention sub-layer."""
+        hidden = HiddenStates(tokens, tokens)
         for block in self.blocks:
-            tokens, attended = block(tokens, weights)
-        return self.norm(tokens), attended
+            tokens, hidden = block(tokens, weights)
+        return self.norm(tokens), hidden
 
 
 class WiFo(PreTrainedModel):
@@ -167,18 +168,21 @@ class WiFo(PreTrainedModel):
         loss = torch.view_as_real(found - puzzle.hidden / scale).square().sum(-1).mean()
         return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
 
-    def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Puzzle:
-        """Draw a masking strategy for the batch, masked positions, and noise on the visible part.
+    def draw_all(self, csi: torch.Tensor, generator: torch.Generator) -> list[Puzzle]:
+        """A puzzle of every masking strategy that fits the CSI, each with symmetries and noise of its own."""
+        return [self.draw(csi, generator, strategy) for strategy in self._possible(csi.shape)]
+
+    def draw(self, csi: torch.Tensor, generator: torch.Generator, strategy: str | None = None) -> Puzzle:
+        """Draw a masking strategy for the batch where none is given, masked positions, and noise on the visible part.
 
         In training mode the CSI is varied first by its symmetries.
         """
         if self.training:
             csi = random_symmetry(csi, generator)
         grid = self._grid(csi.shape[1:])
-        possible = [name for name in STRATEGIES if _can_mask(name, grid)]
-        if not possible:
-            raise InputError(f"csi of shape {tuple(csi.shape)} is a single patch: nothing can be masked")
-        strategy = possible[torch.randint(len(possible), (), generator=generator)]
+        if strategy is None:
+            possible = self._possible(csi.shape)
+            strategy = possible[torch.randint(len(possible), (), generator=generator)]
         ratio = getattr(self.options.masking, strategy)
         if strategy == "random":
             visible_at, hidden_at = _random_positions(csi.shape[0], grid, ratio, generator)
@@ -229,8 +233,10 @@ class WiFo(PreTrainedModel):
         if trace is not None:
             trace.embedding = embedded
             trace.encoder_hidden, trace.decoder_hidden = encoder_hidden, decoder_hidden
-        found = self.head(decoded[:, visible_at.shape[1] :]).float()
-        return torch.complex(*found.chunk(2, dim=-1))
+        found = torch.complex(*self.head(decoded[:, visible_at.shape[1] :]).float().chunk(2, dim=-1))
+        if trace is not None:
+            trace.output = found
+        return found
 
     def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
         """What the encoder makes of single slots; nothing is hidden.
@@ -310,6 +316,14 @@ class WiFo(PreTrainedModel):
         # A convolution whose stride is its kernel is a product with each patch, here taken of visible ones only.
         values = torch.cat([patches.real, patches.imag], dim=-1).to(self.embedding.weight.dtype)
         return F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
+
+    def _possible(self, shape: torch.Size) -> list[str]:
+        """Masking strategies for CSI of the shape (batch, time, antenna, subcarrier)."""
+        grid = self._grid(shape[1:])
+        possible = [name for name in STRATEGIES if _can_mask(name, grid)]
+        if not possible:
+            raise InputError(f"csi of shape {tuple(shape)} is a single patch: nothing can be masked")
+        return possible
 
     def _grid(self, shape: torch.Size) -> tuple[int, int, int]:
         """Patches along (time, antenna, subcarrier)."""
