@@ -116,7 +116,7 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
         ("distill.tiny_wifo.options", {"architecture": {"encoder_depth": 2}},
          r"objective mcakd cannot be used: architecture\.encoder_depth 2 does not divide the teacher's 1"),
         ("distill.tiny_wifo.objective.kind", "copying",
-         r"distill\.tiny_wifo\.objective\.kind: found copying, allowed: attention_relations, mcakd"),
+         r"distill\.tiny_wifo\.objective\.kind: found copying, allowed: attention_relations, mcakd, output_matching"),
         ("distill.tiny_wifo.objective.weigt", 1.0, r"distill\.tiny_wifo\.objective\.weigt: unknown key"),
         ("distill.tiny_wifo.objective.selection_heads", 3, "selection_heads 3 does not divide"),
         ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
