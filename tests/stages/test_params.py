@@ -251,6 +251,29 @@ def test_claims_are_about_what_there_is(changes, message):
         changed(("claims.one", CLAIM | changes))
 
 
+TABLE = {
+    "title": "Table I", "split": "test", "columns": {"Teacher": "wifo"}, "questions": ["time"],
+    "rows": {"streets": ["street_canyon"]}, "costs": ["latency_ms"], "published": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"questions": ["tme"]}, r"tables\.one\.questions is 'tme', allowed: time, frequency"),
+        ({"rows": {"far": ["nowhere"]}}, r"tables\.one\.rows\.far: no data set 'nowhere', found: "),
+        ({"columns": {"Teacher": "wfo"}}, r"tables\.one\.columns: 'wfo' is no predictor that answers 'time' about"),
+        ({"columns": {"Teacher": "wfo"}, "rows": {}}, r"tables\.one\.columns: there is no entry 'wfo', found: .*wifo"),
+        ({"rows": {}, "costs": []}, r"tables\.one.*rows and costs are both empty"),
+        ({"split": "train"}, r"tables\.one\.split: found 'train'.*'validation' or 'test'"),
+    ],
+)
+def test_tables_are_about_what_there_is(changes, message):
+    assert changed(("tables.one", TABLE)).tables["one"].columns == {"Teacher": "wifo"}
+    with pytest.raises(InputError, match=message):
+        changed(("tables.one", TABLE | changes))
+
+
 def test_a_student_can_teach():
     grand = TINY["distill"]["tiny_wifo"] | {"teacher": "tiny_wifo", "options": {"architecture": {"hidden_size": 8}}}
     read = changed(("distill.grand", grand))

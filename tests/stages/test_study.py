@@ -120,6 +120,13 @@ def test_claims_go_with_what_they_are_about(params, tmp_path):
     assert {"mcakd_helps_time", "relations_help"} <= before - set(left) and "tiny_wifo_keeps_time" in left
 
 
+def test_tables_go_with_what_they_show(params, tmp_path):
+    apply(TOP / "studies/distillation.yaml", params)
+    before = set(parse(params.read_text(), "p").tables)
+    apply(write(tmp_path, "only: {distill: [tiny_wifo, tiny_wifo_v1, tiny_wifo_v2, tiny_wifo_v3]}"), params)
+    assert before - set(parse(params.read_text(), "p").tables) == {"table_1", "table_2", "readings", "rates"}
+
+
 def test_only_some_entries_stay(params, tmp_path):
     apply(write(tmp_path, "only: {scenarios: [uma_los, umi_28ghz], pretrain: [], predictors: [prony]}"), params)
     after = yaml_files.read(params)
