@@ -7,6 +7,7 @@ measured here is typed by hand; `make run` has to have ended before.
 import argparse
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def paper_tables(parameters: params.Params, table: "pandas.DataFrame", measured:
     if not parameters.tables:
         return ""
     samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
-    costs = {
+    costs: dict[str, Mapping[str, float]] = {
         "parameters": parameter_counts(table),
         "latency_ms": latencies_ms(measured),
         "training_seconds": {

@@ -114,8 +114,14 @@ class Distillation(nn.Module):
         self.passive = True
         sizes = student.options.architecture.hidden_size, teacher.options.architecture.hidden_size
         parts = (["embedding"] if config.embedding else []) + (["encoder", "decoder"] if config.hidden else [])
-        chosen_by = config.selection_heads, config.selection, config.importance, config.memory
-        self.selections = nn.ModuleDict({part: KnowledgeSelection(*sizes, *chosen_by) for part in parts})
+        self.selections = nn.ModuleDict(
+            {
+                part: KnowledgeSelection(
+                    *sizes, config.selection_heads, config.selection, config.importance, config.memory
+                )
+                for part in parts
+            }
+        )
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Loss of one training step; teacher and student solve the same puzzles.
