@@ -194,7 +194,7 @@ class Params(Section):
         """Predictors, trained or not, that answer at least one question, in the order of the DAG, methods first."""
         return [name for name in [*self.predictors, *self.models] if self.answered(name)]
 
-    @property
+    @cached_property
     def compared(self) -> dict[str, list[str]]:
         """Data sets that every predictor that answers a question has learnt from and answers it about, by question: the
         means over data sets are taken over these. Questions that nobody answers are left out."""
@@ -356,16 +356,16 @@ class Params(Section):
                 raise ValueError(f"{key}: no data set {dataset!r}, found: {', '.join(self.datasets)}")
 
     def _check_answers(self, key: str, models: Iterable[str], question: str, datasets: Sequence[str]) -> None:
-        able = [
-            model
-            for model in (*self.predictors, *self.models)
-            if datasets and all(self.why_not_predict(model, question, dataset) is None for dataset in datasets)
-        ]
+        known = (*self.predictors, *self.models)
+
+        def answers(model: str) -> bool:
+            return bool(datasets) and all(self.why_not_predict(model, question, one) is None for one in datasets)
+
         for model in models:
-            if model not in able:
+            if model not in known or not answers(model):
                 raise ValueError(
                     f"{key}: {model!r} is no predictor that answers {question!r} about its data sets, found: "
-                    f"{', '.join(able) or 'none'}"
+                    f"{', '.join(filter(answers, known)) or 'none'}"
                 )
 
     def _check_granularities(self) -> None:
