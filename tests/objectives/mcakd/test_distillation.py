@@ -368,7 +368,8 @@ def test_the_teacher_is_never_run_in_an_autonomous_epoch(tmp_path):
         model(csi(), seeded())
 
 
-def test_phases_and_weights_survive_an_interruption(tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"strategies": "all", "memory": 0.9}], ids=["default", "all with a memory"])
+def test_phases_and_weights_survive_an_interruption(tmp_path, changes):
     class Killed(Exception):
         pass
 
@@ -380,7 +381,12 @@ def test_phases_and_weights_survive_an_interruption(tmp_path):
     def run(folder, *callbacks):
         switch = AutonomousPassiveSwitch(AL_PL)
         return train(
-            distillation(), Batches(), config=TRAINING, seed=0, checkpoints=folder, callbacks=[switch, *callbacks]
+            distillation(**changes),
+            Batches(),
+            config=TRAINING,
+            seed=0,
+            checkpoints=folder,
+            callbacks=[switch, *callbacks],
         )
 
     unbroken, expected = run(tmp_path / "unbroken")
