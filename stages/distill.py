@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.paths import history_file, inputs_file, language_model_files, model_folder, models_folder, store
+from stages.paths import (
+    history_file,
+    inputs_file,
+    language_model_files,
+    model_folder,
+    models_folder,
+    store,
+    training_time_file,
+)
 from stages.stage import clear_errors, stage
 from stages.training import train_seeds
 from wavefoundry.networks.family import model_module
@@ -55,7 +63,7 @@ def main() -> None:
     folder = model_folder(teacher.name, teacher.seeds[0])
     built_on = [path for used in model.options.language_models for path in language_model_files(used)]
     inputs = [*stores, *built_on, folder, *(inputs_file(name, what) for what in ("options", "stores", "code"))]
-    outputs = [models_folder(name), history_file(name)]
+    outputs = [models_folder(name), history_file(name), training_time_file(name)]
     with stage(f"distill@{name}", section=entry, dependencies=inputs, outputs=outputs) as run:
         train_seeds(
             run,

@@ -103,6 +103,11 @@ def measured_file(name: str) -> Path:
     return Path("measurements/efficiency") / f"{name}.csv"
 
 
+def training_time_file(name: str) -> Path:
+    """How long the training of each seed of one entry took, which differs from run to run by nature."""
+    return Path("measurements/training") / f"{name}.json"
+
+
 def seconds_file(name: str) -> Path:
     """How long the downstream tasks of one entry took, which differs from run to run by nature."""
     return Path("measurements/downstream") / f"{name}.json"

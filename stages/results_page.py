@@ -1,15 +1,19 @@
 """Write a page of docs/results from the study that lies here: `python -m stages.results_page docs/results/study.md`.
 
-Means with intervals and the verdict on every claim, with date, commit and machine. No figure of such a page is typed by
-hand; `make run` has to have ended before.
+Means with intervals, the verdict on every claim, and the tables of the study, with date, commit and machine. No figure
+measured here is typed by hand; `make run` has to have ended before.
 """
 
 import argparse
+import json
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS
+from stages.compare import sample_files
+from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS, history_file, training_time_file
 from stages.provenance import write_page
 from stages.stage import clear_errors
 from storage.tables import read_table
@@ -66,7 +70,50 @@ How much more error predictors expect of themselves than is measured; below 0 th
 {CLAIMS_NOTE}
 
 {claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))}
-"""
+{paper_tables(parameters, table, measured)}"""
+
+
+def paper_tables(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:
+    """The tables of the section `tables`; nothing where there is none."""
+    import pandas
+
+    from wavefoundry.evaluation.results import SAMPLE_COLUMNS
+    from wavefoundry.evaluation.summary import latencies_ms, parameter_counts
+    from wavefoundry.report.paper_tables import paper_table
+
+    if not parameters.tables:
+        return ""
+    samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
+    costs: dict[str, Mapping[str, float]] = {
+        "parameters": parameter_counts(table),
+        "latency_ms": latencies_ms(measured),
+        "training_seconds": {
+            name: taken for name in parameters.models if (taken := training_seconds(name)) is not None
+        },
+        "teacher_passes_saved": {
+            name: saved for name in parameters.models if (saved := teacher_passes_saved(name)) is not None
+        },
+    }
+    bootstrap = parameters.evaluate.prediction.bootstrap
+    parts = [paper_table(options, table, samples, costs, bootstrap) for options in parameters.tables.values()]
+    return "\n## Tables\n\n" + "\n\n".join(parts) + "\n"
+
+
+def training_seconds(name: str) -> float | None:
+    """Mean over the seeds that were trained without an interruption; None where there is none."""
+    found = json.loads(training_time_file(name).read_text())["seconds"].values()
+    known = [float(seconds) for seconds in found if seconds is not None]
+    return statistics.mean(known) if known else None
+
+
+def teacher_passes_saved(name: str) -> float | None:
+    """Share at the end of the training, mean over seeds; None of what has no phases with and without a teacher."""
+    import pandas
+
+    history = pandas.read_csv(history_file(name))
+    if "teacher_passes_saved" not in history:
+        return None
+    return float(history.groupby("seed")["teacher_passes_saved"].last().mean())
 
 
 def curve_tables(parameters: params.Params, table: "pandas.DataFrame") -> str:

@@ -1,6 +1,6 @@
 """The content of params.yaml: its types, what follows from it, and what must hold between its parts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Self
 
@@ -15,6 +15,7 @@ from wavefoundry.evaluation import options as evaluation
 from wavefoundry.evaluation.claim_options import ClaimOptions
 from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
+from wavefoundry.evaluation.table_options import TableOptions
 from wavefoundry.facts import Facts
 from wavefoundry.faults import describe
 from wavefoundry.imports.facts import facts_of
@@ -64,6 +65,7 @@ class Params(Section):
     predictors: Methods
     evaluate: Evaluate
     claims: dict[Name, ClaimOptions]
+    tables: dict[Name, TableOptions]
     register_: Register = Field(alias="register")
 
     @property
@@ -192,7 +194,7 @@ class Params(Section):
         """Predictors, trained or not, that answer at least one question, in the order of the DAG, methods first."""
         return [name for name in [*self.predictors, *self.models] if self.answered(name)]
 
-    @property
+    @cached_property
     def compared(self) -> dict[str, list[str]]:
         """Data sets that every predictor that answers a question has learnt from and answers it about, by question: the
         means over data sets are taken over these. Questions that nobody answers are left out."""
@@ -255,6 +257,7 @@ class Params(Section):
             self._check_downstream_inputs()
         self._check_use_of_datasets()
         self._check_claims()
+        self._check_tables()
         return self
 
     def _check_names(self) -> None:
@@ -323,26 +326,47 @@ class Params(Section):
 
     def _check_claims(self) -> None:
         for name, claim in self.claims.items():
-            key, questions = f"claims.{name}", list(self.evaluate.prediction.questions)
-            if claim.question not in questions:
-                raise ValueError(f"{key}.question is {claim.question!r}, allowed: {', '.join(questions)}")
-            for dataset in claim.datasets or ():
-                if dataset not in self.datasets:
-                    raise ValueError(f"{key}.datasets: no data set {dataset!r}, found: {', '.join(self.datasets)}")
+            key = f"claims.{name}"
+            self._check_question(f"{key}.question", claim.question)
+            self._check_datasets(f"{key}.datasets", claim.datasets or ())
             datasets = claim.datasets or self.compared.get(claim.question, [])
-            able = [
-                model
-                for model in (*self.predictors, *self.models)
-                if datasets
-                and all(self.why_not_predict(model, claim.question, dataset) is None for dataset in datasets)
-            ]
             for field, models in (("model", [claim.model]), ("others", claim.others)):
-                for model in models:
-                    if model not in able:
-                        raise ValueError(
-                            f"{key}.{field}: {model!r} is no predictor that answers {claim.question!r} about its data "
-                            f"sets, found: {', '.join(able) or 'none'}"
-                        )
+                self._check_answers(f"{key}.{field}", models, claim.question, datasets)
+
+    def _check_tables(self) -> None:
+        for name, table in self.tables.items():
+            for question in table.questions:
+                self._check_question(f"tables.{name}.questions", question)
+            for heading, datasets in table.rows.items():
+                self._check_datasets(f"tables.{name}.rows.{heading}", datasets)
+                for question in table.questions:
+                    self._check_answers(f"tables.{name}.columns", table.columns.values(), question, datasets)
+            for entry in table.columns.values():
+                if entry not in (known := [*self.predictors, *self.models]):
+                    raise ValueError(f"tables.{name}.columns: there is no entry {entry!r}, found: {', '.join(known)}")
+
+    def _check_question(self, key: str, question: str) -> None:
+        questions = list(self.evaluate.prediction.questions)
+        if question not in questions:
+            raise ValueError(f"{key} is {question!r}, allowed: {', '.join(questions)}")
+
+    def _check_datasets(self, key: str, datasets: Iterable[str]) -> None:
+        for dataset in datasets:
+            if dataset not in self.datasets:
+                raise ValueError(f"{key}: no data set {dataset!r}, found: {', '.join(self.datasets)}")
+
+    def _check_answers(self, key: str, models: Iterable[str], question: str, datasets: Sequence[str]) -> None:
+        known = (*self.predictors, *self.models)
+
+        def answers(model: str) -> bool:
+            return bool(datasets) and all(self.why_not_predict(model, question, one) is None for one in datasets)
+
+        for model in models:
+            if model not in known or not answers(model):
+                raise ValueError(
+                    f"{key}: {model!r} is no predictor that answers {question!r} about its data sets, found: "
+                    f"{', '.join(filter(answers, known)) or 'none'}"
+                )
 
     def _check_granularities(self) -> None:
         measured = self.evaluate.efficiency.patch_size

@@ -124,6 +124,9 @@ def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
         named = [tested.get("model"), *(tested.get("others") or ()), *(tested.get("datasets") or ())]
         if gone & set(named):
             del content["claims"][claim]
+    for table, shown in list((content.get("tables") or {}).items()):
+        if gone & {*shown["columns"].values(), *(name for names in shown["rows"].values() for name in names)}:
+            del content["tables"][table]
     if group not in ("scenarios", "imported"):
         return
     for learners in LEARNERS:

@@ -2,7 +2,7 @@
 
 from stages import params
 from stages.arguments import group_and_name
-from stages.paths import history_file, inputs_file, language_model_files, models_folder, store
+from stages.paths import history_file, inputs_file, language_model_files, models_folder, store, training_time_file
 from stages.stage import clear_errors, stage
 from stages.training import train_seeds
 from wavefoundry.networks.family import model_module
@@ -18,7 +18,7 @@ def main() -> None:
     stores = [store(model.options.reads, dataset) for dataset in parameters.learnt_by(name)]
     built_on = [path for used in model.options.language_models for path in language_model_files(used)]
     inputs = [*stores, *built_on, *(inputs_file(name, what) for what in ("options", "stores", "code"))]
-    outputs = [models_folder(name), history_file(name)]
+    outputs = [models_folder(name), history_file(name), training_time_file(name)]
     with stage(f"{group}@{name}", section=model.options, dependencies=inputs, outputs=outputs) as run:
         train_seeds(
             run,

@@ -5,13 +5,22 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.dependencies import closure
-from stages.paths import CHECKPOINTS, backbone_folder, history_file, model_folder, models_folder
+from stages.json_files import write_json
+from stages.paths import (
+    CHECKPOINTS,
+    backbone_folder,
+    history_file,
+    model_folder,
+    models_folder,
+    training_time_file,
+)
 from stages.pretrained import load_language_model
 from storage.digests import digest
 from storage.errors import StorageError
@@ -38,7 +47,7 @@ def train_seeds(
     delay_fraction: float,
     train_one: Callable[["TrainingSession"], "Trained"],
 ) -> None:
-    """Train one network per seed of an entry; write its folder, and the learning curves of all of them.
+    """Train one network per seed of an entry; write its folder, and the learning curves and times of all of them.
 
     A stage that was killed goes on from its last checkpoint when its parameters, inputs and the code are the same.
 
@@ -60,9 +69,12 @@ def train_seeds(
     torch.set_num_threads(THREADS)
     folder = CHECKPOINTS / f"{group}@{model.name}" / _key(model, dependencies, delay_fraction)
     dataset = CSIBatches(list(stores), model.options.reads, "train")
-    histories = {}
+    histories: dict[int, list[dict]] = {}
+    seconds: dict[int, float | None] = {}
     for seed in model.seeds:
         torch.manual_seed(seed)
+        # What a training took before it was interrupted is not known.
+        whole, start = not (folder / f"seed_{seed}").exists(), time.perf_counter()
         trained = train_one(
             TrainingSession(
                 dataset=dataset,
@@ -74,11 +86,13 @@ def train_seeds(
                 language_model=load_language_model,
             )
         )
+        seconds[seed] = round(time.perf_counter() - start, 1) if whole else None
         if trained.backbone is not None:
             save_model(trained.backbone, backbone_folder(model.name, seed))
         save_model(trained.model, model_folder(model.name, seed))
         histories[seed] = trained.history
     write_history(history_file(model.name), histories)
+    write_json(training_time_file(model.name), {"seconds": seconds})
     run.log_folder(models_folder(model.name), "model")
     _remove_checkpoints(CHECKPOINTS / f"{group}@{model.name}")
 

@@ -116,7 +116,7 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
         ("distill.tiny_wifo.options", {"architecture": {"encoder_depth": 2}},
          r"objective mcakd cannot be used: architecture\.encoder_depth 2 does not divide the teacher's 1"),
         ("distill.tiny_wifo.objective.kind", "copying",
-         r"distill\.tiny_wifo\.objective\.kind: found copying, allowed: attention_relations, mcakd"),
+         r"distill\.tiny_wifo\.objective\.kind: found copying, allowed: attention_relations, mcakd, output_matching"),
         ("distill.tiny_wifo.objective.weigt", 1.0, r"distill\.tiny_wifo\.objective\.weigt: unknown key"),
         ("distill.tiny_wifo.objective.selection_heads", 3, "selection_heads 3 does not divide"),
         ("distill.tiny_wifo.seeds", [1, 1], r"distill\.tiny_wifo\.seeds: found \[1, 1\], values must be distinct"),
@@ -249,6 +249,29 @@ def test_claims_are_about_what_there_is(changes, message):
     assert changed(("claims.one", CLAIM)).claims["one"].model == "wifo"
     with pytest.raises(InputError, match=message):
         changed(("claims.one", CLAIM | changes))
+
+
+TABLE = {
+    "title": "Table I", "split": "test", "columns": {"Teacher": "wifo"}, "questions": ["time"],
+    "rows": {"streets": ["street_canyon"]}, "costs": ["latency_ms"], "published": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"questions": ["tme"]}, r"tables\.one\.questions is 'tme', allowed: time, frequency"),
+        ({"rows": {"far": ["nowhere"]}}, r"tables\.one\.rows\.far: no data set 'nowhere', found: "),
+        ({"columns": {"Teacher": "wfo"}}, r"tables\.one\.columns: 'wfo' is no predictor that answers 'time' about"),
+        ({"columns": {"Teacher": "wfo"}, "rows": {}}, r"tables\.one\.columns: there is no entry 'wfo', found: .*wifo"),
+        ({"rows": {}, "costs": []}, r"tables\.one.*rows and costs are both empty"),
+        ({"split": "train"}, r"tables\.one\.split: found 'train'.*'validation' or 'test'"),
+    ],
+)
+def test_tables_are_about_what_there_is(changes, message):
+    assert changed(("tables.one", TABLE)).tables["one"].columns == {"Teacher": "wifo"}
+    with pytest.raises(InputError, match=message):
+        changed(("tables.one", TABLE | changes))
 
 
 def test_a_student_can_teach():

@@ -1,9 +1,20 @@
 """What a network shows of its inside to an objective that compares the insides of two."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
+
+
+class HiddenStates(NamedTuple):
+    """What an attention sub-layer gives, (batch, token, hidden_size).
+
+    before_residual: what attention adds to the tokens.
+    after_residual: the tokens with it, as the next sub-layer reads them.
+    """
+
+    before_residual: torch.Tensor
+    after_residual: torch.Tensor
 
 
 @dataclass
@@ -12,14 +23,16 @@ class Trace:
 
     embedding: (batch, token of the encoder, hidden_size), before positions are added.
     encoder_attention, decoder_attention: one (batch, head, token, token) per layer.
-    encoder_hidden, decoder_hidden: (batch, token, hidden_size) after the last attention sub-layer.
+    encoder_hidden, decoder_hidden: of the last attention sub-layer.
+    output: complex, what the network answers, of any shape; the same unit in all networks that solve one task.
     """
 
     embedding: torch.Tensor = field(init=False)
     encoder_attention: list[torch.Tensor] = field(default_factory=list)
     decoder_attention: list[torch.Tensor] = field(default_factory=list)
-    encoder_hidden: torch.Tensor = field(init=False)
-    decoder_hidden: torch.Tensor = field(init=False)
+    encoder_hidden: HiddenStates = field(init=False)
+    decoder_hidden: HiddenStates = field(init=False)
+    output: torch.Tensor = field(init=False)
 
 
 @runtime_checkable

@@ -346,8 +346,8 @@ def test_attention_weights_are_those_of_the_fused_attention():
     assert len(trace.encoder_attention) == 2 and len(trace.decoder_attention) == 1
     for weights in trace.encoder_attention + trace.decoder_attention:
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
-    assert trace.encoder_hidden.shape == trace.embedding.shape == (*puzzle.visible_at.shape, 32)
-    assert trace.decoder_hidden.shape == (2, 12, 32)
+    assert all(states.shape == (*puzzle.visible_at.shape, 32) for states in (*trace.encoder_hidden, trace.embedding))
+    assert all(states.shape == (2, 12, 32) for states in trace.decoder_hidden)
 
 
 def test_a_snapshot_is_embedded_as_the_encoder_sees_a_channel_at_rest():

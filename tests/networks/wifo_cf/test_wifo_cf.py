@@ -78,7 +78,7 @@ def test_perturbing_one_token_changes_others_of_its_sample_and_no_other_sample()
     for csi in (before, after):
         trace = Trace()
         network.codeword(csi, rates, Routing(), trace)
-        hidden.append(trace.encoder_hidden)
+        hidden.append(trace.encoder_hidden.after_residual)
     moved = (hidden[1] - hidden[0]).abs().amax(-1)
     assert (moved[0] > 1e-6).all()
     assert not moved[1:].any()
@@ -186,7 +186,7 @@ def test_a_trace_shows_both_stacks():
     network, trace = wifo_cf(), Trace()
     assert isinstance(network, TracedNetwork)
     network.solve(network.draw(channels(3)[:, None], seeded()), trace)
-    assert trace.embedding.shape == trace.encoder_hidden.shape == trace.decoder_hidden.shape == (3, 8, 32)
+    assert all(states.shape == (3, 8, 32) for states in (trace.embedding, *trace.encoder_hidden, *trace.decoder_hidden))
     # The heads of the decoder's two attentions side by side.
     assert [map.shape for map in trace.decoder_attention] == [(3, 8, 8, 8)] * 2
 

@@ -1,10 +1,15 @@
+from itertools import pairwise
+
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from tests.networks.wifo import example
-from wavefoundry.networks.wifo.model import STRATEGIES, Trace, WiFo
+from wavefoundry.errors import InputError
+from wavefoundry.networks.trace import Trace
+from wavefoundry.networks.wifo.model import STRATEGIES, WiFo
 from wavefoundry.objectives.mcakd.autonomous_passive import AutonomousPassiveSwitch
 from wavefoundry.objectives.mcakd.distillation import Distillation, KnowledgeSelection, attention_distance
 from wavefoundry.objectives.mcakd.options import AutonomousPassive, Options
@@ -31,6 +36,10 @@ def configuration(**changes) -> Options:
         "hidden": True,
         "selection": "cross_attention",
         "selection_heads": 2,
+        "importance": "batch",
+        "memory": 0.0,
+        "hidden_state": "after_residual",
+        "distance": "relative",
         "autonomous_passive": AL_PL,
     }
     return Options(**defaults | changes)
@@ -82,8 +91,62 @@ def test_selection_finds_the_planted_dimensions_in_descending_order():
     teacher = planted([7, 2, 10, 5])
     student = torch.randn(3, 10, 4, generator=seeded(6))
     chosen = select.importance(student, teacher).topk(4).indices
-    assert chosen.tolist() == [7, 2, 10, 5]
+    assert chosen.tolist() == [[7, 2, 10, 5]]
     assert torch.equal(select(student, teacher), teacher[..., [7, 2, 10, 5]])
+
+
+def test_each_sample_has_its_own_dimensions_where_importance_is_of_samples():
+    torch.manual_seed(0)
+    select = KnowledgeSelection(4, 12, heads=2, of="sample")
+    teacher = torch.cat([planted([7, 2, 10, 5], batch=1), planted([0, 11, 3, 8], batch=1)])
+    student = torch.randn(2, 10, 4, generator=seeded(6))
+    chosen = select(student, teacher)
+    assert torch.equal(chosen[0], teacher[0][:, [7, 2, 10, 5]])
+    assert torch.equal(chosen[1], teacher[1][:, [0, 11, 3, 8]])
+    # What is picked for a sample does not depend on its company.
+    assert torch.equal(chosen[:1], select(student[:1], teacher[:1]))
+
+
+def test_importance_of_samples_is_that_of_the_batch_where_all_samples_are_equal():
+    torch.manual_seed(0)
+    of_batch, of_sample = KnowledgeSelection(4, 12, heads=2), KnowledgeSelection(4, 12, heads=2, of="sample")
+    of_sample.load_state_dict(of_batch.state_dict())
+    student, teacher = torch.randn(1, 6, 4).expand(5, -1, -1), torch.randn(1, 6, 12).expand(5, -1, -1)
+    torch.testing.assert_close(
+        of_sample.importance(student, teacher), of_batch.importance(student, teacher).expand(5, -1)
+    )
+    torch.testing.assert_close(of_sample(student, teacher), of_batch(student, teacher))
+    # And whatever the samples are, the batch has their mean.
+    student, teacher = torch.randn(5, 6, 4), torch.randn(5, 6, 12)
+    torch.testing.assert_close(of_sample.importance(student, teacher).mean(0), of_batch.importance(student, teacher)[0])
+
+
+def test_with_a_memory_the_order_comes_to_rest_while_that_of_single_steps_goes_on_changing():
+    def changes(memory: float) -> list[bool]:
+        torch.manual_seed(0)
+        select = KnowledgeSelection(4, 12, heads=2, memory=memory)
+        strength = torch.linspace(0.5, 1.6, 12)[torch.randperm(12, generator=seeded(7))]
+        noise, picked = seeded(8), []
+        for _ in range(300):
+            teacher = strength * (1 + 0.3 * torch.randn(1, 1, 12, generator=noise)).expand(2, 6, 12)
+            chosen = select(torch.randn(2, 6, 4, generator=noise), teacher)
+            picked.append((chosen[0, :1] == teacher[0, :1].T).int().argmax(0).tolist())
+        # The strongest dimensions, in descending order.
+        assert memory == 0 or picked[-1] == strength.argsort(descending=True)[:4].tolist()
+        return [one != other for one, other in pairwise(picked[200:])]
+
+    assert sum(changes(0.0)) > 50
+    assert sum(changes(0.99)) < 10
+
+
+def test_a_memory_of_nothing_is_the_step_alone():
+    torch.manual_seed(0)
+    select = KnowledgeSelection(4, 12, heads=2)
+    first, second = torch.randn(2, 6, 12), torch.randn(2, 6, 12)
+    student = torch.randn(2, 6, 4)
+    alone = select(student, second)
+    select(student, first)
+    assert torch.equal(select(student, second), alone)
 
 
 @pytest.mark.parametrize("tokens", [1, 6, 25])
@@ -110,12 +173,13 @@ def test_projections_receive_gradient_through_the_selection():
     torch.testing.assert_close(student.grad, expected.detach())
 
 
-def test_straight_through_gradient_is_that_of_the_softmax_over_importances():
+@pytest.mark.parametrize("memory", [0.0, 0.9])
+def test_straight_through_gradient_is_that_of_the_softmax_over_importances(memory):
     torch.manual_seed(0)
-    select = KnowledgeSelection(2, 5, heads=1)
+    select = KnowledgeSelection(2, 5, heads=1, memory=memory)
     student, teacher, target = torch.randn(1, 6, 2), torch.randn(1, 6, 5), torch.randn(1, 6, 2)
     (gradient,) = torch.autograd.grad((select(student, teacher) * target).sum(), select.key.weight)
-    importance = select.importance(student, teacher)
+    importance = select.importance(student, teacher)[0]
     chosen = importance.topk(2).indices
     pull = (teacher[..., chosen] * target).sum((0, 1))
     (expected,) = torch.autograd.grad((importance.softmax(0)[chosen] * pull).sum(), select.key.weight)
@@ -150,6 +214,70 @@ def test_attention_term_is_zero_when_the_student_is_its_teacher():
         assert twin(csi(), seeded(seed))["attention_loss"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("distance", ["plain", "relative"])
+@pytest.mark.parametrize("hidden_state", ["before_residual", "after_residual"])
+@pytest.mark.parametrize("memory", [0.0, 0.9])
+def test_all_terms_are_zero_when_first_dimensions_of_a_twin_are_copied(distance, hidden_state, memory):
+    """A twin is as wide as its teacher: all dimensions are the first ones; picked by importance they are permuted."""
+    settings = {"distance": distance, "hidden_state": hidden_state}
+    twin = Distillation(wifo(32, 0), wifo(32, 0), configuration(selection="first", **settings))
+    for seed in range(3):
+        outputs = twin(csi(), seeded(seed))
+        assert all(outputs[f"{name}_loss"] == pytest.approx(0, abs=1e-6) for name in ("embedding", "hidden"))
+        torch.testing.assert_close(outputs["loss"], outputs["self_loss"])
+    permuted = Distillation(wifo(32, 0), wifo(32, 0), configuration(memory=memory, **settings))
+    assert permuted(csi(), seeded())["hidden_loss"] > 1e-3
+
+
+def test_hidden_states_before_and_after_the_residual_differ_by_the_tokens_of_the_last_layer():
+    model, trace = wifo(32, 0).eval(), Trace()
+    block = model.encoder.blocks[-1]
+    read = []
+    block.register_forward_pre_hook(lambda module, values: read.append(values[0]))
+    model.solve(model.draw(csi(), seeded()), trace)
+    hidden = trace.encoder_hidden
+    torch.testing.assert_close(hidden.after_residual, read[0] + hidden.before_residual)
+    torch.testing.assert_close(
+        hidden.before_residual, block.attention(block.attention_norm(read[0]), None), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_plain_distance_is_the_relative_one_times_the_power_of_what_was_picked():
+    plain, relative = distillation(distance="plain"), distillation(distance="relative")
+    relative.load_state_dict(plain.state_dict())
+    seen = [Trace(), Trace()]
+    puzzle = plain.student.eval().draw(csi(), seeded())
+    plain.student.solve(puzzle, seen[0])
+    plain._teacher[0].solve(puzzle, seen[1])
+    chosen = plain.selections["embedding"](seen[0].embedding, seen[1].embedding)
+    torch.testing.assert_close(
+        plain.terms(*seen)["embedding"], relative.terms(*seen)["embedding"] * chosen.square().mean()
+    )
+
+
+def test_a_strategy_that_does_not_fit_is_left_out_of_all():
+    model = distillation()
+    # One patch of two slots: nothing can be hidden in time.
+    found = model(csi(shape=(4, 2, 4, 6)), seeded())
+    assert "frequency_loss" in found and "time_loss" not in found
+    with pytest.raises(InputError, match="single patch"):
+        model(csi(shape=(4, 2, 2, 2)), seeded())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"memory": 0.9, "importance": "sample"}, r"memory is 0\.9, with importance: sample allowed: 0"),
+        ({"memory": 0.9, "selection": "first"}, "selection: first knows no importance, allowed with it: .*memory: 0"),
+        ({"importance": "sample", "selection": "random"}, "selection: random knows no importance"),
+        ({"memory": 1.0}, "less than 1"),
+    ],
+)
+def test_settings_that_say_nothing_together_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        configuration(**changes)
+
+
 def test_loss_is_the_students_own_plus_the_weighted_terms():
     model = distillation(weight=0.3)
     outputs = model(csi(), seeded())
@@ -167,6 +295,10 @@ def test_a_step_is_the_mean_of_the_three_strategies():
         torch.testing.assert_close(outputs[name], torch.stack([one[name] for one in alone]).mean())
     for strategy, one in zip(STRATEGIES, alone, strict=True):
         torch.testing.assert_close(outputs[f"{strategy}_loss"], one["self_loss"])
+    # The teacher is left alone in autonomous phases here, too.
+    model.passive = False
+    outputs = model(csi(), seeded())
+    assert "attention_loss" not in outputs and torch.equal(outputs["loss"].detach(), outputs["self_loss"])
 
 
 def test_teacher_and_student_see_the_same_puzzles(monkeypatch):
@@ -234,7 +366,8 @@ def test_the_teacher_is_never_run_in_an_autonomous_epoch(tmp_path):
         model(csi(), seeded())
 
 
-def test_phases_and_weights_survive_an_interruption(tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"memory": 0.9}], ids=["default", "with a memory"])
+def test_phases_and_weights_survive_an_interruption(tmp_path, changes):
     class Killed(Exception):
         pass
 
@@ -246,7 +379,12 @@ def test_phases_and_weights_survive_an_interruption(tmp_path):
     def run(folder, *callbacks):
         switch = AutonomousPassiveSwitch(AL_PL)
         return train(
-            distillation(), Batches(), config=TRAINING, seed=0, checkpoints=folder, callbacks=[switch, *callbacks]
+            distillation(**changes),
+            Batches(),
+            config=TRAINING,
+            seed=0,
+            checkpoints=folder,
+            callbacks=[switch, *callbacks],
         )
 
     unbroken, expected = run(tmp_path / "unbroken")
@@ -267,10 +405,11 @@ def test_hidden_states_and_embedding_have_their_own_selection():
     model.student.solve(puzzle, traces[0])
     model._teacher[0].solve(puzzle, traces[1])
     terms = model.terms(*traces)
-    chosen = model.selections["encoder"](traces[0].encoder_hidden, traces[1].encoder_hidden)
-    decoded = model.selections["decoder"](traces[0].decoder_hidden, traces[1].decoder_hidden)
+    student, teacher = ((one.encoder_hidden.after_residual, one.decoder_hidden.after_residual) for one in traces)
+    chosen = model.selections["encoder"](student[0], teacher[0])
+    decoded = model.selections["decoder"](student[1], teacher[1])
     expected = sum(
         (own - shown).square().sum() / shown.square().sum()
-        for own, shown in ((traces[0].encoder_hidden, chosen), (traces[0].decoder_hidden, decoded))
+        for own, shown in ((student[0], chosen), (student[1], decoded))
     )
     torch.testing.assert_close(terms["hidden"], expected)

@@ -24,7 +24,7 @@ from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.representations import Representations
-from wavefoundry.networks.trace import Trace, mean_losses
+from wavefoundry.networks.trace import HiddenStates, Trace, mean_losses
 from wavefoundry.networks.wifo.options import Architecture, Options
 from wavefoundry.networks.wifo.patches import AXES, from_patches, grid_of, inside, padding_of, to_patches
 from wavefoundry.training.session import Trained, TrainingSession
@@ -103,10 +103,11 @@ class Layer(nn.Module):
         self.mlp_norm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
         self.mlp = nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, size))
 
-    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Output of the layer, and the tokens after its attention sub-layer."""
-        attended = tokens + self.attention(self.attention_norm(tokens), weights)
-        return attended + self.mlp(self.mlp_norm(attended)), attended
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, HiddenStates]:
+        """Output of the layer, and the hidden states of its attention sub-layer."""
+        mixed = self.attention(self.attention_norm(tokens), weights)
+        attended = tokens + mixed
+        return attended + self.mlp(self.mlp_norm(attended)), HiddenStates(mixed, attended)
 
 
 class Stack(nn.Module):
@@ -115,12 +116,12 @@ class Stack(nn.Module):
         self.blocks = nn.ModuleList(Layer(architecture) for _ in range(depth))
         self.norm = nn.LayerNorm(architecture.hidden_size, eps=LAYER_NORM_EPS)
 
-    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised output, and the tokens after the last attention sub-layer."""
-        attended = tokens
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, HiddenStates]:
+        """Normalised output, and the hidden states of the last attention sub-layer."""
+        hidden = HiddenStates(tokens, tokens)
         for block in self.blocks:
-            tokens, attended = block(tokens, weights)
-        return self.norm(tokens), attended
+            tokens, hidden = block(tokens, weights)
+        return self.norm(tokens), hidden
 
 
 class WiFo(PreTrainedModel):
@@ -269,8 +270,10 @@ class WiFo(PreTrainedModel):
         if trace is not None:
             trace.embedding = embedded
             trace.encoder_hidden, trace.decoder_hidden = encoder_hidden, decoder_hidden
-        found = self.head(decoded[:, visible_at.shape[1] :]).float()
-        return torch.complex(*found.chunk(2, dim=-1))
+        found = torch.complex(*self.head(decoded[:, visible_at.shape[1] :]).float().chunk(2, dim=-1))
+        if trace is not None:
+            trace.output = found
+        return found
 
     def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
         """What the encoder makes of single slots; nothing is hidden.

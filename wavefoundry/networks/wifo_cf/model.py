@@ -29,7 +29,7 @@ from wavefoundry.feedback.bits import from_bits, to_bits
 from wavefoundry.feedback.rates import ENTRIES, HIGHEST, LOWEST, feedback_bits
 from wavefoundry.feedback.uplink import bit_error_rate
 from wavefoundry.networks.config import NetworkConfig
-from wavefoundry.networks.trace import Trace
+from wavefoundry.networks.trace import HiddenStates, Trace
 from wavefoundry.networks.wifo_cf.codeword import WIDTH, Compressor, Expander
 from wavefoundry.networks.wifo_cf.experts import ExpertLayer, Routing, balance_loss
 from wavefoundry.networks.wifo_cf.options import STRIDE, Architecture, Options, why_not_cut
@@ -105,16 +105,19 @@ class Layer(nn.Module):
 
     def forward(
         self, tokens: torch.Tensor, memory: torch.Tensor, routing: Routing, weights: list[torch.Tensor] | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Output of the layer, and the tokens after its last attention sub-layer."""
+    ) -> tuple[torch.Tensor, HiddenStates]:
+        """Output of the layer, and the hidden states of its last attention sub-layer."""
         maps: list[torch.Tensor] | None = None if weights is None else []
-        tokens = self.attention_norm(tokens + self.dropout(self.attention(tokens, tokens, maps)))
+        mixed = self.dropout(self.attention(tokens, tokens, maps))
+        tokens = self.attention_norm(tokens + mixed)
         if self.memory_attention is not None and self.memory_norm is not None:
-            tokens = self.memory_norm(tokens + self.dropout(self.memory_attention(tokens, memory, maps)))
+            mixed = self.dropout(self.memory_attention(tokens, memory, maps))
+            tokens = self.memory_norm(tokens + mixed)
         if weights is not None and maps is not None:
             # The maps of both attentions count as heads of one layer.
             weights.append(torch.cat(maps, dim=1))
-        return self.experts_norm(tokens + self.dropout(self.experts(tokens, routing))), tokens
+        hidden = HiddenStates(mixed, tokens)
+        return self.experts_norm(tokens + self.dropout(self.experts(tokens, routing))), hidden
 
 
 class Stack(nn.Module):
@@ -125,12 +128,12 @@ class Stack(nn.Module):
 
     def forward(
         self, tokens: torch.Tensor, routing: Routing, weights: list[torch.Tensor] | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised output, and the tokens after the last attention sub-layer."""
-        memory = attended = tokens
+    ) -> tuple[torch.Tensor, HiddenStates]:
+        """Normalised output, and the hidden states of the last attention sub-layer."""
+        memory, hidden = tokens, HiddenStates(tokens, tokens)
         for layer in self.layers:
-            tokens, attended = layer(tokens, memory, routing, weights)
-        return self.norm(tokens), attended
+            tokens, hidden = layer(tokens, memory, routing, weights)
+        return self.norm(tokens), hidden
 
 
 class WiFoCF(PreTrainedModel):
@@ -270,9 +273,9 @@ class WiFoCF(PreTrainedModel):
         embedded = self.embedding(self.patches(parts).flatten(2).transpose(1, 2))
         weights = None if trace is None else trace.encoder_attention
         positions = self._positions(rates, csi.shape[1:])
-        encoded, attended = self.encoder(embedded + positions, routing, weights)
+        encoded, hidden = self.encoder(embedded + positions, routing, weights)
         if trace is not None:
-            trace.embedding, trace.encoder_hidden = embedded, attended
+            trace.embedding, trace.encoder_hidden = embedded, hidden
         return self.compressor(self.to_image(encoded)[:, None]).flatten(1).float().sigmoid()
 
     def reconstruct(
@@ -298,14 +301,15 @@ class WiFoCF(PreTrainedModel):
         image = self.expander(steps.unflatten(1, (1, -1, WIDTH // 8)))
         weights = None if trace is None else trace.decoder_attention
         tokens = self.from_image(image[:, 0]) + self._positions(rates, shape)
-        decoded, attended = self.decoder(tokens, routing, weights)
-        if trace is not None:
-            trace.decoder_hidden = attended
+        decoded, hidden = self.decoder(tokens, routing, weights)
         parts = self.head(decoded).float().unflatten(-1, (2, STRIDE, STRIDE))
         rows, columns = shape[0] // STRIDE, shape[1] // STRIDE
         # (batch, row, column, part, antenna, subcarrier) -> (batch, row, antenna, column, subcarrier, part)
         grid = parts.unflatten(1, (rows, columns)).permute(0, 1, 4, 2, 5, 3)
-        return torch.view_as_complex(grid.flatten(3, 4).flatten(1, 2).contiguous())
+        found = torch.view_as_complex(grid.flatten(3, 4).flatten(1, 2).contiguous())
+        if trace is not None:
+            trace.decoder_hidden, trace.output = hidden, found
+        return found
 
     @torch.inference_mode()
     def encode(self, csi: torch.Tensor, rate: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ last attention sub-layer of encoder and decoder. The last two pick the dimension
 """
 
 import math
+from operator import attrgetter
 from typing import Any, Literal
 
 import torch
@@ -25,12 +26,17 @@ class KnowledgeSelection(nn.Module):
     of a teacher dimension is the mean magnitude of what it carries there, and the most important ones are kept, in
     descending order. (The paper projects values too, but its importance is taken of the unprojected tokens.)
 
+    The paper sums over tokens and is silent about the samples of a batch: either each sample has dimensions of its own,
+    or all of a batch have the same ones. Either way the order, and so what a dimension of the student is compared with,
+    differs from step to step. With a memory it is that of a running mean over the steps, which comes to rest.
+
     Taking the top dimensions passes no gradient to the projections. They are trained straight-through: the chosen
     columns carry a factor that is 1, and whose gradient is that of the softmax over the importances. The student's
     tokens steer the choice without being trained by it.
     """
 
     drawn: torch.Tensor
+    remembered: torch.Tensor
 
     def __init__(
         self,
@@ -38,14 +44,20 @@ class KnowledgeSelection(nn.Module):
         teacher_size: int,
         heads: int,
         selection: Literal["cross_attention", "random", "first"] = "cross_attention",
+        of: Literal["batch", "sample"] = "batch",
+        memory: float = 0.0,
     ):
         super().__init__()
         self.heads = heads
         self.selection = selection
+        self.of = of
+        self.memory = memory
         self.query = nn.Linear(student_size, student_size, bias=False)
         self.key = nn.Linear(teacher_size, student_size, bias=False)
         # The ablation "random": drawn once.
         self.register_buffer("drawn", torch.randperm(teacher_size)[:student_size])
+        # Of past steps; a buffer, so that an interrupted training goes on with it.
+        self.register_buffer("remembered", torch.zeros(teacher_size))
 
     def forward(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Select.
@@ -62,16 +74,26 @@ class KnowledgeSelection(nn.Module):
         if self.selection == "first":
             return teacher[..., : student.shape[-1]]
         importance = self.importance(student, teacher)
-        chosen = importance.topk(student.shape[-1]).indices
-        share = importance.softmax(0)[chosen]
-        return teacher[..., chosen] * (1 + (share - share.detach()))
+        chosen = self._remember(importance).topk(student.shape[-1]).indices
+        share = importance.softmax(-1).take_along_dim(chosen, -1)
+        return teacher.take_along_dim(chosen[:, None], -1) * (1 + (share - share.detach()))[:, None]
 
     def importance(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """(teacher_size,); the mean over batch and tokens, because a sum would saturate the softmax."""
+        """(1, teacher_size) of a batch, or (batch, teacher_size) of its samples; means, for sums would saturate the
+        softmax."""
         query = self.query(student.detach()).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key = self.key(teacher).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         weights = (query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])).softmax(-1).mean(1)
-        return (weights @ teacher).abs().mean((0, 1))
+        carried = (weights @ teacher).abs()
+        return carried.mean((0, 1))[None] if self.of == "batch" else carried.mean(1)
+
+    @torch.no_grad()
+    def _remember(self, importance: torch.Tensor) -> torch.Tensor:
+        """What the choice is made by: the importance, with that of the steps before where there is a memory."""
+        if not self.memory:
+            return importance
+        self.remembered.lerp_(importance[0].to(self.remembered), 1 - self.memory)
+        return self.remembered[None]
 
 
 class Distillation(nn.Module):
@@ -93,7 +115,12 @@ class Distillation(nn.Module):
         sizes = student.options.architecture.hidden_size, teacher.options.architecture.hidden_size
         parts = (["embedding"] if config.embedding else []) + (["encoder", "decoder"] if config.hidden else [])
         self.selections = nn.ModuleDict(
-            {part: KnowledgeSelection(*sizes, config.selection_heads, config.selection) for part in parts}
+            {
+                part: KnowledgeSelection(
+                    *sizes, config.selection_heads, config.selection, config.importance, config.memory
+                )
+                for part in parts
+            }
         )
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -133,18 +160,20 @@ class Distillation(nn.Module):
         if self.settings.embedding:
             terms["embedding"] = self._distance("embedding", student.embedding, teacher.embedding)
         if self.settings.hidden:
+            taken = attrgetter(self.settings.hidden_state)
             terms["hidden"] = self._distance(
-                "encoder", student.encoder_hidden, teacher.encoder_hidden
-            ) + self._distance("decoder", student.decoder_hidden, teacher.decoder_hidden)
+                "encoder", taken(student.encoder_hidden), taken(teacher.encoder_hidden)
+            ) + self._distance("decoder", taken(student.decoder_hidden), taken(teacher.decoder_hidden))
         return terms
 
     def _distance(self, part: str, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """Mean square error relative to the power of what was selected.
+        """Mean square error, as the paper has it, or relative to the power of what was selected.
 
-        Choice: hidden states grow with depth and width; without the division they would drown the other terms.
+        Choice: hidden states grow with depth and width, and without the division they drown the other terms.
         """
         selected = self.selections[part](student, teacher)
-        return F.mse_loss(student, selected) / selected.detach().square().mean()
+        error = F.mse_loss(student, selected)
+        return error if self.settings.distance == "plain" else error / selected.detach().square().mean()
 
 
 def attention_distance(student: list[torch.Tensor], teacher: list[torch.Tensor]) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Settings of MCAKD, multi-component adaptive knowledge distillation."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wavefoundry.networks.family import FamilyOptions
 from wavefoundry.networks.traced_options import TracedOptions
@@ -32,7 +32,27 @@ class Options(ObjectiveOptions):
     hidden: bool
     selection: Literal["cross_attention", "random", "first"] = Field(description="how CA-KS picks teacher dimensions")
     selection_heads: Count
+    importance: Literal["batch", "sample"] = Field(description="dimensions are picked for a batch or for each sample")
+    memory: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="weight of the past steps in the importance; 0: that of this step alone"
+    )
+    hidden_state: Literal["before_residual", "after_residual"] = Field(
+        description="what the term of hidden states compares: what attention adds to the tokens, or the sum"
+    )
+    distance: Literal["plain", "relative"] = Field(
+        description="of embedding and hidden states: mean square error, or that over the power of what was picked"
+    )
     autonomous_passive: AutonomousPassive | None = Field(description="null distils in every epoch")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.memory and self.importance == "sample":
+            raise ValueError(f"memory is {self.memory:g}, with importance: sample allowed: 0; samples have no past")
+        if self.selection != "cross_attention" and (self.memory or self.importance == "sample"):
+            raise ValueError(
+                f"selection: {self.selection} knows no importance, allowed with it: importance: batch and memory: 0"
+            )
+        return self
 
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
         if family != teacher_family or not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
