@@ -158,9 +158,10 @@ def test_only_names_what_is_there(params, tmp_path, text, message):
 
 def test_a_data_set_that_is_held_out_is_asked_about_and_trains_nothing(params, tmp_path):
     before = parse(params.read_text(), "p")
-    new = "mine: {kind: zarr, files: mine.zarr, blocks: {any: [{file: null, variable: csi, imaginary: null, slot: 0, subcarrier: 0}]}, "
+    block = "{file: null, variable: csi, imaginary: null, slot: 0, subcarrier: 0}"
+    new = f"mine: {{kind: zarr, files: mine.zarr, blocks: {{any: [{block}]}}, blocked: refuse, "
     new += "split: {train: 0.5, validation: 0.25, test: 0.25}, axes: [sample, time, antenna, subcarrier], "
-    new += "trajectory: null, speed: null, unknown_is_zero: false, blocked: refuse, carrier_frequency: 2.4e+9, slots: 16, "
+    new += "trajectory: null, speed: null, unknown_is_zero: false, carrier_frequency: 2.4e+9, slots: 16, "
     new += "slot_duration: 5.0e-4, subcarriers: 32, subcarrier_spacing: 180.0e+3, samples_per_call: 5, "
     new += "array: {rows: 1, columns: 16, spacing: 0.5, pattern: iso, polarisation: V}}"
     apply(write(tmp_path, f"imported: {{{new}}}\nhold_out: [mine]"), params)

@@ -133,7 +133,7 @@ class Estimator(nn.Module):
             hidden = hidden + F.silu(layer(hidden))
         hidden = self.head_norm(hidden)
         found = self.head(hidden).float()
-        error = ERROR_GAIN * F.linear(hidden.detach().float(), self.error[:, :-1], self.error[:, -1])
+        error = ERROR_GAIN * F.linear(hidden.detach(), self.error[:, :-1], self.error[:, -1]).float()
         seen = features[:, :-SCALARS]
         autoregression, periodograms = seen[:, : self.lines], seen[:, self.lines :].unflatten(1, (3, -1))
         mixed = (periodograms * self.mixture[1:, None]).sum(1).repeat_interleave(2, dim=1)
