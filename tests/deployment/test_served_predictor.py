@@ -156,6 +156,12 @@ def test_silence_is_continued_by_silence_and_says_nothing_to_others(exported, na
         assert silent.shape == (1, 2, *found.shape[1:]) and not silent.any()
 
 
+@pytest.mark.parametrize("name", ["wifo", "sample_and_hold"])
+def test_who_expects_no_error_of_itself_refuses_in_a_line(exported, name):
+    with pytest.raises(ValueError, match="does not say how large its errors are to be expected; ask by predict"):
+        exported(name)[1].predict_with_error(channel(1, 4, 4, 8), 2, 0)
+
+
 def test_large_batches_in_parts_give_the_same(exported, monkeypatch):
     predictor, served = exported("routed")
     known = channel(5, 4, 8, 8)
