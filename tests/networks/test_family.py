@@ -170,7 +170,7 @@ def test_options_of_everything_are_read_without_torch():
     assert result.stdout.split() == [
         "[]", "convolutional", "csi_alm", "csi_alm_light", "gaussian_mixture", "karhunen_loeve", "llm4cp", "lmmse",
         "lwm", "lwm_temporal", "recurrent", "spectral_predictor", "transformer_predictor", "truncated_angle_delay",
-        "wifo", "wifo_cf", "wimamba", "attention_relations", "mcakd", "autoregression", "kalman",
+        "wifo", "wifo_cf", "wimamba", "attention_relations", "mcakd", "output_matching", "autoregression", "kalman",
         "pooled_autoregression", "prony", "reciprocity", "sample_and_hold",
     ]  # fmt: skip
 
