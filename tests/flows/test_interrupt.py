@@ -79,7 +79,11 @@ def test_interrupted_while_it_imports_a_command_says_so_in_a_line(tmp_path, comm
     (tmp_path / "prefect.py").write_text("import httpx")
     (tmp_path / "starlette.py").write_text("import httpx")
     with subprocess.Popen(
-        [sys.executable, "-m", f"flows.{command}"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", f"flows.{command}"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         wait_for(lambda: run.poll() is not None or (tmp_path / "importing").exists())
         run.send_signal(signal.SIGINT)
