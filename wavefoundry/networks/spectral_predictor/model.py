@@ -219,7 +219,9 @@ class SpectralPredictor(PreTrainedModel):
         known = add_noise(known, snr_db, generator)
         scale = rms_scale(known)
         series, target = to_bins(known / scale, name), to_bins(wanted / scale, name)
-        chosen = strongest(series, min(draws.bins, series.shape[1] * series.shape[2]))
+        learnt, asked = min(draws.bins, series.shape[1] * series.shape[2]), self._asked_about(series)
+        order = strongest(series, max(learnt, asked))
+        chosen = order[:, :learnt]
         bins = self._bins(series, name)
         found = self._continue(bins, chosen, target.shape[-1], name)
         target_power = power(target).sum((1, 2, 3)).clamp_min(torch.finfo(torch.float32).tiny)
@@ -228,22 +230,36 @@ class SpectralPredictor(PreTrainedModel):
             (power(predicted - picked).sum((1, 2)) / target_power).mean()
             for predicted in (found.values, found.by_spectrum)
         )
-        error_loss = self._error_loss(bins, chosen, found, target, name)
+        weak = others_than(order[:, :asked], series)
+        error_loss = self._error_loss(bins, chosen, weak, found, target, name)
         total = loss + draws.spectrum_weight * spectrum_loss + error_loss
         return {"loss": total, f"{name}_loss": loss.detach()}
 
     def _error_loss(
-        self, bins: "Bins", chosen: torch.Tensor, found: "Continuation", target: torch.Tensor, axis: str
+        self,
+        bins: "Bins",
+        chosen: torch.Tensor,
+        weak: torch.Tensor,
+        found: "Continuation",
+        target: torch.Tensor,
+        axis: str,
     ) -> torch.Tensor:
         """Deviance of a Poisson regression of square errors on their expectation, as the mean over what is asked for.
 
         It is least where the expectation is the mean of the errors; so it is of their sums, too. Errors are told
         relative to the power of the known block, which is 1 here: that of what is asked for is not known beforehand.
+
+        Args:
+            bins: of samples of unit power.
+            chosen: (batch, chosen bin), positions of the bins that are learnt from.
+            weak: (batch, row, column), 1 for the bins that the network is not asked about in a prediction, else 0.
+            found: what follows the chosen bins.
+            target: complex (batch, row, column, step), what does follow all bins.
+            axis: "time" or "frequency".
         """
         with torch.no_grad():
             errors = power(found.values - pick(target, chosen))
             others = extrapolate(bins.series, bins.filters[0], target.shape[-1])
-            weak = others_than(strongest(bins.series, self._asked_about(bins.series)), bins.series)
             others_error = (power(others - target) * weak[..., None]).sum((1, 2))
         expected_others = self._expected_others(bins.series, weak, target.shape[-1], axis)
         total = deviance(errors, found.expected_error).sum() + deviance(others_error, expected_others).sum()
@@ -451,7 +467,7 @@ def power(values: torch.Tensor) -> torch.Tensor:
 
 
 def strongest(series: torch.Tensor, count: int) -> torch.Tensor:
-    """Positions (batch, count) of the bins of (batch, row, column, step) with the most power."""
+    """Positions (batch, count) of the bins of (batch, row, column, step) with the most power, the strongest first."""
     return power(series).sum(-1).flatten(1).topk(count, dim=1).indices
 
 
