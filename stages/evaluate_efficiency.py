@@ -1,8 +1,8 @@
 """Stages evaluate_efficiency_GROUP@NAME: what one entry costs.
 
 Of a backbone a forward pass over synthetic channels of growing size, of a predictor one prediction. Numbers of
-parameters, tokens and operations are a function of the network alone; latencies and memory differ from run to run and
-lie in a table of their own.
+parameters, tokens and operations are a function of the network alone; latencies, memory and energy differ from run to
+run and lie in a table of their own.
 """
 
 from functools import partial
@@ -70,15 +70,21 @@ def cost_of_embedding(
 
 
 def cost_of_prediction(parameters: params.Params, name: str, predictor: "Predictor") -> list[dict]:
-    """The latency of every question, on samples of the first data set of the study that is answered."""
+    """The latency of every question, on samples of the first data set of the study that is answered, and its energy
+    where the machine tells it."""
     from wavefoundry.evaluation.efficiency import latency_ms
+    from wavefoundry.evaluation.energy import millijoules
 
     section, rows = parameters.evaluate.efficiency, []
     for question, dataset in parameters.first_answered(name).items():
         csi = load_split(dataset, "test")[: section.batch_size]
         known, _, wanted = questions(parameters)[question].split(csi)
         latency = latency_ms(predictor, known, wanted, section.prediction_repetitions)
-        rows.append({"question": question, "dataset": dataset, "metric": "latency_ms", "value": latency, "part": CPU})
+        labels = {"question": question, "dataset": dataset, "part": CPU}
+        rows.append(labels | {"metric": "latency_ms", "value": latency})
+        energy = millijoules(partial(predictor.predict, known, *wanted), section.prediction_repetitions)
+        if energy is not None:
+            rows.append(labels | {"metric": "energy_mj", "value": energy})
     return rows
 
 

@@ -78,6 +78,7 @@ def train_seeds(
         trained = train_one(
             TrainingSession(
                 dataset=dataset,
+                validation=lambda: CSIBatches(list(stores), model.options.reads, "validation"),
                 delay_fraction=delay_fraction,
                 seed=seed,
                 checkpoints=folder / f"seed_{seed}",

@@ -38,6 +38,32 @@ def test_silent_samples_are_answered_by_zeros_and_not_seen():
     assert not Shouting().predict(known[1::2], 3, 0).any()
 
 
+class Whitening:
+    """Computes with powers in single precision, which those of loud and of faint channels do not fit."""
+
+    @checked
+    def predict(self, known, slots, subcarriers):
+        return self.predict_with_error(known, slots, subcarriers)[0]
+
+    @checked
+    def predict_with_error(self, known, slots, subcarriers):
+        power = known.abs().square().mean((1, 2, 3), keepdim=True)
+        assert 0.1 < power.max() < 10
+        return (known / power.sqrt() * power.sqrt())[:, :1].expand(-1, slots, -1, -1), power[:, 0].expand(-1, slots, 1)
+
+
+@given(power=st.integers(-90, 126), seed=st.integers(0, 99))
+def test_a_power_of_two_of_the_input_is_one_of_the_prediction_to_the_bit(power, seed):
+    known = torch.randn(3, 2, 4, 2, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
+    factor = 2.0**power
+    known = known / known.abs().max()
+    plain, error = Whitening().predict_with_error(known, 2, 0)
+    found, louder = Whitening().predict_with_error(factor * known, 2, 0)
+    assert torch.equal(found, factor * plain) and torch.equal(Whitening().predict(factor * known, 2, 0), found)
+    if abs(power) < 60:
+        assert torch.equal(louder, factor**2 * error)
+
+
 @pytest.mark.parametrize(
     ("known", "found"),
     [

@@ -115,6 +115,7 @@ def channel(*shape, seed=0):
 
 def assert_same(found, expected):
     assert found.shape == expected.shape
+    found, expected = found.astype(np.complex128), expected.astype(np.complex128)
     assert np.linalg.norm(found - expected) <= TOLERANCE * np.linalg.norm(expected)
 
 
@@ -141,6 +142,19 @@ def test_same_as_in_torch_for_every_question_and_size(exported, name, sizes, que
     assert found.dtype == np.complex64 and np.isfinite(found).all()
     assert found.shape == (batch, wanted[0] or shape[0], shape[1], wanted[1] or shape[2])
     assert_same(found, expected)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *METHODS])
+def test_an_amplitude_of_the_input_is_one_of_the_prediction(exported, name):
+    """In torch and as served, though the power of such a channel is beyond single precision."""
+    predictor, served = exported(name)
+    known = channel(2, 4, 4, 8)
+    for wanted in ((3, 0), (0, 4), (3, 4)):
+        expected = served.predict(known, *wanted)
+        for level in (1e-19, 1e19):
+            csi = np.float32(level) * known
+            assert_same(served.predict(csi, *wanted), level * expected)
+            assert_same(predictor.predict(torch.from_numpy(csi), *wanted).numpy(), level * expected)
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, *METHODS])

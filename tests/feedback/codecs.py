@@ -19,7 +19,8 @@ def check_promises(codec, csi: torch.Tensor) -> None:
         found = codec.decode(bits, shape)
         assert found.dtype == torch.complex64 and found.shape == csi.shape and found.isfinite().all()
         # A positive factor is lost, and nothing else: feedback is that of the channel of unit power.
-        torch.testing.assert_close(codec.decode(codec.encode(2.0**-20 * csi, rate), shape), found)
+        for factor in (2.0**-63, 2.0**-20, 2.0**63):
+            torch.testing.assert_close(codec.decode(codec.encode(factor * csi, rate), shape), found)
         # What arrives wrong is decoded as it is.
         assert codec.decode(1 - bits, shape).isfinite().all()
         silent = codec.decode(codec.encode(torch.zeros_like(csi[:1]), rate), shape)
@@ -29,6 +30,10 @@ def check_promises(codec, csi: torch.Tensor) -> None:
             codec.encode(csi, rate)
     with pytest.raises(InputError, match="not finite"):
         codec.encode(csi * float("nan"), 3)
+    assert torch.equal(codec.encode(csi.to(torch.complex128), 3), codec.encode(csi, 3))
+    for wrong in (csi.real, csi[0], csi.numpy()):
+        with pytest.raises(InputError, match=r"allowed: a complex tensor \(batch, antenna, subcarrier\)"):
+            codec.encode(wrong, 3)
 
 
 def check_a_sample_is_coded_alone(codec, csi: torch.Tensor) -> None:

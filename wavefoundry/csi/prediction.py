@@ -1,5 +1,6 @@
 """What every predictor is asked for and answers, checked in one way."""
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -17,8 +18,11 @@ Predict = Callable[[Any, torch.Tensor, int, int], Answer]
 def checked(predict: Predict[Answer]) -> Predict[Answer]:
     """Around a method `predict(self, known, slots, subcarriers)`, see `wavefoundry.networks.capabilities`.
 
-    The known block may be of any complex type and becomes complex64. Silence is continued by silence: a sample whose
-    known block is 0 throughout gets zeros, and the method does not see it, so that it says nothing to those beside it.
+    The known block may be of any complex type and becomes complex64. The method sees it divided by a power of two, so
+    that its largest value is about 1: powers stay within single precision at any amplitude, and nothing is rounded.
+    What comes back is multiplied by it, the errors to be expected by its square. Silence is continued by silence: a
+    sample whose known block is 0 throughout gets zeros, and the method does not see it, so that it says nothing to
+    those beside it.
 
     Raises:
         InputError: `known` is no complex tensor of four axes, a number is negative, or nothing is asked for.
@@ -28,21 +32,30 @@ def checked(predict: Predict[Answer]) -> Predict[Answer]:
     def answer(self: Any, known: torch.Tensor, slots: int, subcarriers: int) -> Answer:
         _require_extent(slots, subcarriers)
         known = as_csi(known, SEQUENCES)
+        unit = _unit(known)
+        known = known * (1 / unit)
         heard = (known != 0).flatten(1).any(1)
-        if heard.all():
-            return predict(self, known, slots, subcarriers)
         # A batch of silence alone is asked about, too: for its size may be one that is refused.
-        found = predict(self, known[heard] if heard.any() else known, slots, subcarriers)
+        found = predict(self, known[heard] if heard.any() and not heard.all() else known, slots, subcarriers)
         if isinstance(found, torch.Tensor):
-            return _among_silence(found, heard)
+            return _among_silence(found * unit, heard)
         prediction, more = found
-        return _among_silence(prediction, heard), _among_silence(more, heard)
+        # Twice, for the square may be beyond single precision.
+        return _among_silence(prediction * unit, heard), _among_silence(more * unit * unit, heard)
 
     return answer
 
 
+def _unit(csi: torch.Tensor) -> float:
+    """The power of two for all samples by which the largest part of their values comes to lie from 1 to 2."""
+    largest = torch.view_as_real(csi.resolve_conj()).abs().max().item() if csi.numel() else 1.0
+    return max(math.ldexp(1.0, math.frexp(largest)[1] - 1), torch.finfo(torch.float32).tiny)
+
+
 def _among_silence(found: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
     """What was found of the samples that are `heard` (batch,), and zeros for the others."""
+    if heard.all():
+        return found
     whole = found.new_zeros(len(heard), *found.shape[1:])
     if heard.any():
         whole[heard.to(found.device)] = found

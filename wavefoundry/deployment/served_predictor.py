@@ -8,6 +8,7 @@ graph's inputs by name and gives its output. Errors are ValueErrors of one line.
 """
 
 import json
+import math
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,6 +87,9 @@ class ServedPredictor:
         if not any(wanted):
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
         _require_moderate(csi.shape, *wanted)
+        # Powers stay within single precision at any amplitude, and division by a power of two rounds nothing.
+        unit = power_of_two(csi)
+        csi = csi * (1 / unit)
         # The predictor does not see silence, which says nothing; of silence alone it sees whether the size fits.
         heard = csi.any(axis=(1, 2, 3))
         found = getattr(self._predictor, method)(csi[heard] if heard.any() else csi, *wanted)
@@ -94,10 +98,19 @@ class ServedPredictor:
             whole = np.zeros((len(csi), *part.shape[1:]), np.complex64 if np.iscomplexobj(part) else np.float32)
             if heard.any():
                 whole[heard] = part
+            with np.errstate(over="ignore", invalid="ignore"):
+                # Errors are squares: they are multiplied twice, for the square of `unit` may be beyond the type.
+                whole = whole * unit if np.iscomplexobj(whole) else whole * unit * unit
             if not np.isfinite(whole).all():
                 raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
             answers.append(whole)
         return tuple(answers)
+
+
+def power_of_two(csi: np.ndarray) -> np.float32:
+    """That for all samples by which the largest part of their values comes to lie from 1 to 2."""
+    largest = max(float(np.abs(part).max()) for part in (csi.real, csi.imag))
+    return np.float32(max(math.ldexp(1.0, math.frexp(largest)[1] - 1), float(np.finfo(np.float32).tiny)))
 
 
 def _open_graph(file: Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None) -> Callable[..., np.ndarray]:

@@ -64,6 +64,11 @@ def latencies_ms(measured: pandas.DataFrame) -> dict[str, float]:
     return _first_values(measured[(measured["metric"] == "latency_ms") & measured["dataset"].notna()])
 
 
+def energies_mj(measured: pandas.DataFrame) -> dict[str, float]:
+    """Energy of one prediction by every model of which it was measured, of the first question that it answers [mJ]."""
+    return _first_values(measured[(measured["metric"] == "energy_mj") & measured["dataset"].notna()])
+
+
 def _first_values(rows: pandas.DataFrame) -> dict[str, float]:
     return {str(row.model): float(row.value) for row in rows.drop_duplicates("model").itertuples()}
 

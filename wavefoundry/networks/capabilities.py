@@ -60,14 +60,15 @@ class FeedbackCodec(Protocol):
         """Feedback of channels at any scale; that of a sample depends on this sample alone.
 
         Args:
-            csi: complex64 (batch, antenna, subcarrier).
+            csi: complex (batch, antenna, subcarrier).
             rate: bits for every 16 channel entries, 1 to 12.
 
         Returns:
             uint8 (batch, bit) of 0 and 1, `wavefoundry.feedback.rates.feedback_bits` bits a sample.
 
         Raises:
-            InputError: a rate or a size that the codec does not take, or values that are not finite.
+            InputError: no complex tensor of three axes, a rate or a size that the codec does not take, or values that
+                are not finite.
         """
 
     def decode(self, bits: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

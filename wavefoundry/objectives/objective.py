@@ -5,7 +5,8 @@ An objective is a folder `wavefoundry/objectives/NAME` with two modules:
 - `options.py` defines `Options`, an `ObjectiveOptions`: the only declaration of its settings;
 - `training.py` defines `distil(student, teacher, options, session)`, which trains `student`, a fresh network that
   `build` of its family has made, beside `teacher`, a trained one, and returns a
-  `wavefoundry.training.session.Trained`.
+  `wavefoundry.training.session.Trained`. What objectives have in common in this is in
+  `wavefoundry.objectives.beside_teacher`.
 """
 
 from functools import cache

@@ -40,6 +40,7 @@ class TrainingSession:
 
     dataset: the training split of all that is learnt from, as `wavefoundry.training.trainer.train` takes it; items are
         CSI or angle-delay maps, whichever the family reads.
+    validation: gives the validation split of the same data sets; no network learns from it.
     delay_fraction: share of the delay bins that the angle-delay maps of the study keep.
     seed: of batches and draws; torch is seeded with it already, so that initial weights are drawn.
     checkpoints: folder of this training alone.
@@ -49,6 +50,7 @@ class TrainingSession:
     """
 
     dataset: TrainingData
+    validation: Callable[[], TrainingData]
     delay_fraction: float
     seed: int
     checkpoints: Path

@@ -24,6 +24,7 @@ def trained(tmp_path, seed: int = 0, parts=None, on_epoch=None, **changes) -> Tr
     """A training on smooth channels, or on the given ones (sample, time, antenna, subcarrier)."""
     session = TrainingSession(
         dataset=InMemory(parts or [smooth(20, 8, 4, 16)]),
+        validation=NotImplemented,
         delay_fraction=1.0,
         seed=seed,
         checkpoints=tmp_path,

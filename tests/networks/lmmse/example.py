@@ -63,6 +63,9 @@ class Batches:
     def __init__(self, sizes: list[int], batch_size: int):
         self._sizes, self._batch_size = sizes, batch_size
 
+    def __len__(self) -> int:
+        return sum(-(-size // self._batch_size) for size in self._sizes)
+
     def set_epoch(self, epoch: int) -> None:
         pass
 

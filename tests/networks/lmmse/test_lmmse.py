@@ -109,6 +109,7 @@ def test_training_gives_one_row_and_reports_it(tmp_path):
     rows = []
     session = TrainingSession(
         dataset=InMemory([smooth(8, 8, 4, 16)]),
+        validation=NotImplemented,
         delay_fraction=1.0,
         seed=0,
         checkpoints=tmp_path,

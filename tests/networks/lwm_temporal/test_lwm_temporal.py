@@ -273,9 +273,10 @@ def test_embeds_snapshots_and_sequences_whatever_their_scale(slots):
     assert seen.patches.shape == (3, slots * 4 * 2, 16) and seen.class_token.shape == seen.mean.shape == (3, 16)
     assert torch.allclose(seen.mean, seen.patches.mean(dim=1), atol=1e-6)
     assert torch.allclose(seen.scale, csi.abs().square().mean(dim=(1, 2, 3)).sqrt())
-    louder = model.embed_sequence(1e-6 * csi)
-    assert torch.allclose(louder.class_token, seen.class_token, atol=1e-4)
-    assert torch.allclose(louder.patches, seen.patches, atol=1e-4)
+    for factor in (1e-19, 1e-6, 1e19):
+        other = model.embed_sequence(factor * csi)
+        assert torch.allclose(other.class_token, seen.class_token, atol=1e-4)
+        assert torch.allclose(other.patches, seen.patches, atol=1e-4)
     if slots == 1:
         assert torch.equal(model.embed(csi[:, 0]).patches, seen.patches)
 

@@ -34,3 +34,18 @@ def spectral_predictor(seed: int = 0, **changes) -> SpectralPredictor:
     """A fresh network in training mode."""
     torch.manual_seed(seed)
     return build(options(**changes), 1.0).train()
+
+
+def gaussian_channels(samples: int, seed: int) -> torch.Tensor:
+    """Sums of a few paths with complex Gaussian gains: (sample, slot, antenna, subcarrier), of unit mean power."""
+    generator, axes = torch.Generator().manual_seed(seed), (torch.arange(12), torch.arange(4), torch.arange(8))
+    paths = 0
+    for _ in range(4):
+        gain = torch.randn(samples, 1, 1, 1, dtype=torch.complex64, generator=generator) / 2
+        turns = torch.rand(samples, 3, generator=generator) * torch.tensor([0.3, 1.0, 0.3])
+        time, space, frequency = (
+            torch.polar(torch.ones(samples, len(axis)), 2 * torch.pi * turns[:, [place]] * axis)
+            for place, axis in enumerate(axes)
+        )
+        paths = paths + gain * time[:, :, None, None] * space[:, None, :, None] * frequency[:, None, None]
+    return paths

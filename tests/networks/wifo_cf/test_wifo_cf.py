@@ -196,6 +196,7 @@ def test_training_learns_repeats_and_tells_the_share_of_every_expert(tmp_path):
         torch.manual_seed(0)
         session = TrainingSession(
             dataset=Rows(),
+            validation=NotImplemented,
             delay_fraction=1.0,
             seed=0,
             checkpoints=tmp_path / name,

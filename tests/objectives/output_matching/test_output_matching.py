@@ -24,7 +24,7 @@ def wifo(hidden_size: int, seed: int, **architecture) -> WiFo:
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_match():
-    matching = OutputMatching(wifo(32, 0), wifo(32, 0), 0.5)
+    matching = OutputMatching(wifo(32, 0), wifo(32, 0), MATCHING)
     for seed in range(4):
         found = matching(csi(), seeded(seed))
         assert found["output_loss"] == pytest.approx(0, abs=1e-10)
@@ -33,7 +33,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_match():
 
 def test_the_loss_is_the_students_own_and_the_weighted_distance_of_the_answers_to_the_same_puzzles():
     student, teacher = wifo(16, 1).eval(), wifo(32, 0)
-    found = OutputMatching(student, teacher, 0.5)(csi(), seeded())
+    found = OutputMatching(student, teacher, MATCHING)(csi(), seeded())
     apart, wrong = [], []
     for puzzle in student.draw_all(csi(), seeded()):
         scale = puzzle.visible.abs().square().mean((1, 2), keepdim=True).sqrt()
@@ -49,7 +49,7 @@ def test_the_loss_is_the_students_own_and_the_weighted_distance_of_the_answers_t
 
 def test_the_student_is_pulled_to_the_mean_of_truth_and_teacher():
     """The gradient by the answer is that of one error, to the mean of truth and teacher weighted 1 and the weight."""
-    matching = OutputMatching(wifo(16, 1).eval(), wifo(32, 0), 3.0)
+    matching = OutputMatching(wifo(16, 1).eval(), wifo(32, 0), Options(weight=3.0))
     matching(csi(), seeded())["loss"].backward()
     student = matching.student
     errors = []
@@ -66,7 +66,7 @@ def test_the_student_is_pulled_to_the_mean_of_truth_and_teacher():
 
 def test_answers_may_be_channels_that_are_fed_back():
     student = feedback.wifo_cf(1, architecture={"hidden_size": 16}).train()
-    found = OutputMatching(student, feedback.wifo_cf(0), 0.5)(smooth(6, 3, 8, 16), seeded())
+    found = OutputMatching(student, feedback.wifo_cf(0), MATCHING)(smooth(6, 3, 8, 16), seeded())
     assert found["output_loss"] > 0
     torch.testing.assert_close(found["loss"].detach(), found["self_loss"] + 0.5 * found["output_loss"])
 

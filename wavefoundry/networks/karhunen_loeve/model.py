@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from wavefoundry.csi.given import SNAPSHOTS, as_csi
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
 from wavefoundry.feedback.bits import from_bits, to_bits
@@ -160,12 +161,13 @@ class KarhunenLoeve(PreTrainedModel):
     @torch.inference_mode()
     def encode(self, csi: torch.Tensor, rate: int) -> torch.Tensor:
         """See `wavefoundry.networks.capabilities.FeedbackCodec`; the result is on the CPU."""
+        csi = as_csi(csi, SNAPSHOTS)
         transform = self.transform((csi.shape[1], csi.shape[2]))
         bits = feedback_bits(rate, *csi.shape[1:])
         if not csi.isfinite().all():
             raise InputError("the channel has values that are not finite")
         csi = csi.cpu()
-        return transform.encode((csi / rms_scale(csi)).flatten(1).to(torch.complex64), bits)
+        return transform.encode((csi / rms_scale(csi)).flatten(1), bits)
 
     @torch.inference_mode()
     def decode(self, bits: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

@@ -15,7 +15,8 @@ few lines, and so its spectrum says how it goes on. For each of the strongest bi
 3. the spectrum and the noise give covariances, these the linear prediction from all that is known of the series;
 4. the answer is the mean of the three predictions, weighted by the preferences;
 5. of the same features the network says how large the error of the bin is to be expected, step by step of the horizon.
-   It learns this beside the prediction, which does not change for it.
+   It learns this beside the prediction, which does not change for it. A factor for each kind of question, found on
+   the validation split at the end of the training, makes it right in the mean (calibration.py).
 
 All of it is linear in the series but for weights that a complex factor does not change: the prediction is equivariant
 to it by construction, and silence is continued by silence. Nothing depends on the number of known entries, of bins or
@@ -23,6 +24,7 @@ of entries that are asked for. The weaker bins, which hold mostly noise, are con
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,7 +41,9 @@ from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
+from wavefoundry.networks.spectral_predictor.calibration import KINDS, error_factors, kind_of
 from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture, Options
+from wavefoundry.training.one_pass import batches
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
 
@@ -146,12 +150,15 @@ class SpectralPredictor(PreTrainedModel):
 
     config_class = SpectralPredictorConfig
     main_input_name = "csi"
+    error_factors: torch.Tensor
 
     def __init__(self, config: SpectralPredictorConfig):
         super().__init__(config)
         self.options: Options = config.settings
         self.architecture = self.options.architecture
         self.estimators = nn.ModuleDict({axis: Estimator(self.architecture) for axis in AXES})
+        # By which the expected error of a question of each of KINDS is multiplied; found by `calibrate`.
+        self.register_buffer("error_factors", torch.ones(len(KINDS)))
         self.post_init()
 
     @torch.no_grad()
@@ -212,7 +219,9 @@ class SpectralPredictor(PreTrainedModel):
         known = add_noise(known, snr_db, generator)
         scale = rms_scale(known)
         series, target = to_bins(known / scale, name), to_bins(wanted / scale, name)
-        chosen = strongest(series, min(draws.bins, series.shape[1] * series.shape[2]))
+        learnt, asked = min(draws.bins, series.shape[1] * series.shape[2]), self._asked_about(series)
+        order = strongest(series, max(learnt, asked))
+        chosen = order[:, :learnt]
         bins = self._bins(series, name)
         found = self._continue(bins, chosen, target.shape[-1], name)
         target_power = power(target).sum((1, 2, 3)).clamp_min(torch.finfo(torch.float32).tiny)
@@ -221,22 +230,36 @@ class SpectralPredictor(PreTrainedModel):
             (power(predicted - picked).sum((1, 2)) / target_power).mean()
             for predicted in (found.values, found.by_spectrum)
         )
-        error_loss = self._error_loss(bins, chosen, found, target, name)
+        weak = others_than(order[:, :asked], series)
+        error_loss = self._error_loss(bins, chosen, weak, found, target, name)
         total = loss + draws.spectrum_weight * spectrum_loss + error_loss
         return {"loss": total, f"{name}_loss": loss.detach()}
 
     def _error_loss(
-        self, bins: "Bins", chosen: torch.Tensor, found: "Continuation", target: torch.Tensor, axis: str
+        self,
+        bins: "Bins",
+        chosen: torch.Tensor,
+        weak: torch.Tensor,
+        found: "Continuation",
+        target: torch.Tensor,
+        axis: str,
     ) -> torch.Tensor:
         """Deviance of a Poisson regression of square errors on their expectation, as the mean over what is asked for.
 
         It is least where the expectation is the mean of the errors; so it is of their sums, too. Errors are told
         relative to the power of the known block, which is 1 here: that of what is asked for is not known beforehand.
+
+        Args:
+            bins: of samples of unit power.
+            chosen: (batch, chosen bin), positions of the bins that are learnt from.
+            weak: (batch, row, column), 1 for the bins that the network is not asked about in a prediction, else 0.
+            found: what follows the chosen bins.
+            target: complex (batch, row, column, step), what does follow all bins.
+            axis: "time" or "frequency".
         """
         with torch.no_grad():
             errors = power(found.values - pick(target, chosen))
             others = extrapolate(bins.series, bins.filters[0], target.shape[-1])
-            weak = others_than(strongest(bins.series, self._asked_about(bins.series)), bins.series)
             others_error = (power(others - target) * weak[..., None]).sum((1, 2))
         expected_others = self._expected_others(bins.series, weak, target.shape[-1], axis)
         total = deviance(errors, found.expected_error).sum() + deviance(others_error, expected_others).sum()
@@ -258,7 +281,8 @@ class SpectralPredictor(PreTrainedModel):
         """See `wavefoundry.networks.capabilities.ErrorEstimator`.
 
         All but the network itself is computed in double precision. Where time and frequency are both continued, the
-        second continuation reads the first one's answer: the errors of both are added.
+        second continuation reads the first one's answer: the errors of both are added. The sum is multiplied by the
+        factor that `calibrate` has found for this kind of question.
 
         Raises:
             InputError: as `checked` says, or a single entry is known along an axis that is to be continued.
@@ -282,8 +306,21 @@ class SpectralPredictor(PreTrainedModel):
                 box = torch.cat([box, from_bins(beyond, name)], dim=AXES[name])
         box = box[:, known.shape[1] :] if slots else box
         box = box[..., known.shape[3] :] if subcarriers else box
-        error = (error * scale[:, 0] ** 2).expand(-1, box.shape[1], box.shape[3])
+        factor = self.error_factors[KINDS.index(kind_of(slots, subcarriers))]
+        error = (factor * error * scale[:, 0] ** 2).expand(-1, box.shape[1], box.shape[3])
         return (box * scale).to(torch.complex64), error.float()
+
+    def calibrate(self, samples: Iterable[torch.Tensor], generator: torch.Generator) -> None:
+        """Find the factors that make the expected error as large, in the mean, as the measured one.
+
+        Args:
+            samples: complex64 batches (batch, time, antenna, subcarrier) without noise, that were not learnt from.
+            generator: of the noise, on the CPU.
+        """
+        low, high = self.options.snr_db
+        self.error_factors.fill_(1.0)
+        found = error_factors(self, samples, (low, high), generator)
+        self.error_factors.copy_(torch.tensor([found[kind] for kind in KINDS]))
 
     def _bins(self, series: torch.Tensor, axis: str) -> "Bins":
         """Series of bins, complex (batch, row, column, step), with their autoregressions."""
@@ -430,7 +467,7 @@ def power(values: torch.Tensor) -> torch.Tensor:
 
 
 def strongest(series: torch.Tensor, count: int) -> torch.Tensor:
-    """Positions (batch, count) of the bins of (batch, row, column, step) with the most power."""
+    """Positions (batch, count) of the bins of (batch, row, column, step) with the most power, the strongest first."""
     return power(series).sum(-1).flatten(1).topk(count, dim=1).indices
 
 
@@ -532,7 +569,7 @@ def build(options: Options, delay_fraction: float) -> SpectralPredictor:
 
 
 def train(options: Options, session: TrainingSession) -> Trained:
-    """The only phase: prediction along time or frequency from noisy CSI."""
+    """The only phase: prediction along time or frequency from noisy CSI; then the calibration of the expected error."""
     model, history = train_network(
         build(options, session.delay_fraction),
         session.dataset,
@@ -541,6 +578,7 @@ def train(options: Options, session: TrainingSession) -> Trained:
         checkpoints=session.checkpoints,
         on_epoch=session.on_epoch,
     )
+    model.calibrate(batches(session.validation(), session.seed), torch.Generator().manual_seed(session.seed))
     return Trained(model, history)
 
 

@@ -48,7 +48,8 @@ class SpectralPredictor:
                 box = np.concatenate([box, from_bins(beyond, name)], axis=AXES[name])
         box = box[:, known.shape[1] :] if slots else box
         box = box[..., known.shape[3] :] if subcarriers else box
-        error = np.broadcast_to(error * scale[:, 0] ** 2, (len(box), box.shape[1], box.shape[3]))
+        factor = self._settings["error_factors"]["both" if slots and subcarriers else "time" if slots else "frequency"]
+        error = np.broadcast_to(factor * error * scale[:, 0] ** 2, (len(box), box.shape[1], box.shape[3]))
         return (box * scale).astype(np.complex64), error.astype(np.float32)
 
     def _beyond(self, series: np.ndarray, horizon: int, axis: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from torch.export import Dim
 from wavefoundry.deployment.onnx_export import export_graph
 from wavefoundry.networks.spectral_predictor import model as definitions
 from wavefoundry.networks.spectral_predictor import served
+from wavefoundry.networks.spectral_predictor.calibration import KINDS
 from wavefoundry.networks.spectral_predictor.model import AXES, Estimator, SpectralPredictor
 
 
@@ -36,6 +37,7 @@ def settings_of(model: SpectralPredictor) -> dict:
             axis: (definitions.ERROR_GAIN * cast(Estimator, estimator).others_error).tolist()
             for axis, estimator in model.estimators.items()
         },
+        "error_factors": dict(zip(KINDS, model.error_factors.tolist(), strict=True)),
     }
     return {key: architecture[key] for key in kept} | constants
 

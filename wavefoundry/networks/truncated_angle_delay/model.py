@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from wavefoundry.csi.given import SNAPSHOTS, as_csi
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
 from wavefoundry.feedback.bits import from_bits, to_bits
@@ -63,12 +64,13 @@ class TruncatedAngleDelay(PreTrainedModel):
     @torch.inference_mode()
     def encode(self, csi: torch.Tensor, rate: int) -> torch.Tensor:
         """See `wavefoundry.networks.capabilities.FeedbackCodec`; the result is on the CPU."""
+        csi = as_csi(csi, SNAPSHOTS)
         size = csi.shape[1] * csi.shape[2]
         room = feedback_bits(rate, *csi.shape[1:])
         if not csi.isfinite().all():
             raise InputError("the channel has values that are not finite")
         csi = csi.cpu()
-        unit = (csi / rms_scale(csi)).to(torch.complex64)
+        unit = csi / rms_scale(csi)
         spectrum = torch.fft.ifft(torch.fft.fft(unit, dim=1, norm="ortho"), dim=2, norm="ortho").flatten(1)
         order = spectrum.abs().argsort(dim=1, descending=True, stable=True)
         parts = torch.view_as_real(spectrum.gather(1, order))  # (sample, coefficient, part)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from wavefoundry.networks.trace import Trace, TracedNetwork, mean_losses
+from wavefoundry.objectives.beside_teacher import BesideTeacher
 from wavefoundry.objectives.mcakd.options import Options
 
 
@@ -96,21 +97,12 @@ class KnowledgeSelection(nn.Module):
         return self.remembered[None]
 
 
-class Distillation(nn.Module):
-    """A student in training with its teacher; only `student` is worth keeping afterwards.
-
-    While `passive` is false the teacher is not run. The teacher is frozen and no part of the module's parameters,
-    state or checkpoints.
-    """
+class Distillation(BesideTeacher):
+    """The training task, and the terms of MCAKD. While `passive` is false the teacher is not run."""
 
     def __init__(self, student: PreTrainedModel, teacher: PreTrainedModel, config: Options):
-        super().__init__()
+        super().__init__(student, teacher, config)
         assert isinstance(student, TracedNetwork) and isinstance(teacher, TracedNetwork)  # `Options.why_not` says so
-        self.student = student
-        # In a tuple, hidden from nn.Module.
-        self._teacher = (teacher.eval().requires_grad_(False),)
-        # Not named config: Trainer would take it for a transformers config and write into it.
-        self.settings = config
         self.passive = True
         sizes = student.options.architecture.hidden_size, teacher.options.architecture.hidden_size
         parts = (["embedding"] if config.embedding else []) + (["encoder", "decoder"] if config.hidden else [])
@@ -144,7 +136,7 @@ class Distillation(nn.Module):
         student, teacher = Trace(), Trace()
         own = self.student.solve(puzzle, student)
         with torch.no_grad():
-            self._teacher[0].to(device).solve(puzzle, teacher)
+            self.teacher_on(device).solve(puzzle, teacher)
         terms = self.terms(student, teacher)
         loss = own["loss"] + self.settings.weight * sum(terms.values())
         report = {f"{name}_loss": term.detach() for name, term in terms.items()}
