@@ -26,6 +26,7 @@ TRAINING = {
     "warmup_fraction": 0.0,
     "max_grad_norm": 1.0,
     "epochs_per_checkpoint": 1,
+    "precision": "float32",
 }
 PORTS = {
     "link": {"known_slots": 16, "horizon": 4, "subcarriers": 48, "band": "same"},

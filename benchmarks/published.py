@@ -22,6 +22,7 @@ TRAINING = {
     "warmup_fraction": 0.0,
     "max_grad_norm": 1.0,
     "epochs_per_checkpoint": 1,
+    "precision": "float32",
 }
 WIMAMBA = WiMambaOptions.model_validate(
     {

@@ -8,4 +8,5 @@ TRAINING = {
     "warmup_fraction": 0.1,
     "max_grad_norm": 1.0,
     "epochs_per_checkpoint": 1,
+    "precision": "float32",
 }

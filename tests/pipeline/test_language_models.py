@@ -15,6 +15,7 @@ TRAINING = {
     "warmup_fraction": 0.0,
     "max_grad_norm": 1.0,
     "epochs_per_checkpoint": 1,
+    "precision": "float32",
 }
 PORTS = {
     "link": {"known_slots": 8, "horizon": 8, "subcarriers": 32, "band": "same"},

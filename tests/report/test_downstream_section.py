@@ -17,6 +17,7 @@ from wavefoundry.training.options import Training
 TRAINING = Training(
     epochs=1, batch_size=1, learning_rate=1.0, weight_decay=0.0, warmup_fraction=0.0, max_grad_norm=1.0,
     epochs_per_checkpoint=1,
+    precision="float32",
 )  # fmt: skip
 SECTION = section(
     patch_sizes=[4, 8],

@@ -97,6 +97,25 @@ def test_a_checkpoint_killed_while_being_written_is_ignored(tmp_path, unbroken):
     assert history == unbroken[1]
 
 
+def test_bfloat16_rounds_products_and_keeps_weights_and_resumes_to_the_bit(tmp_path, unbroken):
+    half = CONFIG.model_copy(update={"precision": "bfloat16"})
+
+    def trained(folder, callbacks=()):
+        return train(Denoiser(), Batches(), config=half, seed=3, checkpoints=tmp_path / folder, callbacks=callbacks)
+
+    model, history = trained("unbroken")
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert model(torch.randn(2, 8), torch.Generator())["loss"].dtype == torch.float32
+    losses, full = ([row["loss"] for row in rows] for rows in (history, unbroken[1]))
+    assert losses != full
+    assert losses == pytest.approx(full, rel=0.02)
+    with pytest.raises(KilledError):
+        trained("killed", [KillAt(2 * STEPS_PER_EPOCH + 1)])
+    again, history_again = trained("killed")
+    assert_same(again.state_dict(), model.state_dict())
+    assert history_again == history
+
+
 def test_a_finished_training_is_not_repeated(tmp_path, unbroken):
     checkpoints = tmp_path / "checkpoints"
     train(Denoiser(), Batches(), config=CONFIG, seed=3, checkpoints=checkpoints)

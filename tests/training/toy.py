@@ -24,6 +24,7 @@ CONFIG = Training(
     warmup_fraction=0.1,
     max_grad_norm=1.0,
     epochs_per_checkpoint=2,
+    precision="float32",
 )
 
 

@@ -1,6 +1,6 @@
 """Typed parameters that every training has."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,3 +15,6 @@ class Training(Section):
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of the steps with a rising rate")
     max_grad_norm: Positive
     epochs_per_checkpoint: Count = Field(description="a killed training loses at most this many epochs")
+    precision: Literal["float32", "bfloat16"] = Field(
+        description="of matrix products; weights, sums and everything else stay in float32"
+    )

@@ -80,7 +80,8 @@ def train(
         max_grad_norm=config.max_grad_norm,
         lr_scheduler_type="cosine",
         warmup_steps=config.warmup_fraction,  # transformers reads a value below 1 as a share of the steps
-        bf16=torch.cuda.is_available(),
+        bf16=config.precision == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),  # otherwise transformers asks for a GPU as soon as bf16 is wanted
         seed=seed,
         logging_strategy="no",
         save_strategy="no",  # _Checkpoints asks for them

@@ -148,6 +148,7 @@ def test_tuning_changes_the_last_layers_only_and_repeats(name, tmp_path):
     training = Training(
         epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.0, warmup_fraction=0.1, max_grad_norm=1.0,
         epochs_per_checkpoint=2,
+        precision="float32",
     )  # fmt: skip
     options = LastLayers(tasks=[name], layers=1, fraction=0.5, patch_size=4, training=training)
     before, scores = network().state_dict(), []

@@ -25,6 +25,7 @@ TRAINING = Training(
     warmup_fraction=0.1,
     max_grad_norm=1.0,
     epochs_per_checkpoint=1,
+    precision="float32",
 )
 
 
