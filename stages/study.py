@@ -129,6 +129,9 @@ def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
             del content["tables"][table]
     if group not in ("scenarios", "imported"):
         return
+    for question in content["evaluate"]["prediction"]["questions"].values():
+        for name in gone & set(question["exceptions"]):
+            del question["exceptions"][name]
     for learners in LEARNERS:
         for section in (content.get(learners) or {}).values():
             if held_out := section.get("held_out"):
