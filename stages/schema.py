@@ -50,8 +50,8 @@ class Evaluate(Section):
     efficiency: evaluation.Efficiency
 
 
-class Params(Section):
-    """The content of params.yaml."""
+class Content(Section):
+    """The content of params.yaml, each key by itself."""
 
     seed: Seed = Field(description="of the data sets; trainings have seeds of their own")
     workers: Workers
@@ -67,6 +67,10 @@ class Params(Section):
     claims: dict[Name, ClaimOptions]
     tables: dict[Name, TableOptions]
     register_: Register = Field(alias="register")
+
+
+class Params(Content):
+    """The content of params.yaml, whose parts fit together."""
 
     @property
     def datasets(self) -> dict[str, Scenario | Imported]:
