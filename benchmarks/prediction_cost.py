@@ -50,11 +50,12 @@ def batches(parameters: params.Params, name: str) -> Iterator[tuple[torch.Tensor
     for question, dataset in parameters.answered(name):
         if dataset in parameters.compared[question]:
             for part in load_split(dataset, "test").split(BATCH):
-                yield cut(parameters, question, part)
+                yield cut(parameters, question, dataset, part)
 
 
-def cut(parameters: params.Params, question: str, csi: torch.Tensor) -> tuple[torch.Tensor, int, int]:
-    known, wanted = parameters.evaluate.prediction.questions[question].sizes(csi.shape[1], csi.shape[3])
+def cut(parameters: params.Params, question: str, dataset: str, csi: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+    blocks = parameters.evaluate.prediction.questions[question].about(dataset)
+    known, wanted = blocks.sizes(csi.shape[1], csi.shape[3])
     return csi[:, : known[0], :, : known[1]], *wanted
 
 
@@ -80,7 +81,7 @@ def measure(name: str, parameters: params.Params) -> dict:
             forms["served"] = lambda known, *wanted: torch.from_numpy(served.predict(known.numpy(), *wanted))
     cost = {}
     for question, dataset in parameters.first_answered(name).items():
-        asked = cut(parameters, question, load_split(dataset, "test")[:1])
+        asked = cut(parameters, question, dataset, load_split(dataset, "test")[:1])
         calls = {form: partial(call, *asked) for form, call in forms.items()}
         memory = {form: peak_memory(call, call) / 2**20 for form, call in calls.items()}
         latency = {form: 1e3 * value for form, value in medians(calls, ROUNDS).items()}

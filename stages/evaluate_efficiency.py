@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.arguments import group_and_name
-from stages.evaluate_prediction import GROUPS, questions
+from stages.evaluate_prediction import GROUPS, question_about
 from stages.loading import load_network, load_predictors, load_split, predictor_folders
 from stages.paths import embedder_folder, inputs_file, measured_file, scores_file
 from stages.stage import clear_errors, stage
@@ -78,7 +78,7 @@ def cost_of_prediction(parameters: params.Params, name: str, predictor: "Predict
     section, rows = parameters.evaluate.efficiency, []
     for question, dataset in parameters.first_answered(name).items():
         csi = load_split(dataset, "test")[: section.batch_size]
-        known, _, wanted = questions(parameters)[question].split(csi)
+        known, _, wanted = question_about(parameters, question, dataset).split(csi)
         latency = latency_ms(predictor, known, wanted, section.prediction_repetitions)
         labels = {"question": question, "dataset": dataset, "part": CPU}
         rows.append(labels | {"metric": "latency_ms", "value": latency})

@@ -25,12 +25,12 @@ GROUPS = ("pretrain", "teach", "distill", "predictors")
 SPLITS = ("validation", "test")
 
 
-def questions(parameters: params.Params) -> dict[str, "Question"]:
-    """The questions of the study by name."""
+def question_about(parameters: params.Params, name: str, dataset: str) -> "Question":
+    """A question of the study, as it is asked about a data set."""
     from wavefoundry.evaluation.prediction import Question
 
     section = parameters.evaluate.prediction
-    return {name: Question(options, section.snr_db, section.noise_seed) for name, options in section.questions.items()}
+    return Question(section.questions[name].about(dataset), section.snr_db, section.noise_seed)
 
 
 def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[list[dict], list[dict]]:
@@ -40,7 +40,7 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
     from wavefoundry.evaluation.prediction import score
     from wavefoundry.evaluation.results import sample_statistics
 
-    section, pairs, asked = parameters.evaluate.prediction, parameters.answered(name), questions(parameters)
+    section, pairs = parameters.evaluate.prediction, parameters.answered(name)
     work = [(split, *pair, seed) for split in SPLITS for pair in pairs for seed in predictors]
     datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
     data = {split: {dataset: load_split(dataset, split) for dataset in datasets} for split in SPLITS}
@@ -48,11 +48,12 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
     rows, samples = [], []
     for split, question, dataset, seed in tqdm(work, desc=f"scores of {name}", unit="score"):
         labels = {"evaluation": "prediction", "model": name, "seed": seed, "dataset": dataset, "question": question}
+        asked = question_about(parameters, question, dataset)
 
         def scored(csi, asked_here, predictor=predictors[seed]):
             return score(predictor, csi, asked_here, section.batch_size, section.beamforming_snr_db)
 
-        found = scored(data[split][dataset], asked[question])
+        found = scored(data[split][dataset], asked)
         rows += [labels | {"split": split} | row for row in rows_of(found, section, users[split][dataset], split)]
         columns = {"model": name, "seed": seed, "question": question, "dataset": dataset, "split": split}
         values = {"nmse": found.nmse.numpy(), "spectral_efficiency": found.rate.numpy()}
@@ -63,7 +64,7 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
             csi = data[split][dataset]
             chosen = spread_out(len(csi), section.snr_curve_samples)
             for snr_db in section.snr_curve:
-                other = replace(asked[question], snr_db=snr_db)
+                other = replace(asked, snr_db=snr_db)
                 at = scored(csi[chosen], other).nmse.numpy()
                 row = {"split": split, "metric": "nmse_at_snr", "part": f"{snr_db:g} dB"}
                 rows.append(labels | row | sample_statistics(at))
@@ -136,10 +137,9 @@ def example_maps(parameters: params.Params, name: str, predictor) -> dict[str, "
         complex (angle, delay) by data set; see `wavefoundry.plots.prediction`.
     """
     maps: dict[str, np.ndarray] = {}
-    asked = questions(parameters)
     for question, dataset in parameters.answered(name):
         if dataset not in maps:
-            known, _, wanted = asked[question].split(example_user(dataset))
+            known, _, wanted = question_about(parameters, question, dataset).split(example_user(dataset))
             maps[dataset] = last_map(dataset, predictor.predict(known, *wanted))
     return maps
 

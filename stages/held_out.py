@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages import params
 from stages.dependencies import closure
-from stages.evaluate_prediction import questions
+from stages.evaluate_prediction import question_about
 from stages.loading import load_split
 from stages.paths import csi_store
 from storage.digests import digest
@@ -33,17 +33,26 @@ class HeldOut:
     def __init__(self, parameters: params.Params, name: str):
         self._section = parameters.evaluate.prediction
         self._repetitions = parameters.evaluate.efficiency.prediction_repetitions
-        answered = list(parameters.first_answered(name))
-        self._questions = {asked: question for asked, question in questions(parameters).items() if asked in answered}
-        self._compared = {asked: parameters.compared[asked] for asked in self._questions}
-        datasets = dict.fromkeys(name for names in self._compared.values() for name in names)
-        self.stores = {name: digest(csi_store(name)) for name in datasets}
+        answered = parameters.first_answered(name)
+        # By the name of the question and the data set that it is about.
+        self._questions = {
+            (asked, dataset): question_about(parameters, asked, dataset)
+            for asked in self._section.questions
+            if asked in answered
+            for dataset in parameters.compared[asked]
+        }
+        datasets = dict.fromkeys(dataset for _, dataset in self._questions)
+        self.stores = {dataset: digest(csi_store(dataset)) for dataset in datasets}
 
     @property
     def asked_md5(self) -> str:
         """Equal for two comparisons with the same questions at the same SNR, whatever the data."""
         asked = self._section.model_dump(include={"snr_db", "noise_seed"})
-        asked |= {name: question.options.model_dump() for name, question in self._questions.items()}
+        for name, dataset in self._questions:
+            options = self._section.questions[name]
+            told = asked.setdefault(name, options.model_dump(include={"known", "wanted"}))
+            if dataset in options.exceptions:
+                told[dataset] = options.exceptions[dataset].model_dump()
         return _md5(asked)
 
     @property
@@ -54,8 +63,8 @@ class HeldOut:
 
     def example(self) -> tuple["np.ndarray", dict[str, int]]:
         """Input of one prediction and its parameters, as a registered model takes them."""
-        asked, question = next(iter(self._questions.items()))
-        known, _, wanted = question.split(load_split(self._compared[asked][0], "validation")[:1])
+        (_, dataset), question = next(iter(self._questions.items()))
+        known, _, wanted = question.split(load_split(dataset, "validation")[:1])
         return _two_channels(known), _wanted(wanted)
 
     def latency_ms(self, version: "Version") -> float:
@@ -101,8 +110,7 @@ class HeldOut:
 
         work = [
             (name, *question.split(load_split(dataset, "validation")))
-            for name, question in self._questions.items()
-            for dataset in self._compared[name]
+            for (name, dataset), question in self._questions.items()
         ]
         outputs = predict([(_two_channels(known), _wanted(wanted)) for _, known, _, wanted in work])
         errors: dict[str, list[float]] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.candidates import Candidate
-from stages.evaluate_prediction import questions, spread_out
+from stages.evaluate_prediction import question_about, spread_out
 from stages.held_out import HeldOut
 from stages.loading import load_split
 
@@ -55,7 +55,7 @@ def calibration_channels(parameters: params.Params, name: str) -> "Iterator[tupl
         csi = load_split(dataset, "train")
         chosen = csi[spread_out(len(csi), parameters.register_.int8.calibration_samples)]
         for question in names if len(chosen) else ():
-            known, _, wanted = questions(parameters)[question].split(chosen)
+            known, _, wanted = question_about(parameters, question, dataset).split(chosen)
             yield known.numpy(), wanted
 
 

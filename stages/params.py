@@ -6,17 +6,19 @@ the code that its stages import, before DVC removes or runs anything.
 
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from stages.messages import keys_of, meant
 from stages.paths import LANGUAGE_MODELS
-from stages.schema import Params
+from stages.schema import Content, Params
 from stages.yaml_files import load, read_text
 from wavefoundry.errors import InputError
 from wavefoundry.faults import describe
 
 PATH = Path("params.yaml")
+Kind = TypeVar("Kind", bound=Content)
 
 
 def read(path: Path = PATH) -> Params:
@@ -37,9 +39,22 @@ def parse(text: str, source: str) -> Params:
     Raises:
         InputError: as `read`.
     """
+    return _checked(Params, text, source)
+
+
+def check_keys(text: str, source: str) -> None:
+    """Check every key of the text of a parameter file by itself, not whether its parts fit together.
+
+    Raises:
+        InputError: as `read`.
+    """
+    _checked(Content, text, source)
+
+
+def _checked(kind: type[Kind], text: str, source: str) -> Kind:
     content = load(text, source)
     try:
-        return Params.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         faults = [(keys_of(fault["loc"], content), fault) for fault in error.errors()]
         missing = [keys for keys, fault in faults if fault["type"] == "missing"]

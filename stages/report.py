@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.compare import sample_files
-from stages.evaluate_prediction import example_user, last_map, questions
+from stages.evaluate_prediction import example_user, last_map, question_about
 from stages.paths import (
     CLAIMS,
     DECISIONS,
@@ -119,7 +119,7 @@ def draw_examples(parameters: params.Params) -> None:
             with np.load(examples_file(name)) as examples:
                 maps[name] = examples[dataset]
         store = open_store(csi_store(dataset), "csi")
-        _, target, wanted = questions(parameters)[question].split(example_user(dataset))
+        _, target, wanted = question_about(parameters, question, dataset).split(example_user(dataset))
         ahead_ms = 1e3 * wanted[0] * parameters.facts(dataset).slot_duration
         title = f"{dataset}: {question}, {ahead_ms:.1f} ms ahead"
         if "speed" in store:
@@ -203,7 +203,9 @@ def write_report(parameters: params.Params) -> None:
                         for share in (asked.wanted.slots, asked.wanted.subcarriers)
                     ),
                 ]
-                for name, asked in section.prediction.questions.items()
+                for question, options in section.prediction.questions.items()
+                for name, asked in {question: options}
+                | {f"{question} about {dataset}": blocks for dataset, blocks in options.exceptions.items()}
             ],
         ),
         "dataset_tables": {

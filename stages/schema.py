@@ -50,8 +50,8 @@ class Evaluate(Section):
     efficiency: evaluation.Efficiency
 
 
-class Params(Section):
-    """The content of params.yaml."""
+class Content(Section):
+    """The content of params.yaml, each key by itself."""
 
     seed: Seed = Field(description="of the data sets; trainings have seeds of their own")
     workers: Workers
@@ -67,6 +67,10 @@ class Params(Section):
     claims: dict[Name, ClaimOptions]
     tables: dict[Name, TableOptions]
     register_: Register = Field(alias="register")
+
+
+class Params(Content):
+    """The content of params.yaml, whose parts fit together."""
 
     @property
     def datasets(self) -> dict[str, Scenario | Imported]:
@@ -163,15 +167,12 @@ class Params(Section):
         facts = self.facts(dataset)
         if reason := facts.why_nothing_to_predict:
             return reason
-        known, wanted = self.evaluate.prediction.questions[question].sizes(facts.slots, facts.subcarriers)
-        for axis, size, asked in zip(("slots", "subcarriers"), wanted, self._asked(question), strict=True):
-            if asked and size < 1:
+        blocks = self.evaluate.prediction.questions[question].about(dataset)
+        known, wanted = blocks.sizes(facts.slots, facts.subcarriers)
+        for axis, size in zip(("slots", "subcarriers"), wanted, strict=True):
+            if getattr(blocks.wanted, axis) and size < 1:
                 return f"the known block leaves none of its {getattr(facts, axis)} {axis}"
         return None if name in self.predictors else self.models[name].options.why_not_predict(facts, known, wanted)
-
-    def _asked(self, question: str) -> tuple[float, float]:
-        wanted = self.evaluate.prediction.questions[question].wanted
-        return wanted.slots, wanted.subcarriers
 
     def answered(self, name: str) -> list[tuple[str, str]]:
         """(question, data set) that a predictor, trained or not, answers."""
@@ -250,6 +251,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         self._check_names()
+        self._check_questions()
         self._check_learning()
         self._check_granularities()
         if self.evaluate.downstream is not None:
@@ -282,6 +284,10 @@ class Params(Section):
                     f"scenarios.{name}.twin.site.scene is {scenario.twin.site.scene!r}, allowed: "
                     f"{', '.join(BUILT_IN_SCENES)}; a scene of your own goes under imported, with its files"
                 )
+
+    def _check_questions(self) -> None:
+        for name, question in self.evaluate.prediction.questions.items():
+            self._check_datasets(f"evaluate.prediction.questions.{name}.exceptions", question.exceptions)
 
     def _check_learning(self) -> None:
         for name, model in self.models.items():

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 
-from stages.params import PATH, parse
+from stages.params import PATH, check_keys, parse
 from stages.stage import clear_errors
 from stages.yaml_files import load, read_text
 from storage.replacement import replace_file
@@ -64,24 +64,28 @@ def compose(
     Raises:
         InputError: as `apply`, or a scenario is unknown.
     """
-    yaml = _yaml()
+    yaml, source = _yaml(), f"{params} with {study}" if study else str(params)
     merged = _load(yaml, params)
+    kept: list[tuple[str, Sequence[str]]] = []
+    held_out: list[str] = []
     if study is not None:
         overlay = _load_study(yaml, study)
-        only = _only(overlay.pop("only", {}), study)
+        kept += _only(overlay.pop("only", {}), study).items()
         held_out = _held_out(overlay.pop("hold_out", []), study)
         merge(merged, overlay)
-        for group, names in only.items():
-            _keep(merged, group, names)
-        _hold_out(merged, held_out)
+    if scenarios:
+        kept.append(("scenarios", scenarios))
     if seed is not None:
         merged["seed"] = seed
-    if scenarios:
-        _keep(merged, "scenarios", scenarios)
-    text = io.StringIO()
-    yaml.dump(merged, text)
-    parse(text.getvalue(), f"{params} with {study}" if study else str(params))
-    return text.getvalue()
+    if kept or held_out:
+        # What is left out below, and changed, is of the form that it should have.
+        check_keys(_text(yaml, merged), source)
+    for group, names in kept:
+        _keep(merged, group, names)
+    _hold_out(merged, held_out)
+    text = _text(yaml, merged)
+    parse(text, source)
+    return text
 
 
 def _only(only: Any, study: Path) -> dict[str, list[str]]:
@@ -106,34 +110,35 @@ def _is_names(names: Any) -> bool:
 def _hold_out(content: CommentedMap, names: Sequence[str]) -> None:
     """Have no network learn from these data sets; there being one of each name is checked with all else."""
     for learners in LEARNERS:
-        for section in (content.get(learners) or {}).values():
-            held_out = section.get("held_out", []) if isinstance(section, Mapping) else []
-            held_out += [name for name in names if name not in held_out]
+        for section in content[learners].values():
+            section["held_out"] += [name for name in names if name not in section["held_out"]]
 
 
 def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
     """Leave out all entries of a group but these, and what refers to data sets that are gone."""
-    found = list(content.get(group) or {})
+    found = list(content[group])
     unknown = [name for name in names if name not in found]
     if unknown:
         raise InputError(f"{group}: there is no entry {unknown[0]!r}, found: {', '.join(found) or 'none'}")
     gone = set(found) - set(names)
     for name in gone:
         del content[group][name]
-    for claim, tested in list((content.get("claims") or {}).items()):
-        named = [tested.get("model"), *(tested.get("others") or ()), *(tested.get("datasets") or ())]
-        if gone & set(named):
+    for claim, tested in list(content["claims"].items()):
+        if gone & {tested["model"], *tested["others"], *(tested["datasets"] or ())}:
             del content["claims"][claim]
-    for table, shown in list((content.get("tables") or {}).items()):
+    for table, shown in list(content["tables"].items()):
         if gone & {*shown["columns"].values(), *(name for names in shown["rows"].values() for name in names)}:
             del content["tables"][table]
     if group not in ("scenarios", "imported"):
         return
+    for question in content["evaluate"]["prediction"]["questions"].values():
+        for name in gone & set(question["exceptions"]):
+            del question["exceptions"][name]
     for learners in LEARNERS:
-        for section in (content.get(learners) or {}).values():
-            if held_out := section.get("held_out"):
-                section["held_out"] = [name for name in held_out if name not in gone]
-    downstream = content["evaluate"].get("downstream")
+        for section in content[learners].values():
+            if gone & set(section["held_out"]):
+                section["held_out"] = [name for name in section["held_out"] if name not in gone]
+    downstream = content["evaluate"]["downstream"]
     if downstream and gone & {downstream["channels"], downstream["beams"]}:
         # Its tasks need both of their data sets.
         content["evaluate"]["downstream"] = None
@@ -153,6 +158,12 @@ def _yaml() -> YAML:
     yaml.preserve_quotes = True
     yaml.Representer = _Representer
     return yaml
+
+
+def _text(yaml: YAML, content: CommentedMap) -> str:
+    text = io.StringIO()
+    yaml.dump(content, text)
+    return text.getvalue()
 
 
 def _load_study(yaml: YAML, path: Path) -> CommentedMap:

@@ -7,7 +7,7 @@ from wavefoundry.csi.noise import add_noise
 from wavefoundry.evaluation.method_predictor import MethodPredictor
 from wavefoundry.evaluation.methods import methods
 from wavefoundry.evaluation.metrics import nmse
-from wavefoundry.evaluation.options import QuestionOptions
+from wavefoundry.evaluation.options import Blocks
 from wavefoundry.evaluation.prediction import Question, predict_in_batches, score
 
 # Shares of (slots, subcarriers) that are known and asked for.
@@ -20,7 +20,7 @@ SHARES = {
 
 def question(name: str, snr_db: float, noise_seed: int) -> Question:
     known, wanted = (dict(zip(("slots", "subcarriers"), part, strict=True)) for part in SHARES[name])
-    return Question(QuestionOptions.model_validate({"known": known, "wanted": wanted}), snr_db, noise_seed)
+    return Question(Blocks.model_validate({"known": known, "wanted": wanted}), snr_db, noise_seed)
 
 
 def sample_and_hold() -> MethodPredictor:

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from wavefoundry.evaluation.options import QuestionOptions
+from wavefoundry.evaluation.options import Blocks, QuestionOptions
 
 
-def question(known=(0.5, 0.5), wanted=(0.5, 0.5)) -> QuestionOptions:
+def question(known=(0.5, 0.5), wanted=(0.5, 0.5)) -> Blocks:
     """Shares of (slots, subcarriers)."""
     axes = ("slots", "subcarriers")
-    return QuestionOptions.model_validate(
+    return Blocks.model_validate(
         {"known": dict(zip(axes, known, strict=True)), "wanted": dict(zip(axes, wanted, strict=True))}
     )
 
@@ -59,3 +59,14 @@ def test_sizes_by_hand():
 def test_questions_that_are_none_are_refused_and_the_key_is_named(known, wanted, message):
     with pytest.raises(ValidationError, match=message):
         question(known, wanted)
+
+
+def test_an_exception_is_about_one_data_set_alone():
+    late = {"known": {"slots": 0.8, "subcarriers": 1.0}, "wanted": {"slots": 0.2, "subcarriers": 0.0}}
+    asked = question((0.5, 1.0), (0.5, 0.0)).model_dump()
+    options = QuestionOptions.model_validate(asked | {"exceptions": {"llm4cp": late}})
+    assert options.about("llm4cp").sizes(20, 48) == ((16, 48), (4, 0))
+    assert options.about("munich").sizes(20, 48) == ((10, 48), (10, 0))
+    with pytest.raises(ValidationError, match=r"known.slots 0.8 and wanted.slots 0.3 are more than the whole"):
+        late = late | {"wanted": {"slots": 0.3, "subcarriers": 0.0}}
+        QuestionOptions.model_validate(asked | {"exceptions": {"llm4cp": late}})

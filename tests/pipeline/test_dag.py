@@ -99,7 +99,7 @@ def test_champion_predicts_in_a_fresh_process_as_it_was_evaluated(study):
     code = """
 import json, mlflow, numpy as np, torch
 from stages import params
-from stages.evaluate_prediction import questions
+from stages.evaluate_prediction import question_about
 from stages.loading import load_split
 from wavefoundry.evaluation.metrics import nmse, to_db
 parameters = params.read()
@@ -107,7 +107,8 @@ for name in ("tiny_wifo", "predictor"):
     model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
     errors = []
     for dataset in parameters.compared["time"]:
-        known, target, (slots, subcarriers) = questions(parameters)["time"].split(load_split(dataset, "test"))
+        question = question_about(parameters, "time", dataset)
+        known, target, (slots, subcarriers) = question.split(load_split(dataset, "test"))
         two = torch.stack([known.real, known.imag], dim=1).numpy()
         real, imaginary = model.predict(two, params={"slots": slots, "subcarriers": subcarriers}).swapaxes(0, 1)
         errors.append(nmse(torch.from_numpy(real + 1j * imaginary), target).mean().item())

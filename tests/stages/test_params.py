@@ -206,6 +206,27 @@ def test_networks_learn_from_what_they_can_read_and_is_not_held_out():
     assert held.why_not_predict("wifo", "time", "uma_nlos") is None
 
 
+def test_a_held_out_data_set_with_shares_of_its_own_leaves_trainings_and_comparison_as_they_were():
+    def shares(known, wanted):
+        slots = {"known": known, "wanted": wanted}
+        blocks = {block: {"slots": share, "subcarriers": float(block == "known")} for block, share in slots.items()}
+        return "evaluate.prediction.questions.time.exceptions", {"late": blocks}
+
+    late = {"twin": PLANAR["twin"] | {"slots": 20}, "ofdm": PLANAR["ofdm"] | {"subcarriers": 48}}
+    held_out = [(f"{name}.held_out", ["late"]) for name in ("teach.wifo", "pretrain.wimamba", "pretrain.lwm")]
+    before, after = changed(), changed(("scenarios.late", late), *held_out, shares(0.8, 0.2))
+    assert after.compared == before.compared
+    assert all(after.learnt_by(name) == before.learnt_by(name) for name in before.models)
+    assert all(after.why_not_predict(name, "time", "late") is None for name in ("wifo", "tiny_wifo", "autoregression"))
+    assert "no uniform linear one" in after.why_not_predict("lwm_temporal", "time", "late")
+    # The shares are those of this data set alone.
+    none_left = changed(("scenarios.late", late), *held_out, shares(0.99, 0.01))
+    assert none_left.why_not_predict("wifo", "time", "late") == "the known block leaves none of its 20 slots"
+    assert none_left.why_not_predict("wifo", "time", "uma_nlos") is None
+    with pytest.raises(InputError, match=r"questions\.time\.exceptions: no data set 'late', found: street_canyon"):
+        changed(shares(0.8, 0.2))
+
+
 def test_wifo_answers_questions_of_any_known_block_and_learns_from_data_sets_of_any_size():
     questions = changed(("evaluate.prediction.questions.late", {
         "known": {"slots": 0.625, "subcarriers": 1.0}, "wanted": {"slots": 0.25, "subcarriers": 0.0}

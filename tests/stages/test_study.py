@@ -58,6 +58,10 @@ def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
     if "scenarios" in only:
         for entry in (*expected["pretrain"].values(), *expected["teach"].values()):
             entry["held_out"] = [name for name in entry["held_out"] if name in expected["scenarios"]]
+        for question in expected["evaluate"]["prediction"]["questions"].values():
+            question["exceptions"] = {
+                name: blocks for name, blocks in question["exceptions"].items() if name in expected["scenarios"]
+            }
     apply(study, params)
     first = params.read_text()
     assert yaml_files.load(first, "params.yaml") == expected
@@ -144,6 +148,11 @@ def test_only_some_entries_stay(params, tmp_path):
         ("only: {teach: wifo}", r"study\.yaml: only: allowed are lists of names under scenarios, "),
         ("only: [wifo]", r"study\.yaml: only: allowed are lists of names under scenarios, "),
         ("only: {teach: []}", r"there is no entry 'wifo'"),
+        ("only: {teach: [wifo]}\nteach: 3", r"teach: found 3"),
+        ("only: {teach: [wifo]}\nteach: {wifo: 3}", r"teach\.wifo: found 3"),
+        ("only: {teach: [wifo]}\nclaims: {bold: []}", r"claims\.bold: found \[\]"),
+        ("hold_out: [uma_los]\nteach: {wifo: 3}", r"teach\.wifo: found 3"),
+        ("hold_out: [uma_los]\nteach: {wifo: {held_out: null}}", r"teach\.wifo\.held_out: found None"),
         ("hold_out: [berlin]", r"held_out: there is no data set 'berlin', found: munich"),
         ("hold_out: berlin", r"study\.yaml: hold_out: allowed is a list of names of data sets"),
         ("hold_out: {berlin: 1}", r"study\.yaml: hold_out: allowed is a list of names of data sets"),

@@ -24,8 +24,8 @@ class WantedBlock(Section):
     )
 
 
-class QuestionOptions(Section):
-    """A question of prediction: what is known, and what is asked for."""
+class Blocks(Section):
+    """What is known of a sample, and what is asked for."""
 
     known: KnownBlock
     wanted: WantedBlock
@@ -49,6 +49,16 @@ class QuestionOptions(Section):
             for (axis, size), before in zip(whole.items(), known, strict=True)
         ]
         return (known[0], known[1]), (wanted[0], wanted[1])
+
+
+class QuestionOptions(Blocks):
+    """A question of prediction; about some data sets other shares may be known and asked for than about all others."""
+
+    exceptions: dict[str, Blocks] = Field(description="by data set, in place of known and wanted; {}: none")
+
+    def about(self, dataset: str) -> Blocks:
+        """What is known of a data set, and what is asked for."""
+        return self.exceptions.get(dataset, self)
 
 
 class Bootstrap(Section):

@@ -6,7 +6,7 @@ import torch
 
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.evaluation.metrics import expected_nmse, nmse, nmse_by_step, ratio_of_sums, spectral_efficiency
-from wavefoundry.evaluation.options import QuestionOptions
+from wavefoundry.evaluation.options import Blocks
 from wavefoundry.networks.capabilities import ErrorEstimator, Predictor
 
 
@@ -14,12 +14,12 @@ from wavefoundry.networks.capabilities import ErrorEstimator, Predictor
 class Question:
     """What is known of a sample, and what is asked for; the known block is noisy, what is asked for is clean.
 
-    options: shares of the slots and subcarriers.
+    blocks: shares of the slots and subcarriers.
     snr_db: of the known block [dB].
     noise_seed: the noise is drawn from it.
     """
 
-    options: QuestionOptions
+    blocks: Blocks
     snr_db: float
     noise_seed: int
 
@@ -29,7 +29,7 @@ class Question:
         Args:
             csi: complex (sample, time, antenna, subcarrier).
         """
-        (slots, band), (more_slots, more_band) = self.options.sizes(csi.shape[1], csi.shape[3])
+        (slots, band), (more_slots, more_band) = self.blocks.sizes(csi.shape[1], csi.shape[3])
         noise = torch.Generator().manual_seed(self.noise_seed)
         known = add_noise(csi[:, :slots, :, :band], self.snr_db, noise)
         wanted = csi[:, slots : slots + more_slots] if more_slots else csi[:, :slots]
