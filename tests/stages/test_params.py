@@ -229,7 +229,7 @@ def test_a_held_out_data_set_with_shares_of_its_own_leaves_trainings_and_compari
 
 def test_wifo_answers_questions_of_any_known_block_and_learns_from_data_sets_of_any_size():
     questions = changed(("evaluate.prediction.questions.late", {
-        "known": {"slots": 0.625, "subcarriers": 1.0}, "wanted": {"slots": 0.25, "subcarriers": 0.0}
+        "known": {"slots": 0.625, "subcarriers": 1.0}, "wanted": {"slots": 0.25, "subcarriers": 0.0}, "exceptions": {}
     }))  # fmt: skip
     assert questions.why_not_predict("wifo", "late", "uma_nlos") is None
     assert questions.why_not_predict("lwm_temporal", "late", "uma_nlos") is None
