@@ -77,11 +77,12 @@ def compose(
         kept.append(("scenarios", scenarios))
     if seed is not None:
         merged["seed"] = seed
+    gone = [(group, _leave_out(merged, group, names)) for group, names in kept]
     if kept or held_out:
-        # What is left out below, and changed, is of the form that it should have.
+        # What is changed below is of the form that it should have.
         check_keys(_text(yaml, merged), source)
-    for group, names in kept:
-        _keep(merged, group, names)
+    for group, names in gone:
+        _forget(merged, group, names)
     _hold_out(merged, held_out)
     text = _text(yaml, merged)
     parse(text, source)
@@ -114,8 +115,10 @@ def _hold_out(content: CommentedMap, names: Sequence[str]) -> None:
             section["held_out"] += [name for name in names if name not in section["held_out"]]
 
 
-def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
-    """Leave out all entries of a group but these, and what refers to data sets that are gone."""
+def _leave_out(content: CommentedMap, group: str, names: Sequence[str]) -> set[str]:
+    """Leave out all entries of a group but these; the names of those that are gone."""
+    if not isinstance(content[group], Mapping):
+        return set()  # refused with all else that has the wrong form
     found = list(content[group])
     unknown = [name for name in names if name not in found]
     if unknown:
@@ -123,6 +126,11 @@ def _keep(content: CommentedMap, group: str, names: Sequence[str]) -> None:
     gone = set(found) - set(names)
     for name in gone:
         del content[group][name]
+    return gone
+
+
+def _forget(content: CommentedMap, group: str, gone: set[str]) -> None:
+    """Leave out what refers to entries of a group that are gone."""
     for claim, tested in list(content["claims"].items()):
         if gone & {tested["model"], *tested["others"], *(tested["datasets"] or ())}:
             del content["claims"][claim]
