@@ -297,9 +297,9 @@ class WiFo(PreTrainedModel):
             with tokens in the order time, antenna, subcarrier.
         """
         csi = as_csi(csi, SEQUENCES)
+        positions = position_encoding(self._grid(csi.shape[1:]), self.architecture.hidden_size)
         scale = rms_scale(csi)
         patches = to_patches(csi / scale, self.architecture.patch_size)
-        positions = position_encoding(self._grid(csi.shape[1:]), self.architecture.hidden_size)
         encoded, _ = self.encoder(self._embed(patches) + positions.to(self.embedding.weight), None)
         return Representations(None, encoded, encoded.mean(dim=1), scale.flatten())
 
