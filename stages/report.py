@@ -204,8 +204,10 @@ def write_report(parameters: params.Params) -> None:
                     ),
                 ]
                 for question, options in section.prediction.questions.items()
-                for name, asked in {question: options}
-                | {f"{question} about {dataset}": blocks for dataset, blocks in options.exceptions.items()}
+                for name, asked in (
+                    (question, options),
+                    *((f"{question} about {dataset}", blocks) for dataset, blocks in options.exceptions.items()),
+                )
             ],
         ),
         "dataset_tables": {
