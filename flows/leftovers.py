@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.lock_file import LockFile
-from flows.running import LOCK
+from stages.running import LOCK
 from storage.digests import digest
 
 DVC_LOCK = Path("dvc.lock")

@@ -40,11 +40,11 @@ from flows.processes import Processes, StoppedError, end_politely
 from flows.records import MLflowParent, tag_run
 from flows.results import metrics_tables, stage_page
 from flows.run_names import name_of_run
-from flows.running import alone
 from flows.server import check_alive, check_server, temporary_server
 from flows.servers import ServerError
 from flows.workspace import FOLDER, name_of, workspace
-from stages.study import compose
+from stages.overlay import compose
+from stages.running import alone
 from storage.errors import StorageError
 from storage.tracking.connection import require_folder
 from wavefoundry.errors import InputError

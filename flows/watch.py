@@ -30,7 +30,7 @@ from prefect.states import Completed, Failed, State
 from flows.bookkeeping import Changes, UnknownTargetError, changes
 from flows.records import INPUTS, WHOLE, checked_out, flow_run
 from flows.run_names import name_of_run
-from flows.running import is_under_way
+from stages.running import is_under_way
 
 NAME = "watch"
 DEPLOYMENT = "wavefoundry/full"

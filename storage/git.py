@@ -1,6 +1,10 @@
-"""What git has checked out, for the records of runs."""
+"""What git has checked out, for the records of runs, and files as they are committed."""
 
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.errors import StorageError, first_line
 
 _QUESTIONS = {"commit": ["HEAD"], "short": ["--short", "HEAD"], "branch": ["--abbrev-ref", "HEAD"]}
 
@@ -20,3 +24,30 @@ def head() -> dict[str, str]:
             return {}
         found[word] = answer.stdout.strip()
     return found
+
+
+def committed(path: Path) -> str:
+    """The text of a file of the working directory in the commit that is checked out.
+
+    Raises:
+        StorageError: there is none, or no git repository.
+    """
+    return _git("show", f"HEAD:./{path}")
+
+
+def checkout(paths: Sequence[Path]) -> None:
+    """Make files of the working directory those of the commit that is checked out.
+
+    Raises:
+        StorageError: as `committed`.
+    """
+    _git("checkout", "HEAD", "--", *map(str, paths))
+
+
+def _git(*command: str) -> str:
+    try:
+        return subprocess.run(["git", *command], capture_output=True, text=True, check=True).stdout
+    except subprocess.CalledProcessError as error:
+        raise StorageError(f"git {' '.join(command)}: {first_line(error.stderr)}") from None
+    except OSError as error:
+        raise StorageError(f"git {' '.join(command)}: {error.strerror}") from None

@@ -10,8 +10,8 @@ from filelock import FileLock
 
 from flows.bookkeeping import bookkeeping
 from flows.leftovers import in_a_line
-from flows.running import LOCK
 from flows.workspace import workspace
+from stages.running import LOCK
 from tests.flows.test_bookkeeping import do
 
 # Two data sets and a stage that reads the folder of both.

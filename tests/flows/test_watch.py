@@ -16,9 +16,9 @@ from flows import watch as module
 from flows.bookkeeping import UnknownTargetError, bookkeeping, changes
 from flows.pipeline import pipeline
 from flows.processes import Processes
-from flows.running import LOCK
 from flows.serve import deployments
 from flows.watch import watch
+from stages.running import LOCK
 
 # Two imported files, each with its branch; what both lead to.
 DAG = """

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from stages.overlay import compose
 from stages.params import Params, parse
-from stages.study import compose
 from tests.parameters import PROJECT
 from wavefoundry.networks.wifo.model import build
 

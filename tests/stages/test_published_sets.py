@@ -2,8 +2,8 @@
 
 import pytest
 
+from stages.overlay import compose
 from stages.params import Params, parse
-from stages.study import compose
 from tests.parameters import PROJECT
 
 # Carrier [GHz], subcarriers, their spacing [kHz], slots, their duration [ms], rows x columns of the array, scenario,

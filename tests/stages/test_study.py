@@ -1,215 +1,143 @@
-"""A study changes the keys that it names and nothing else, or nothing at all."""
+"""Back from a study: parameters, lock file and outputs are those of the commit, and nothing is lost on the way."""
 
-import copy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from dvc.utils.serialize import dumps_yaml
-from ruamel.yaml import YAML
-from ruamel.yaml.tokens import AliasToken, AnchorToken
+from dvc.repo import Repo
+from filelock import FileLock
 
-from stages import yaml_files
-from stages.params import parse, read
-from stages.study import apply, compose
-from wavefoundry.errors import InputError
+from stages.running import LOCK
+from stages.study import main
+from tests.parameters import FILE
 
-TOP = Path(__file__).parents[2]
+DAG = """
+stages:
+  draw:
+    cmd: echo seed ${seed} $SEED >drawn.txt && mkdir -p data && echo data ${seed} $SEED >data/a.txt
+    params: [seed]
+    outs: [drawn.txt, data]
+"""
+FILES = ("params.yaml", "dvc.lock", "drawn.txt", "data/a.txt")
+
+
+def git(*arguments):
+    subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@y", *arguments], check=True, capture_output=True)
+
+
+def study(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["study", *arguments])
+    main()
+
+
+def files():
+    return {name: Path(name).read_text() for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """A project of one stage, run and committed; and a study of another seed."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params.yaml").write_text(FILE.read_text())
+    (folder / "dvc.yaml").write_text(DAG)
+    (folder / "studies").mkdir()
+    (folder / "studies/seed.yaml").write_text("seed: 5\n")
+    (folder / "studies/wrong.yaml").write_text("sede: 5\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        git("init", "-q")
+        Repo.init().close()
+        with Repo(".") as repo:
+            repo.reproduce()
+        git("add", "-A")
+        git("commit", "-q", "-m", "x")
+    return folder
 
 
 @pytest.fixture
-def params(tmp_path):
-    path = tmp_path / "params.yaml"
-    path.write_text((TOP / "params.yaml").read_text())
-    return path
+def project(committed, monkeypatch):
+    """The project; afterwards it is as it was."""
+    monkeypatch.chdir(committed)
+    yield committed
+    git("checkout", "HEAD", "--", ".")
+    with Repo(".") as repo:
+        repo.checkout(force=True)
 
 
-def write(tmp_path, text):
-    path = tmp_path / "study.yaml"
-    path.write_text(text)
-    return path
+def run_the_study(monkeypatch):
+    study(monkeypatch, "studies/seed.yaml")
+    with Repo(".") as repo:
+        repo.reproduce()
 
 
-def deep_merge(base, overlay):
-    merged = copy.deepcopy(base)
-    for key, value in overlay.items():
-        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
-        merged[key] = deep_merge(merged[key], value) if both else value
-    return merged
+def test_parameters_lock_file_and_outputs_are_those_of_the_commit(project, monkeypatch, capfd):
+    before = files()
+    run_the_study(monkeypatch)
+    laid = files()
+    assert all(laid[name] != before[name] for name in FILES)
+    study(monkeypatch, "--back")
+    assert files() == before
+    told = capfd.readouterr().out
+    assert "holds studies/seed.yaml" in told and "2 outputs changed" in told
+    # What the study has made is not lost: nothing is drawn again (in this environment it would be something else).
+    monkeypatch.setenv("SEED", "drawn again")
+    run_the_study(monkeypatch)
+    assert files() == laid
 
 
-def content(study):
-    own = yaml_files.read(study)
-    return deep_merge(content(study.parent / own.pop("extends")), own) if "extends" in own else own
+def test_back_where_nothing_was_laid_over_changes_nothing(project, monkeypatch, capfd):
+    before = files()
+    study(monkeypatch, "--back")
+    assert files() == before
+    assert "is as it was committed" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "studies").glob("*.yaml")))
-def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
-    study = TOP / "studies" / name
-    overlay = content(study)
-    only = overlay.pop("only", {})
-    expected = deep_merge(yaml_files.read(params), overlay)
-    for group, names in only.items():
-        expected[group] = {name: entry for name, entry in expected[group].items() if name in names}
-    groups = ("scenarios", "imported", "pretrain", "teach", "distill", "predictors")
-    left = {name for group in groups for name in expected[group]}
-    for name, claim in list(expected["claims"].items()):
-        if not left.issuperset([claim["model"], *claim["others"], *(claim["datasets"] or [])]):
-            del expected["claims"][name]
-    if "scenarios" in only:
-        for entry in (*expected["pretrain"].values(), *expected["teach"].values()):
-            entry["held_out"] = [name for name in entry["held_out"] if name in expected["scenarios"]]
-        for question in expected["evaluate"]["prediction"]["questions"].values():
-            question["exceptions"] = {
-                name: blocks for name, blocks in question["exceptions"].items() if name in expected["scenarios"]
-            }
-    apply(study, params)
-    first = params.read_text()
-    assert yaml_files.load(first, "params.yaml") == expected
-    read(params)
-    apply(study, params)
-    assert params.read_text() == first
+def test_edits_that_are_no_study_are_kept(project, monkeypatch):
+    run_the_study(monkeypatch)
+    with Path("params.yaml").open("a") as file:
+        file.write("# mine\n")
+    before = files()
+    with pytest.raises(SystemExit, match=r"params\.yaml has changes that are neither committed nor a file of studies"):
+        study(monkeypatch, "--back")
+    assert files() == before
 
 
-def test_one_key_changes_one_line_and_comments_stay(params, tmp_path):
-    before = params.read_text().splitlines()
-    apply(write(tmp_path, "teach: {wifo: {training: {epochs: 7}}}"), params)
-    after = params.read_text().splitlines()
-    assert len(before) == len(after)
-    assert [new for old, new in zip(before, after, strict=True) if old != new] == ["      epochs: 7"]
+def test_an_output_that_the_cache_does_not_hold_is_kept(project, monkeypatch):
+    run_the_study(monkeypatch)
+    Path("data/a.txt").unlink()
+    Path("data/a.txt").write_text("by hand")
+    before = files()
+    with pytest.raises(SystemExit, match=r"dvc checkout refuses, and nothing has changed: (.|\n)*data/a\.txt"):
+        study(monkeypatch, "--back")
+    assert files() == before
 
 
-def test_no_key_of_params_or_a_study_hangs_on_another_one():
-    """Below an anchor or alias of YAML `dvc exp run -S` would change nothing, or two keys at once."""
-    for path in (TOP / "params.yaml", *(TOP / "studies").glob("*.yaml")):
-        tokens = list(YAML().scan(path.read_text()))
-        assert not [token for token in tokens if isinstance(token, AnchorToken | AliasToken)], path
+def test_outputs_of_another_machine_are_told_as_missing(project, monkeypatch, capfd):
+    before = files()
+    with Repo(".") as repo:
+        (drawn,) = (Path(output.cache_path) for output in repo.index.outs if output.fs_path.endswith("drawn.txt"))
+    run_the_study(monkeypatch)
+    kept = drawn.rename(project.parent / "aside")
+    try:
+        study(monkeypatch, "--back")
+        assert "1 are not in DVC's cache" in capfd.readouterr().out
+        assert Path("data/a.txt").read_text() == before["data/a.txt"]
+        assert not Path("drawn.txt").exists()
+    finally:
+        kept.rename(drawn)
 
 
-def test_a_study_that_shares_by_an_alias_changes_one_place_only(params, tmp_path):
-    before = yaml_files.read(params)
-    apply(write(tmp_path, "distill: {tiny_wifo: {options: {training: {epochs: 99}}}}"), params)
-    after = yaml_files.read(params)
-    assert after["distill"]["tiny_wifo"]["options"]["training"]["epochs"] == 99
-    assert after["distill"]["tiny_wifo_no_kd"] == before["distill"]["tiny_wifo_no_kd"]
+def test_back_waits_for_no_run_and_disturbs_none(project, monkeypatch):
+    run_the_study(monkeypatch)
+    before = files()
+    with FileLock(LOCK), pytest.raises(SystemExit, match="a run is under way"):
+        study(monkeypatch, "--back")
+    assert files() == before
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("teach: {wifo: {training: {epochz: 7}}}", r"teach\.wifo\.training\.epochz: unknown key"),
-        ("teach: {wifo: {training: {epochs: 0}}}", r"teach\.wifo\.training\.epochs: found 0"),
-        ("teach: {wifo: {training: {epochs: many}}}", r"teach\.wifo\.training\.epochs: found 'many'"),
-        ("colour: green", "colour: unknown key"),
-        ("- 1", "found no mapping"),
-        ("", "found no mapping"),
-        ("a: [", r"study\.yaml: line 2: not valid YAML"),
-        ("teach: &a {}\ndistill: *a", r"study\.yaml: line 1: teach: &a: anchors, .*dvc exp run -S"),
-        ("seed: 1\nseed: 2", r"study\.yaml: line 2: seed: the key is there twice, first in line 1"),
-        ("seed: .inf", "seed: found inf"),
-    ],
-)
-def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, message):
-    before = params.read_bytes()
-    with pytest.raises(InputError, match=message) as error:
-        apply(write(tmp_path, text), params)
-    assert "study.yaml" in str(error.value)
-    assert params.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "study.yaml"]
-
-
-def test_claims_go_with_what_they_are_about(params, tmp_path):
-    before = set(parse(params.read_text(), "p").claims)
-    apply(write(tmp_path, "only: {distill: [tiny_wifo]}"), params)
-    left = parse(params.read_text(), "p").claims
-    assert {"mcakd_helps_time", "relations_help"} <= before - set(left) and "tiny_wifo_keeps_time" in left
-
-
-def test_tables_go_with_what_they_show(params, tmp_path):
-    apply(TOP / "studies/distillation.yaml", params)
-    before = set(parse(params.read_text(), "p").tables)
-    apply(write(tmp_path, "only: {distill: [tiny_wifo, tiny_wifo_v1, tiny_wifo_v2, tiny_wifo_v3]}"), params)
-    assert before - set(parse(params.read_text(), "p").tables) == {"table_1", "table_2", "readings", "rates"}
-
-
-def test_only_some_entries_stay(params, tmp_path):
-    apply(write(tmp_path, "only: {scenarios: [uma_los, umi_28ghz], pretrain: [], predictors: [prony]}"), params)
-    after = yaml_files.read(params)
-    assert list(after["scenarios"]) == ["uma_los", "umi_28ghz"]
-    assert after["pretrain"] == {} and list(after["predictors"]) == ["prony"]
-    assert after["teach"]["wifo"]["held_out"] == ["umi_28ghz"]
-    assert after["evaluate"]["downstream"] is None
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("only: {predictors: [proni]}", r"predictors: there is no entry 'proni', found: sample_and_hold"),
-        ("only: {models: [wifo]}", r"study\.yaml: only: allowed are lists of names under scenarios, "),
-        ("only: {teach: wifo}", r"study\.yaml: only: allowed are lists of names under scenarios, "),
-        ("only: [wifo]", r"study\.yaml: only: allowed are lists of names under scenarios, "),
-        ("only: {teach: []}", r"there is no entry 'wifo'"),
-        ("only: {teach: [wifo]}\nteach: 3", r"teach: found 3"),
-        ("only: {teach: [wifo]}\nteach: {wifo: 3}", r"teach\.wifo: found 3"),
-        ("only: {teach: [wifo]}\nclaims: {bold: []}", r"claims\.bold: found \[\]"),
-        ("hold_out: [uma_los]\nteach: {wifo: 3}", r"teach\.wifo: found 3"),
-        ("hold_out: [uma_los]\nteach: {wifo: {held_out: null}}", r"teach\.wifo\.held_out: found None"),
-        ("hold_out: [berlin]", r"held_out: there is no data set 'berlin', found: munich"),
-        ("hold_out: berlin", r"study\.yaml: hold_out: allowed is a list of names of data sets"),
-        ("hold_out: {berlin: 1}", r"study\.yaml: hold_out: allowed is a list of names of data sets"),
-    ],
-)
-def test_only_names_what_is_there(params, tmp_path, text, message):
-    before = params.read_bytes()
-    with pytest.raises(InputError, match=message):
-        apply(write(tmp_path, text), params)
-    assert params.read_bytes() == before
-
-
-def test_a_data_set_that_is_held_out_is_asked_about_and_trains_nothing(params, tmp_path):
-    before = parse(params.read_text(), "p")
-    block = "{file: null, variable: csi, imaginary: null, slot: 0, subcarrier: 0}"
-    new = f"mine: {{kind: zarr, files: mine.zarr, blocks: {{any: [{block}]}}, blocked: refuse, "
-    new += "split: {train: 0.5, validation: 0.25, test: 0.25}, axes: [sample, time, antenna, subcarrier], "
-    new += "trajectory: null, speed: null, unknown_is_zero: false, carrier_frequency: 2.4e+9, slots: 16, "
-    new += "slot_duration: 5.0e-4, subcarriers: 32, subcarrier_spacing: 180.0e+3, samples_per_call: 5, "
-    new += "array: {rows: 1, columns: 16, spacing: 0.5, pattern: iso, polarisation: V}}"
-    apply(write(tmp_path, f"imported: {{{new}}}\nhold_out: [mine]"), params)
-    after = parse(params.read_text(), "p")
-    assert {name: after.learnt_by(name) for name in after.models} == {
-        name: before.learnt_by(name) for name in before.models
-    }
-    asked = {
-        name for name in [*after.models, *after.predictors] if "mine" in {found for _, found in after.answered(name)}
-    }
-    assert {"wifo", "lwm_temporal", "tiny_wifo", "sample_and_hold"} <= asked
-    text = params.read_text()
-    apply(tmp_path / "study.yaml", params)
-    assert params.read_text() == text
-
-
-def test_missing_study_is_named(params, tmp_path):
-    with pytest.raises(InputError, match=r"large\.yaml: no such file"):
-        apply(tmp_path / "large.yaml", params)
-
-
-def test_null_is_written_as_null_here_and_nobody_elses_yaml_changes(params, tmp_path):
-    before = params.read_text()
-    assert ": null" in before
-    apply(write(tmp_path, "{}"), params)
-    assert params.read_text() == before
-    assert dumps_yaml({"a": {"b": None}}) == "a:\n  b:\n"
-
-
-def test_seed_and_scenarios_of_one_run(params):
-    before = params.read_text()
-    kept = [name for name in yaml_files.load(before, "params.yaml")["scenarios"] if name != "umi_28ghz"]
-    content = yaml_files.load(compose(params=params, seed=3, scenarios=kept), "params.yaml")
-    assert params.read_text() == before
-    assert content["seed"] == 3
-    assert list(content["scenarios"]) == kept
-    assert "umi_28ghz" in yaml_files.load(before, "params.yaml")["teach"]["wifo"]["held_out"]
-    assert "umi_28ghz" not in content["teach"]["wifo"]["held_out"]
-    with pytest.raises(InputError, match=r"'berlin', found: munich"):
-        compose(params=params, scenarios=["berlin"])
-    with pytest.raises(InputError, match=r"no such file"):
-        compose(params.with_name("none.yaml"), params)
+def test_without_git_there_is_nothing_to_go_back_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(SystemExit, match=r"git show HEAD:\./params\.yaml: fatal: not a git repository"):
+        study(monkeypatch, "--back")

@@ -1,0 +1,98 @@
+"""Back from a study: the committed params.yaml and dvc.lock, and the outputs that belong to them.
+
+Nothing is lost. What the study has made stays in DVC's cache: laid over params.yaml again and run, it is taken from
+there. What is nowhere else is not touched: edits of params.yaml by hand, and outputs that DVC's cache does not hold.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from stages.overlay import compose
+from stages.params import PATH
+from stages.running import is_under_way
+from storage.git import checkout, committed, head
+from storage.replacement import replace_file
+from wavefoundry.errors import InputError
+
+LOCK = Path("dvc.lock")
+STUDIES = Path("studies")
+
+
+def back() -> None:
+    """Check out params.yaml and dvc.lock as they are committed, then the outputs; tell each step before it is taken.
+
+    Raises:
+        InputError: a run is under way, or something would be lost; nothing has changed.
+        StorageError: there is no git repository with these files.
+    """
+    if is_under_way():
+        raise InputError("a run is under way; try again when it has ended")
+    text = committed(PATH)
+    committed(LOCK)
+    print(f"{PATH} {_what_it_holds(text)}")
+    print(f"{PATH} and {LOCK} become those of commit {head()['short']} (git checkout HEAD -- {PATH} {LOCK})")
+    before = {path: path.read_text() for path in (PATH, LOCK) if path.exists()}
+    checkout([PATH, LOCK])
+    try:
+        print("the outputs become those that it names, from DVC's cache (dvc checkout)", flush=True)
+        changed, missing = _bring_outputs()
+    except BaseException:
+        for path, old in before.items():
+            replace_file(path, old)
+        raise
+    print(f"{changed} outputs changed")
+    if missing:
+        print(f"{missing} are not in DVC's cache: make run takes them from earlier runs of this project, or makes them")
+
+
+def _what_it_holds(text: str) -> str:
+    """What params.yaml is, beside the committed text of it.
+
+    Raises:
+        InputError: neither this text nor a study laid over it.
+    """
+    current = PATH.read_text() if PATH.exists() else text
+    if current == text:
+        return "is as it was committed"
+    for study, laid in _laid_over(text):
+        if laid == current:
+            return f"holds {study}"
+    raise InputError(
+        f"{PATH} has changes that are neither committed nor a file of {STUDIES}, and would be lost; keep them as "
+        f"such a file or commit them, or drop them: git checkout HEAD -- {PATH}"
+    )
+
+
+def _laid_over(text: str) -> Iterable[tuple[Path, str]]:
+    """Each study and what params.yaml is with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / PATH.name
+        base.write_text(text)
+        for study in sorted(STUDIES.glob("*.yaml")):
+            try:
+                yield study, compose(study, base)
+            except InputError:
+                continue  # cannot have been laid over it
+
+
+def _bring_outputs() -> tuple[int, int]:
+    """How many outputs have changed, and how many are missing in the cache.
+
+    Raises:
+        InputError: an output that is not in the cache would be lost.
+    """
+    from dvc.exceptions import CheckoutError, DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(".") as repo:
+            result = repo.checkout()
+    except CheckoutError as error:
+        result = error.result
+    except DvcException as error:
+        raise InputError(
+            f"dvc checkout refuses, and nothing has changed: {error}\n"
+            "remove or rename what is not to be kept; dvc commit keeps what is"
+        ) from None
+    return sum(len(result[kind]) for kind in ("added", "modified", "deleted")), len(result.get("failed", ()))
