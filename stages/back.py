@@ -5,10 +5,9 @@ there. What is nowhere else is not touched: edits of params.yaml by hand, and ou
 """
 
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
-from stages.overlay import compose
+from stages.overlay import compose, may_be_in
 from stages.params import PATH
 from stages.running import is_under_way
 from storage.git import checkout, committed, head
@@ -55,8 +54,8 @@ def _what_it_holds(text: str) -> str:
     current = PATH.read_text() if PATH.exists() else text
     if current == text:
         return "is as it was committed"
-    for study, laid in _laid_over(text):
-        if laid == current:
+    for study in sorted(STUDIES.glob("*.yaml")):
+        if may_be_in(study, current) and _laid_over(text, study) == current:
             return f"holds {study}"
     raise InputError(
         f"{PATH} has changes that are neither committed nor a file of {STUDIES}, and would be lost; keep them as "
@@ -64,16 +63,15 @@ def _what_it_holds(text: str) -> str:
     )
 
 
-def _laid_over(text: str) -> Iterable[tuple[Path, str]]:
-    """Each study and what params.yaml is with it."""
+def _laid_over(text: str, study: Path) -> str | None:
+    """Parameters with a study laid over them; None if that is not possible."""
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / PATH.name
         base.write_text(text)
-        for study in sorted(STUDIES.glob("*.yaml")):
-            try:
-                yield study, compose(study, base)
-            except InputError:
-                continue  # cannot have been laid over it
+        try:
+            return compose(study, base)
+        except InputError:
+            return None
 
 
 def _bring_outputs() -> tuple[int, int]:

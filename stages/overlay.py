@@ -17,12 +17,14 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 
 from stages.params import PATH, check_keys, parse
-from stages.yaml_files import load, read_text
+from stages.yaml_files import load, read, read_text
 from storage.replacement import replace_file
 from wavefoundry.errors import InputError
 
 # Groups of entries, from which a study may take some.
 ENTRIES = ("scenarios", "imported", "language_models", "pretrain", "teach", "distill", "predictors")
+# Keys of a study that are none of params.yaml.
+INSTRUCTIONS = ("extends", "only", "hold_out")
 # Groups whose entries say which data sets they hold out; students hold out those of their teachers.
 LEARNERS = ("pretrain", "teach")
 
@@ -84,6 +86,24 @@ def compose(
     text = _text(yaml, merged)
     parse(text, source)
     return text
+
+
+def may_be_in(study: Path, text: str) -> bool:
+    """Whether the text of a parameter file has all values that a study names: false where it was not laid over it.
+
+    Unlike `compose`, which takes seconds, this takes a moment.
+    """
+    try:
+        named, found = read(study), load(text, "params.yaml")
+    except InputError:
+        return False
+    return _agrees({key: value for key, value in named.items() if key not in INSTRUCTIONS}, found)
+
+
+def _agrees(named: Any, found: Any) -> bool:
+    if isinstance(named, Mapping) and isinstance(found, Mapping):
+        return all(key in found and _agrees(value, found[key]) for key, value in named.items())
+    return bool(named == found)
 
 
 def _only(only: Any, study: Path) -> dict[str, list[str]]:

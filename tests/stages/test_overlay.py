@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.tokens import AliasToken, AnchorToken
 
 from stages import yaml_files
-from stages.overlay import apply, compose
+from stages.overlay import apply, compose, may_be_in
 from stages.params import parse, read
 from wavefoundry.errors import InputError
 
@@ -65,6 +65,7 @@ def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
     apply(study, params)
     first = params.read_text()
     assert yaml_files.load(first, "params.yaml") == expected
+    assert may_be_in(study, first) and not may_be_in(study, (TOP / "params.yaml").read_text())
     read(params)
     apply(study, params)
     assert params.read_text() == first
