@@ -53,9 +53,9 @@ def sizes(parameters: params.Params) -> tuple[str, dict[str, tuple[tuple[int, ..
     dataset = both[0][1]
     facts, found = parameters.facts(dataset), {}
     for question in (asked for asked, about in both if about == dataset):
-        known, wanted = (
-            parameters.evaluate.prediction.questions[question].about(dataset).sizes(facts.slots, facts.subcarriers)
-        )
+        blocks = parameters.evaluate.prediction.questions[question].about(dataset)
+        assert blocks is not None
+        known, wanted = blocks.sizes(facts.slots, facts.subcarriers)
         found[question] = ((known[0], facts.antennas, known[1]), wanted)
     return dataset, found
 

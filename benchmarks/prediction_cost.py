@@ -55,6 +55,7 @@ def batches(parameters: params.Params, name: str) -> Iterator[tuple[torch.Tensor
 
 def cut(parameters: params.Params, question: str, dataset: str, csi: torch.Tensor) -> tuple[torch.Tensor, int, int]:
     blocks = parameters.evaluate.prediction.questions[question].about(dataset)
+    assert blocks is not None
     known, wanted = blocks.sizes(csi.shape[1], csi.shape[3])
     return csi[:, : known[0], :, : known[1]], *wanted
 

@@ -26,11 +26,13 @@ SPLITS = ("validation", "test")
 
 
 def question_about(parameters: params.Params, name: str, dataset: str) -> "Question":
-    """A question of the study, as it is asked about a data set."""
+    """A question of the study, as it is asked about a data set that it is asked about."""
     from wavefoundry.evaluation.prediction import Question
 
     section = parameters.evaluate.prediction
-    return Question(section.questions[name].about(dataset), section.snr_db, section.noise_seed)
+    blocks = section.questions[name].about(dataset)
+    assert blocks is not None
+    return Question(blocks, section.snr_db, section.noise_seed)
 
 
 def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[list[dict], list[dict]]:

@@ -51,8 +51,8 @@ class HeldOut:
         for name, dataset in self._questions:
             options = self._section.questions[name]
             told = asked.setdefault(name, options.model_dump(include={"known", "wanted"}))
-            if dataset in options.exceptions:
-                told[dataset] = options.exceptions[dataset].model_dump()
+            if blocks := options.exceptions.get(dataset):
+                told[dataset] = blocks.model_dump()
         return _md5(asked)
 
     @property

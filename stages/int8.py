@@ -51,9 +51,11 @@ def calibration_channels(parameters: params.Params, name: str) -> "Iterator[tupl
     for question, dataset in parameters.answered(name):
         if dataset in parameters.learnt_by(name):
             asked.setdefault(dataset, []).append(question)
+    gate = parameters.register_.int8
+    assert gate is not None
     for dataset, names in asked.items():
         csi = load_split(dataset, "train")
-        chosen = csi[spread_out(len(csi), parameters.register_.int8.calibration_samples)]
+        chosen = csi[spread_out(len(csi), gate.calibration_samples)]
         for question in names if len(chosen) else ():
             known, _, wanted = question_about(parameters, question, dataset).split(chosen)
             yield known.numpy(), wanted
@@ -78,6 +80,9 @@ def quantised_form(
     from wavefoundry.deployment.served_folder import mebibytes
     from wavefoundry.deployment.served_predictor import ServedPredictor
 
+    gate = parameters.register_.int8
+    if gate is None:
+        return Int8Form(None, {INT8_TAG: "none: register.int8 is null"})
     if reason := why_not(served):
         return Int8Form(None, {INT8_TAG: f"none: {reason}"})
     quantise(served, calibration_channels(parameters, candidate.name), folder)
@@ -92,7 +97,7 @@ def quantised_form(
     figures |= {f"mebibytes.{form}": value for form, value in size.items()}
     figures |= {f"latency_ms.{form}": value for form, value in latency.items()}
     tags = {f"{INT8_TAG}.{name}": f"{value:.4g}" for name, value in figures.items()}
-    refused = refusal(lost, parameters.register_.int8.loss_limit_db)
+    refused = refusal(lost, gate.loss_limit_db)
     kept = (
         f"{max(lost.values()):.2f} dB lost at most, {latency['fp32'] / latency['int8']:.2g} times as fast as single "
         f"precision, {size['int8'] / size['fp32']:.0%} of its size"

@@ -279,7 +279,7 @@ def register(parameters: params.Params) -> None:
                     describe(registry, version, text, beside, run.id)
                 offered[name] = Offered(candidate, version, decision, held_out, beside)
             decisions = {name: entry.decision for name, entry in offered.items()}
-            best = best_entry(offered, set(parameters.evaluate.prediction.questions), gate.latency_limit_ms)
+            best = best_entry(offered, set(parameters.compared), gate.latency_limit_ms)
             if best is not None:
                 entry = offered[best]
                 candidate, md5 = replace(entry.candidate, name=BEST), entry.version.tags[MODEL_TAG]

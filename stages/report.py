@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import pandas
 
+    from wavefoundry.evaluation.options import Blocks
     from wavefoundry.evaluation.tradeoff import Tradeoff
 
 TRADEOFF = "figures/tradeoff.png"
@@ -95,6 +96,19 @@ def draw(
     if parameters.codecs:
         draw_feedback(table, parameters.feedback_compared, styles, REPORT / "figures/feedback.png")
     draw_examples(parameters)
+
+
+def shares(asked: "Blocks | None") -> list[str]:
+    """What is known, slots and subcarriers, and what is wanted; "-" where nothing is asked."""
+    if asked is None:
+        return ["-"] * 4
+    return [
+        *(f"first {share:.0%}" for share in (asked.known.slots, asked.known.subcarriers)),
+        *(
+            f"next {share:.0%}" if share else "the known ones"
+            for share in (asked.wanted.slots, asked.wanted.subcarriers)
+        ),
+    ]
 
 
 def draw_examples(parameters: params.Params) -> None:
@@ -197,11 +211,7 @@ def write_report(parameters: params.Params) -> None:
             [
                 [
                     name,
-                    *(f"first {share:.0%}" for share in (asked.known.slots, asked.known.subcarriers)),
-                    *(
-                        f"next {share:.0%}" if share else "the known ones"
-                        for share in (asked.wanted.slots, asked.wanted.subcarriers)
-                    ),
+                    *shares(asked),
                 ]
                 for question, options in section.prediction.questions.items()
                 for name, asked in (

@@ -168,6 +168,8 @@ class Params(Content):
         if reason := facts.why_nothing_to_predict:
             return reason
         blocks = self.evaluate.prediction.questions[question].about(dataset)
+        if blocks is None:
+            return "it is not asked about this data set"
         known, wanted = blocks.sizes(facts.slots, facts.subcarriers)
         for axis, size in zip(("slots", "subcarriers"), wanted, strict=True):
             if getattr(blocks.wanted, axis) and size < 1:
@@ -324,7 +326,8 @@ class Params(Content):
         downstream = () if section is None else (section.channels, section.beams)
         for dataset in self.datasets:
             reasons = {name: model.options.why_not(self.facts(dataset)) for name, model in self.models.items()}
-            predicted = self.predictors and not self.facts(dataset).is_snapshot
+            asked = any(question.about(dataset) for question in self.evaluate.prediction.questions.values())
+            predicted = self.predictors and asked and not self.facts(dataset).is_snapshot
             if dataset not in downstream and not predicted and all(reasons.values()):
                 key = f"{'scenarios' if dataset in self.scenarios else 'imported'}.{dataset}"
                 told = [f"{name}: {reason}" for name, reason in reasons.items()] or ["there is none"]

@@ -67,6 +67,8 @@ def test_an_exception_is_about_one_data_set_alone():
     options = QuestionOptions.model_validate(asked | {"exceptions": {"llm4cp": late}})
     assert options.about("llm4cp").sizes(20, 48) == ((16, 48), (4, 0))
     assert options.about("munich").sizes(20, 48) == ((10, 48), (10, 0))
+    options = QuestionOptions.model_validate(asked | {"exceptions": {"llm4cp": None}})
+    assert options.about("llm4cp") is None and options.about("munich") == options
     with pytest.raises(ValidationError, match=r"known.slots 0.8 and wanted.slots 0.3 are more than the whole"):
         late = late | {"wanted": {"slots": 0.3, "subcarriers": 0.0}}
         QuestionOptions.model_validate(asked | {"exceptions": {"llm4cp": late}})

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from stages import int8, params
-from stages.int8 import calibration_channels, int8_tags, refusal
+from stages.candidates import Candidate
+from stages.int8 import calibration_channels, int8_tags, quantised_form, refusal
 from tests.parameters import tiny_parameters
 
 
@@ -68,6 +69,15 @@ def test_an_empty_training_split_calibrates_nothing(monkeypatch):
     parameters = params.Params.model_validate(tiny_parameters())
     monkeypatch.setattr(int8, "load_split", lambda dataset, split: samples(dataset, (16, 16, 32))[:0])
     assert list(calibration_channels(parameters, "wifo")) == []
+
+
+def test_there_is_no_int8_form_where_none_is_asked_for(tmp_path):
+    content = tiny_parameters()
+    content["register"]["int8"] = None
+    parameters = params.Params.model_validate(content)
+    form = quantised_form(parameters, Candidate("wifo", 0, {}, {}), tmp_path, None, tmp_path / "int8")
+    assert form.folder is None and form.tags == {"int8": "none: register.int8 is null"}
+    assert not (tmp_path / "int8").exists()
 
 
 def test_tags_of_int8_are_told_from_others():

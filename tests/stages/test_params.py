@@ -227,6 +227,31 @@ def test_a_held_out_data_set_with_shares_of_its_own_leaves_trainings_and_compari
         changed(shares(0.8, 0.2))
 
 
+def test_a_question_is_not_asked_about_a_data_set_of_which_it_says_so():
+    questions = "evaluate.prediction.questions"
+    before = changed()
+    after = changed(
+        (f"{questions}.time.exceptions", {"uma_nlos": None}),
+        (f"{questions}.frequency.exceptions", {"street_canyon": None, "measured": None}),
+    )
+    assert after.why_not_predict("wifo", "time", "uma_nlos") == "it is not asked about this data set"
+    gone = {("time", "uma_nlos"), ("frequency", "street_canyon"), ("frequency", "measured")}
+    for name in (*before.models, *before.predictors):
+        assert after.answered(name) == [pair for pair in before.answered(name) if pair not in gone]
+    for question, datasets in before.compared.items():
+        assert set(after.compared[question]) >= {name for name in datasets if (question, name) not in gone}
+    # Whoever answers a question at all is compared on all data sets of this question, and so has a mean.
+    for name in after.answering:
+        for question in {asked for asked, _ in after.answered(name)}:
+            assert after.compared[question]
+            assert {(question, dataset) for dataset in after.compared[question]} <= set(after.answered(name))
+    with pytest.raises(InputError, match=r"claims\.one\.model: 'wifo' is no predictor that answers 'time' about its"):
+        changed(
+            (f"{questions}.time.exceptions", {"uma_nlos": None}),
+            ("claims", {"one": CLAIM | {"question": "time", "model": "wifo", "datasets": ["uma_nlos"]}}),
+        )
+
+
 def test_wifo_answers_questions_of_any_known_block_and_learns_from_data_sets_of_any_size():
     questions = changed(("evaluate.prediction.questions.late", {
         "known": {"slots": 0.625, "subcarriers": 1.0}, "wanted": {"slots": 0.25, "subcarriers": 0.0}, "exceptions": {}

@@ -21,4 +21,4 @@ class Register(Section):
     margin_db: NonNegative = Field(description="a challenger must beat the champion's held-out NMSE by more than this")
     latency_limit_ms: Positive = Field(description="a slower version never becomes champion: one prediction [ms]")
     size_limit_mebibytes: Positive = Field(description="what is larger as it is served is evaluated and not registered")
-    int8: Int8
+    int8: Int8 | None = Field(description="null: no INT8 forms")

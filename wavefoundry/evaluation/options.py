@@ -52,12 +52,15 @@ class Blocks(Section):
 
 
 class QuestionOptions(Blocks):
-    """A question of prediction; about some data sets other shares may be known and asked for than about all others."""
+    """A question of prediction; about some data sets other shares may be known and asked for than about all others, or
+    nothing is asked."""
 
-    exceptions: dict[str, Blocks] = Field(description="by data set, in place of known and wanted; {}: none")
+    exceptions: dict[str, Blocks | None] = Field(
+        description="by data set, in place of known and wanted; null: it is not asked about this one; {}: none"
+    )
 
-    def about(self, dataset: str) -> Blocks:
-        """What is known of a data set, and what is asked for."""
+    def about(self, dataset: str) -> Blocks | None:
+        """What is known of a data set, and what is asked for; None if nothing is."""
         return self.exceptions.get(dataset, self)
 
 
