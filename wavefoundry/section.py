@@ -53,19 +53,19 @@ class Section(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _bounded(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, int | float | list):
+        if isinstance(value, int | float | list | dict):
             _require_bounded(value, DECIBELS if str(info.field_name).endswith("_db") else LARGEST)
         return value
 
 
 def _require_bounded(value: Any, largest: float) -> None:
-    """Refuse numbers that are larger than all that makes sense, in lists too."""
-    if isinstance(value, list):
-        for item in value:
+    """Refuse numbers that are larger than all that makes sense, in lists and mappings too."""
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             _require_bounded(item, largest)
     elif isinstance(value, int | float):
         limit = min(largest, LARGEST_INTEGER) if isinstance(value, int) else largest
-        if abs(value) > limit:
+        if not abs(value) <= limit:  # what is no number is refused, too
             raise ValueError(f"numbers must lie between {-limit:g} and {limit:g}")
 
 

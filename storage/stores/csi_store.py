@@ -175,6 +175,12 @@ def _require_store(path: Path, kind: str | None) -> str:
         found = attributes.get("schema"), attributes.get("schema_version")
     except Exception as error:
         raise StorageError(f"{path}: cannot be opened as a zarr store: {first_line(error)}") from error
+    if found[0] is None:
+        raise StorageError(
+            f"{path}: the attribute 'schema' is missing, which a program that appends takes from what it appends: give "
+            f"the group the attributes of the store again, then python -m storage adopt {path} NEW.zarr; other CSI is "
+            "imported (kind: zarr)"
+        )
     expected = (found[0] if kind is None else kind), SCHEMA_VERSION
     if found != expected or found[0] not in KINDS:
         raise StorageError(

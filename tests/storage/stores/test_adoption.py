@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from storage.__main__ import main
 from storage.errors import StorageError
@@ -72,6 +73,19 @@ def test_a_store_that_xarray_appended_to(store, kind, tmp_path):
         np.testing.assert_array_equal(found[name].values, expected[name].values)
 
 
+def test_a_store_that_lost_its_attributes_to_what_was_appended(store, kind, tmp_path):
+    attributes = plain(store).attrs
+    more = make_dataset(6, kind=kind, first=15)
+    more.attrs.clear()
+    more.to_zarr(store, append_dim="sample", consolidated=False)
+    for use in (lambda: open_store(store, kind), lambda: adopt_store(store, tmp_path / "new.zarr")):
+        with pytest.raises(StorageError, match=r"'schema' is missing, .*python -m storage adopt .*store.* NEW\.zarr"):
+            use()
+    zarr.open_group(store, mode="r+", use_consolidated=False).attrs.update(attributes)
+    assert adopt_store(store, tmp_path / "new.zarr") == 21
+    assert check_store(tmp_path / "new.zarr").faults == []
+
+
 def test_what_is_no_store_of_ours_is_refused_and_nothing_written(store, tmp_path):
     dataset = plain(store).load().drop_encoding()
     dataset.drop_vars("trajectory").to_zarr(tmp_path / "less.zarr", zarr_format=3, consolidated=False)
@@ -79,7 +93,7 @@ def test_what_is_no_store_of_ours_is_refused_and_nothing_written(store, tmp_path
         adopt_store(tmp_path / "less.zarr", tmp_path / "new.zarr")
     dataset.attrs.pop("schema")
     dataset.to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=False)
-    with pytest.raises(StorageError, match="schema None"):
+    with pytest.raises(StorageError, match="the attribute 'schema' is missing"):
         adopt_store(tmp_path / "other.zarr", tmp_path / "new.zarr")
     assert not (tmp_path / "new.zarr").exists()
 
