@@ -11,7 +11,7 @@ COMMAND = ("repro", "--force", "--single-item", "teach@wifo")
 
 def test_a_killed_training_ends_in_the_same_weights(changing):
     content = study_parameters()
-    content["teach"]["wifo"]["training"] |= {"epochs": 40, "epochs_per_checkpoint": 1}
+    content["teach"]["wifo"]["training"] |= {"epochs": 20, "epochs_per_checkpoint": 1}
     changing.write_parameters(content)
     changing.repro("teach@wifo")
     unbroken = changing.digests()["models/wifo"]
@@ -27,6 +27,6 @@ def test_a_killed_training_ends_in_the_same_weights(changing):
 
     result = changing.dvc(*COMMAND)
     assert result.returncode == 0, result.stdout
-    assert "epoch 1 of" not in result.stdout and "epoch 40 of" in result.stdout
+    assert "epoch 1 of" not in result.stdout and "epoch 20 of" in result.stdout
     assert changing.digests()["models/wifo"] == unbroken
     assert not (changing.folder / ".checkpoints/teach@wifo").exists()
