@@ -204,7 +204,7 @@ def test_training_learns_repeats_and_tells_the_share_of_every_expert(tmp_path):
             take_champion=lambda network: None,
             language_model=NotImplemented,
         )
-        chosen = options(training={"epochs": 40, "batch_size": 16, "epochs_per_checkpoint": 40, "learning_rate": 5e-3})
+        chosen = options(training={"epochs": 20, "batch_size": 16, "epochs_per_checkpoint": 20, "learning_rate": 5e-3})
         return train(chosen, session)
 
     first, second = trained("first"), trained("second")
