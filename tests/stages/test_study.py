@@ -79,7 +79,7 @@ def test_parameters_lock_file_and_outputs_are_those_of_the_commit(project, monke
     study(monkeypatch, "--back")
     assert files() == before
     told = capfd.readouterr().out
-    assert "holds studies/seed.yaml" in told and "2 outputs changed" in told
+    assert "holds studies/seed.yaml" in told and "drawn.txt" in told and "not in DVC's cache" not in told
     # What the study has made is not lost: nothing is drawn again (in this environment it would be something else).
     monkeypatch.setenv("SEED", "drawn again")
     run_the_study(monkeypatch)
@@ -121,7 +121,7 @@ def test_outputs_of_another_machine_are_told_as_missing(project, monkeypatch, ca
     kept = drawn.rename(project.parent / "aside")
     try:
         study(monkeypatch, "--back")
-        assert "1 are not in DVC's cache" in capfd.readouterr().out
+        assert "some are not in DVC's cache" in capfd.readouterr().out
         assert Path("data/a.txt").read_text() == before["data/a.txt"]
         assert not Path("drawn.txt").exists()
     finally:
