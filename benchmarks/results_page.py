@@ -10,7 +10,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,9 @@ def every_figure(found: dict[str, Any]) -> str:
 
 
 def _figures(found: Any, *keys: str) -> Iterator[tuple[str, str]]:
-    inner = found.items() if isinstance(found, dict) else enumerate(found, start=1) if isinstance(found, list) else None
+    inner: Iterable[tuple[Any, Any]] | None = None
+    if isinstance(found, dict | list):
+        inner = found.items() if isinstance(found, dict) else enumerate(found, start=1)
     if inner is None:
         yield " / ".join(keys), f"{found:.4g}" if isinstance(found, float) else str(found)
         return
