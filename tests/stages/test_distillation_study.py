@@ -1,5 +1,7 @@
 """The studies of distillation compare like with like, and their sizes are those of the letter on Tiny-WiFo."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -25,16 +27,20 @@ CHANGES = {
 VERSIONS = ("tiny_wifo_v1", "tiny_wifo_v2", "tiny_wifo_v3")
 
 
-@pytest.fixture(scope="module", params=["distillation.yaml", "distillation_paper.yaml"])
+@cache
+def laid_over(name: str) -> Params:
+    path = PROJECT / "studies" / name
+    return parse(compose(path, PROJECT / "params.yaml"), path.name)
+
+
+@pytest.fixture(params=["distillation.yaml", "distillation_paper.yaml"])
 def study(request) -> Params:
-    path = PROJECT / "studies" / request.param
-    return parse(compose(path, PROJECT / "params.yaml"), path.name)
+    return laid_over(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def paper() -> Params:
-    path = PROJECT / "studies/distillation_paper.yaml"
-    return parse(compose(path, PROJECT / "params.yaml"), path.name)
+    return laid_over("distillation_paper.yaml")
 
 
 def test_all_learn_from_the_sixteen_sets_and_from_nothing_else(study):
@@ -72,7 +78,10 @@ def test_students_without_mcakd_and_smaller_ones_are_otherwise_those_with_it(stu
     assert remembering.memory > 0 and remembering.model_copy(update={"memory": 0.0}) == full.objective
 
 
-def test_the_rate_is_searched_alike_with_the_teacher_and_alone(study):
+@pytest.mark.parametrize("name", ["distillation_rates.yaml", "distillation_paper.yaml"])
+def test_the_rate_is_searched_alike_with_the_teacher_and_alone(name):
+    study = laid_over(name)
+
     def rates(name):
         return [study.models[one].options.training.learning_rate for one in (f"{name}_half_rate", name,
                                                                            f"{name}_double_rate")]  # fmt: skip
