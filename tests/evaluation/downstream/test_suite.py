@@ -11,10 +11,10 @@ from wavefoundry.evaluation.downstream.inputs import network_inputs, raw_inputs
 from wavefoundry.evaluation.downstream.options import LastLayers
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
-from wavefoundry.evaluation.downstream.suite import Choice, Suite
+from wavefoundry.evaluation.downstream.suite import Choice, Results, Suite
 from wavefoundry.evaluation.downstream.task import PER_PATCH, tasks_of
 from wavefoundry.evaluation.downstream.tuning import tune
-from wavefoundry.evaluation.results import as_table
+from wavefoundry.evaluation.results import DOWNSTREAM_SAMPLE_COLUMNS, as_table, table_of_samples
 from wavefoundry.training.options import Training
 
 SECTION = section()
@@ -35,9 +35,13 @@ def inputs():
 
 
 @pytest.fixture(scope="module")
-def evaluated() -> tuple[pandas.DataFrame, dict[str, Choice]]:
-    results, choices = suite().evaluate("wimamba", inputs())
-    return as_table(results.rows), choices
+def measured() -> tuple[Results, dict[str, Choice]]:
+    return suite().evaluate("wimamba", inputs())
+
+
+@pytest.fixture(scope="module")
+def evaluated(measured) -> tuple[pandas.DataFrame, dict[str, Choice]]:
+    return as_table(measured[0].rows), measured[1]
 
 
 def rounding(name: str) -> float:
@@ -118,6 +122,23 @@ def test_samples_are_those_that_were_scored(evaluated):
             # Of the four windows of a user two have two windows before them.
             share = 0.5 if name == "beam_tracking" else 1.0
             assert found.tolist() == [share * len(some.rows[split])]
+
+
+def test_scores_are_made_of_the_samples_that_are_kept(measured):
+    samples = table_of_samples(measured[0].samples, DOWNSTREAM_SAMPLE_COLUMNS)
+    curve = part(as_table(measured[0].rows), CURVE).query("split == 'test'")
+    some, keys = waves(), ["question", "label_fraction", "seed"]
+    for (name, fraction, seed), rows in samples.groupby(keys):
+        task = TASKS[name]
+        where = (curve[keys] == [name, fraction, seed]).all(axis=1) & (curve["metric"] == task.metric)
+        statistics = {kind: one["value"].to_numpy() for kind, one in rows.groupby("statistic")}
+        assert curve.loc[where, "value"].tolist() == [pytest.approx(task.scores(statistics)[task.metric], abs=1e-6)]
+        # Trajectories of the test split, and none of another one.
+        assert set(rows["sample"]) <= set(some.rows["test"])
+        assert (some.keys[rows["sample"], 1] == rows["trajectory"]).all() and set(rows["trajectory"]) == set(
+            range(25, 30)
+        )
+    assert samples.groupby(keys).ngroups == len(TASKS) * len(SECTION.label_fractions) * len(SECTION.seeds)
 
 
 def test_references_have_no_head():
