@@ -61,9 +61,9 @@ def resampled_means_db(
     return models, np.stack(means, axis=1) if means else np.empty((len(total), 0))
 
 
-def tails(options: Bootstrap) -> tuple[float, float]:
+def tails(options: Bootstrap) -> list[float]:
     """The quantiles at which intervals begin and end."""
-    return (1 - options.level) / 2, (1 + options.level) / 2
+    return [(1 - options.level) / 2, (1 + options.level) / 2]
 
 
 def draws(trajectories: np.ndarray, resamples: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

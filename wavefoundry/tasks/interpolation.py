@@ -44,7 +44,7 @@ class Task(ChannelTask):
         return keep_pilots(csi, self.options.pilot_spacing)
 
     def lattice(self, antennas: int, subcarriers: int) -> np.ndarray:
-        known = np.zeros((antennas, subcarriers), bool)
+        known: np.ndarray = np.zeros((antennas, subcarriers), bool)
         known[:: self.options.pilot_spacing[0], :: self.options.pilot_spacing[1]] = True
         return known
 
