@@ -4,7 +4,8 @@ Users read the joined tables with `pandas.read_csv("metrics/results.csv")`; the 
 wavefoundry/evaluation/results.py. What differs from run to run by nature lies in measurements/results.csv. The means of
 predictors and their differences from the method without training that is best on the validation split, with intervals,
 are in metrics/differences.csv (columns: wavefoundry/evaluation/paired.py); what became of the claims in
-metrics/claims.csv (columns: wavefoundry/evaluation/claims.py).
+metrics/claims.csv (columns: wavefoundry/evaluation/claims.py). Claims about downstream tasks are judged by what lies in
+metrics/downstream_samples.
 """
 
 import argparse
@@ -13,7 +14,17 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.json_files import write_json
-from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS, SUMMARY, measured_file, samples_file, scores_file
+from stages.paths import (
+    CLAIMS,
+    DIFFERENCES,
+    MEASURED,
+    RESULTS,
+    SUMMARY,
+    downstream_samples_file,
+    measured_file,
+    samples_file,
+    scores_file,
+)
 from stages.stage import clear_errors, stage
 from storage.tables import read_table, write_table
 from wavefoundry.evaluation.downstream.options import RAW
@@ -44,6 +55,11 @@ def sample_files(parameters: params.Params) -> list[Path]:
     return [samples_file(name) for name in [*parameters.predictors, *parameters.models]]
 
 
+def downstream_sample_files(parameters: params.Params) -> list[Path]:
+    """The tables of single samples of the downstream tasks."""
+    return [downstream_samples_file(name) for name in [RAW, *parameters.models]]
+
+
 def pairs(parameters: params.Params, table: "pandas.DataFrame") -> dict[str, list[tuple[str, str]]]:
     """(model, other) by question: everybody with the best method without training."""
     from wavefoundry.evaluation.summary import best_methods
@@ -58,15 +74,18 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     scores, measured = score_files(parameters), measured_files(parameters)
-    samples = sample_files(parameters)
+    samples, task_samples = sample_files(parameters), downstream_sample_files(parameters)
     outputs = [RESULTS, SUMMARY, DIFFERENCES, CLAIMS, MEASURED]
-    with stage("compare", section=None, dependencies=[*scores, *samples, *measured], outputs=outputs) as run:
+    with stage(
+        "compare", section=None, dependencies=[*scores, *samples, *task_samples, *measured], outputs=outputs
+    ) as run:
         import pandas
 
-        from wavefoundry.evaluation.claims import judge
+        from wavefoundry.evaluation.claims import Evidence, judge
+        from wavefoundry.evaluation.downstream.task import tasks_of
         from wavefoundry.evaluation.feedback_summary import summarise_feedback
         from wavefoundry.evaluation.paired import differences
-        from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
+        from wavefoundry.evaluation.results import COLUMNS, DOWNSTREAM_SAMPLE_COLUMNS, SAMPLE_COLUMNS
         from wavefoundry.evaluation.summary import summarise
 
         tables = pandas.concat([read_table(path, COLUMNS) for path in scores], ignore_index=True)
@@ -75,8 +94,17 @@ def main() -> None:
         every = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True)
         tested, bootstrap = every[every["split"] == "test"], parameters.evaluate.prediction.bootstrap
         write_table(DIFFERENCES, differences(tested, parameters.compared, pairs(parameters, tables), bootstrap))
-        write_table(CLAIMS, judge(parameters.claims, tables, tested, parameters.compared, bootstrap))
         section = parameters.evaluate.downstream
+        of_tasks = [read_table(path, DOWNSTREAM_SAMPLE_COLUMNS) for path in task_samples]
+        evidence = Evidence(
+            tables,
+            tested,
+            parameters.compared,
+            {} if section is None else tasks_of(section),
+            pandas.concat(of_tasks, ignore_index=True),
+            bootstrap,
+        )
+        write_table(CLAIMS, judge(parameters.claims, evidence))
         summary = summarise(tables, parameters.compared, None if section is None else section)
         summary["feedback"] = summarise_feedback(tables, parameters.feedback_compared)
         write_json(SUMMARY, summary)

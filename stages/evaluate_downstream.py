@@ -15,11 +15,19 @@ from typing import TYPE_CHECKING, Any
 from stages import params
 from stages.arguments import group_and_name
 from stages.json_files import write_json
-from stages.paths import TASKS, csi_store, embedder_folder, inputs_file, scores_file, seconds_file
+from stages.paths import (
+    TASKS,
+    csi_store,
+    downstream_samples_file,
+    embedder_folder,
+    inputs_file,
+    scores_file,
+    seconds_file,
+)
 from stages.stage import clear_errors, stage
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.classification import ClassificationTask
-from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
+from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream
 from wavefoundry.evaluation.downstream.parts import CURVE, TUNED
 from wavefoundry.evaluation.downstream.task import tasks_of
 
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     from stages.schema import Params
     from wavefoundry.evaluation.downstream.inputs import Input
     from wavefoundry.evaluation.downstream.snapshots import Snapshots
-    from wavefoundry.evaluation.downstream.suite import Row, Suite
+    from wavefoundry.evaluation.downstream.suite import Results, Row, Suite
 
 GROUPS = (RAW, "pretrain", "teach", "distill")
 Seconds = dict[str, float]  # by what took them
@@ -99,45 +107,43 @@ class NetworkEvaluation:
             return f"it gives no representations of {self._section.channels}: {reason}"
         return None if isinstance(self._load(), Embedder) else "its network gives no representations of single slots"
 
-    def frozen(self, suite: "Suite") -> "tuple[list[Row], Seconds]":
+    def frozen(self, suite: "Suite") -> "tuple[Results, Seconds]":
         """Scores of the frozen network and of its control, and the seconds that each took.
 
         The control is the same network before any training, on the features that were chosen for the trained one.
         """
         start = time.perf_counter()
-        rows, choices = suite.evaluate(self._name, self._inputs(self._load()))
+        results, choices = suite.evaluate(self._name, self._inputs(self._load()))
         trained = time.perf_counter()
         control = self._name + UNTRAINED
-        rows += suite.evaluate_choices(control, self._inputs(self._before_training()), choices)
+        results.add(suite.evaluate_choices(control, self._inputs(self._before_training()), choices))
         seconds = {self._name: _rounded(trained - start), control: _rounded(time.perf_counter() - trained)}
-        return rows, seconds
+        return results, seconds
 
-    def tuned(self, suite: "Suite", snapshots: "Snapshots") -> "tuple[list[Row], Seconds]":
+    def tuned(self, suite: "Suite", snapshots: "Snapshots") -> "tuple[Results, Seconds]":
         """Scores of heads trained together with the last layers, and the seconds that they took; nothing where the
         study or the network leaves them out."""
         from wavefoundry.evaluation.downstream.inputs import NATIVE
-        from wavefoundry.evaluation.downstream.suite import Choice
+        from wavefoundry.evaluation.downstream.suite import Choice, Results
         from wavefoundry.evaluation.downstream.tuning import tune
         from wavefoundry.networks.capabilities import Tunable
 
         section = self._section.tuning
         if section is None or not self._model.options.tunable_layers or not isinstance(self._load(), Tunable):
-            return [], {}
+            return Results(), {}
         patch_size = None if self._sizes is None else section.patch_size
         choice = Choice("mean", NATIVE if patch_size is None else str(patch_size))
-        samples = {split: len(rows) for split, rows in snapshots.rows.items()}
-        start, tasks = time.perf_counter(), tasks_of(self._section)
-        rows: list[Row] = []
+        start, tasks, results = time.perf_counter(), tasks_of(self._section), Results()
         for name in section.tasks:
             task = tasks[name]
             assert isinstance(task, ClassificationTask)
-            scores = {}
+            found = {}
             for seed in self._section.seeds:
                 # The losses of a dozen short trainings would bury what the stage has to say.
                 with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
-                    scores[seed] = tune(task, self._load(), patch_size, snapshots, section, seed, Path(checkpoints))
-            rows += suite.rows(self._name, name, TUNED, choice, section.fraction, scores, samples)
-        return rows, {f"{self._name}, last layers tuned": _rounded(time.perf_counter() - start)}
+                    found[seed] = tune(task, self._load(), patch_size, snapshots, section, seed, Path(checkpoints))
+            results.add(suite.results(self._name, name, TUNED, choice, section.fraction, found, snapshots.rows))
+        return results, {f"{self._name}, last layers tuned": _rounded(time.perf_counter() - start)}
 
     def _load(self) -> Any:
         from stages.loading import load_network
@@ -157,14 +163,16 @@ class NetworkEvaluation:
         return network_inputs(network, self._sizes)
 
 
-def evaluate_raw(suite: "Suite", section: Downstream) -> "tuple[list[Row], Seconds]":
+def evaluate_raw(suite: "Suite", section: Downstream) -> "tuple[Results, Seconds]":
     """Scores of the raw channel and what is reached without learning, and the seconds that they took."""
     from wavefoundry.evaluation.downstream.inputs import raw_inputs
 
     start = time.perf_counter()
-    rows, _ = suite.evaluate(RAW, raw_inputs(section.patch_sizes))
-    rows += suite.references()
-    return rows, {RAW: _rounded(time.perf_counter() - start)}
+    results, _ = suite.evaluate(RAW, raw_inputs(section.patch_sizes))
+    results.add(suite.references())
+    patches = time.perf_counter()
+    results.add(suite.whole_channels())
+    return results, {RAW: _rounded(patches - start), RAW_LMMSE: _rounded(time.perf_counter() - patches)}
 
 
 def _rounded(seconds: float) -> float:
@@ -197,26 +205,27 @@ def summarise(rows: "Iterable[Row]", section: Downstream) -> dict[str, float]:
     return {key: sum(values) / len(values) for key, values in found.items()}
 
 
-def evaluate(name: str, parameters: "Params") -> "tuple[list[Row], Seconds]":
-    """Scores of one entry, or of the raw channel, as rows of the tidy table, and seconds by what took them; nothing,
-    and the reason printed, where there is nothing to evaluate."""
-    from wavefoundry.evaluation.downstream.suite import Suite
+def evaluate(name: str, parameters: "Params") -> "tuple[Results, Seconds]":
+    """Scores of one entry, or of the raw channel, and seconds by what took them; nothing, and the reason printed, where
+    there is nothing to evaluate."""
+    from wavefoundry.evaluation.downstream.suite import Results, Suite
 
     section = parameters.evaluate.downstream
     if section is None:
         print(f"{name}: no downstream tasks, for evaluate.downstream is null")
-        return [], {}
+        return Results(), {}
     network = None if name == RAW else NetworkEvaluation(name, parameters)
     if network is not None and (reason := network.why_not()):
         print(f"{name}: no downstream tasks, for {reason}")
-        return [], {}
+        return Results(), {}
     snapshots = load_snapshots(section)
     suite = Suite(tasks_of(section), snapshots, section)
     if network is None:
         return evaluate_raw(suite, section)
-    rows, seconds = network.frozen(suite)
-    more_rows, more_seconds = network.tuned(suite, snapshots)
-    return rows + more_rows, seconds | more_seconds
+    results, seconds = network.frozen(suite)
+    tuned, more_seconds = network.tuned(suite, snapshots)
+    results.add(tuned)
+    return results, seconds | more_seconds
 
 
 def main() -> None:
@@ -232,16 +241,17 @@ def main() -> None:
     if model is not None:
         inputs += [embedder_folder(name, model.seeds[0]), inputs_file(name, "code")]
         stage_name = f"evaluate_downstream_{group}@{name}"
-    scores, costs = scores_file("downstream", name), seconds_file(name)
-    with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, costs]) as run:
+    scores, samples, costs = scores_file("downstream", name), downstream_samples_file(name), seconds_file(name)
+    with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, samples, costs]) as run:
         from storage.tables import write_table
-        from wavefoundry.evaluation.results import as_table
+        from wavefoundry.evaluation.results import DOWNSTREAM_SAMPLE_COLUMNS, as_table, table_of_samples
 
-        rows, seconds = on_one_thread(lambda: evaluate(name, parameters))
-        write_table(scores, as_table(rows))
+        results, seconds = on_one_thread(lambda: evaluate(name, parameters))
+        write_table(scores, as_table(results.rows))
+        write_table(samples, table_of_samples(results.samples, DOWNSTREAM_SAMPLE_COLUMNS))
         write_json(costs, {"seconds": seconds})
         if section is not None:
-            run.log_metrics(summarise(rows, section))
+            run.log_metrics(summarise(results.rows, section))
 
 
 if __name__ == "__main__":

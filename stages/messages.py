@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from wavefoundry.evaluation.claim_options import ABOUT_PREDICTION, ABOUT_TASK
+
 # Keys whose values tell kinds of entries apart, which pydantic puts between the keys that it names.
 KINDS = ("family", "kind", "method", "task")
 
@@ -17,7 +19,7 @@ def keys_of(location: Sequence[str | int], content: Any) -> list[str | int]:
     """
     keys: list[str | int] = []
     for part in location:
-        if part == "[key]":
+        if part in ("[key]", ABOUT_PREDICTION, ABOUT_TASK):
             continue
         if isinstance(content, Mapping) and part not in content and _is_kind(part, content, keys):
             continue

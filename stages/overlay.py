@@ -20,6 +20,7 @@ from stages.params import PATH, check_keys, parse
 from stages.yaml_files import load, read, read_text
 from storage.replacement import replace_file
 from wavefoundry.errors import InputError
+from wavefoundry.evaluation.downstream.options import UNTRAINED
 
 # Groups of entries, from which a study may take some.
 ENTRIES = ("scenarios", "imported", "language_models", "pretrain", "teach", "distill", "predictors")
@@ -77,12 +78,12 @@ def compose(
     if seed is not None:
         merged["seed"] = seed
     gone = [(group, _leave_out(merged, group, names)) for group, names in kept]
-    if kept or held_out:
-        # What is changed below is of the form that it should have.
-        check_keys(_text(yaml, merged), source)
+    # What is changed below is of the form that it should have.
+    check_keys(_text(yaml, merged), source)
     for group, names in gone:
         _forget(merged, group, names)
     _hold_out(merged, held_out)
+    _forget_tasks(merged)
     text = _text(yaml, merged)
     parse(text, source)
     return text
@@ -149,7 +150,8 @@ def _leave_out(content: CommentedMap, group: str, names: Sequence[str]) -> set[s
 def _forget(content: CommentedMap, group: str, gone: set[str]) -> None:
     """Leave out what refers to entries of a group that are gone."""
     for claim, tested in list(content["claims"].items()):
-        if gone & {tested["model"], *tested["others"], *(tested["datasets"] or ())}:
+        models = {name.removesuffix(UNTRAINED) for name in (tested["model"], *tested["others"])}
+        if gone & {*models, *(tested.get("datasets") or ())}:
             del content["claims"][claim]
     for table, shown in list(content["tables"].items()):
         if gone & {*shown["columns"].values(), *(name for names in shown["rows"].values() for name in names)}:
@@ -167,6 +169,13 @@ def _forget(content: CommentedMap, group: str, gone: set[str]) -> None:
     if downstream and gone & {downstream["channels"], downstream["beams"]}:
         # Its tasks need both of their data sets.
         content["evaluate"]["downstream"] = None
+
+
+def _forget_tasks(content: CommentedMap) -> None:
+    """Leave out claims about downstream tasks of a study without any."""
+    if not content["evaluate"]["downstream"]:
+        for claim in [name for name, tested in content["claims"].items() if "task" in tested]:
+            del content["claims"][claim]
 
 
 class _Representer(RoundTripRepresenter):

@@ -93,6 +93,11 @@ def samples_file(name: str) -> Path:
     return Path("metrics/samples") / f"{name}.csv"
 
 
+def downstream_samples_file(name: str) -> Path:
+    """What the scores of the downstream tasks of one entry are made of, sample by sample."""
+    return Path("metrics/downstream_samples") / f"{name}.csv"
+
+
 def examples_file(name: str) -> Path:
     """Predicted maps of one entry, for pictures."""
     return Path("metrics/examples") / f"{name}.npz"

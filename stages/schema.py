@@ -12,8 +12,8 @@ from wavefoundry.csi.options import AngleDelay
 from wavefoundry.deployment.options import BEST, Register
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation import options as evaluation
-from wavefoundry.evaluation.claim_options import ClaimOptions
-from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
+from wavefoundry.evaluation.claim_options import ClaimOptions, PredictionClaim, TaskClaim
+from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
 from wavefoundry.evaluation.table_options import TableOptions
 from wavefoundry.facts import Facts
@@ -274,10 +274,10 @@ class Params(Content):
                 for name in getattr(self, group):
                     if name in taken:
                         raise ValueError(f"{group}.{name}: the name is taken by {taken[name]}.{name}")
-                    if kinds[0] == "pretrain" and (name in (RAW, BEST) or name.endswith(UNTRAINED)):
+                    if kinds[0] == "pretrain" and (name in (RAW, RAW_LMMSE, BEST) or name.endswith(UNTRAINED)):
                         raise ValueError(
                             f"{group}.{name}: the name stands for something else in the results; allowed are names "
-                            f"other than {RAW} and {BEST} that do not end in {UNTRAINED}"
+                            f"other than {RAW}, {RAW_LMMSE} and {BEST} that do not end in {UNTRAINED}"
                         )
                     taken[name] = group
         for name, scenario in self.scenarios.items():
@@ -335,12 +335,46 @@ class Params(Content):
 
     def _check_claims(self) -> None:
         for name, claim in self.claims.items():
-            key = f"claims.{name}"
-            self._check_question(f"{key}.question", claim.question)
-            self._check_datasets(f"{key}.datasets", claim.datasets or ())
-            datasets = claim.datasets or self.compared.get(claim.question, [])
-            for field, models in (("model", [claim.model]), ("others", claim.others)):
-                self._check_answers(f"{key}.{field}", models, claim.question, datasets)
+            if isinstance(claim, TaskClaim):
+                self._check_task_claim(f"claims.{name}", claim)
+            else:
+                self._check_prediction_claim(f"claims.{name}", claim)
+
+    def _check_prediction_claim(self, key: str, claim: PredictionClaim) -> None:
+        self._check_question(f"{key}.question", claim.question)
+        self._check_datasets(f"{key}.datasets", claim.datasets or ())
+        datasets = claim.datasets or self.compared.get(claim.question, [])
+        for field, models in (("model", [claim.model]), ("others", claim.others)):
+            self._check_answers(f"{key}.{field}", models, claim.question, datasets)
+
+    def _check_task_claim(self, key: str, claim: TaskClaim) -> None:
+        section = self.evaluate.downstream
+        if section is None:
+            raise ValueError(f"{key}.task is {claim.task!r}, but evaluate.downstream is null")
+        if claim.task not in section.tasks:
+            raise ValueError(f"{key}.task is {claim.task!r}, allowed: {', '.join(section.tasks)}")
+        if claim.label_fraction not in section.label_fractions:
+            raise ValueError(
+                f"{key}.label_fraction is {claim.label_fraction}, allowed are evaluate.downstream.label_fractions: "
+                f"{', '.join(map(str, section.label_fractions))}"
+            )
+        scored = self._scored_on(claim, section)
+        for field, models in (("model", [claim.model]), ("others", claim.others)):
+            for model in models:
+                if model not in scored:
+                    raise ValueError(
+                        f"{key}.{field}: {model!r} has no score of {claim.task!r} with {claim.label_fraction:.0%} of "
+                        f"the labels, found: {', '.join(scored)}"
+                    )
+
+    def _scored_on(self, claim: TaskClaim, section: Downstream) -> list[str]:
+        """What has a score of the task of a claim at its fraction of the labels."""
+        facts = self.facts(section.channels)
+        networks = [name for name, model in self.models.items() if model.options.why_not_embed(facts) is None]
+        # A network as it was before any training is a control, and measured at the fraction of the choice alone.
+        controls = networks if claim.label_fraction == section.choice_fraction else []
+        raw = [RAW, RAW_LMMSE] if section.tasks[claim.task].gives_channels else [RAW]
+        return [*raw, *networks, *(name + UNTRAINED for name in controls)]
 
     def _check_tables(self) -> None:
         for name, table in self.tables.items():

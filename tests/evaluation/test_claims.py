@@ -6,21 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavefoundry.evaluation.claim_options import ClaimOptions
-from wavefoundry.evaluation.claims import CLAIM_COLUMNS, judge, verdict
+from tests.evaluation.downstream.example import example_task
+from wavefoundry.evaluation.claim_options import PredictionClaim, TaskClaim
+from wavefoundry.evaluation.claims import CLAIM_COLUMNS, Evidence, judge, spread_of_difference, verdict
+from wavefoundry.evaluation.downstream.options import RAW
+from wavefoundry.evaluation.downstream.parts import CURVE
 from wavefoundry.evaluation.options import Bootstrap
-from wavefoundry.evaluation.results import as_table
+from wavefoundry.evaluation.results import DOWNSTREAM_SAMPLE_COLUMNS, as_table, table_of_samples
 
 OPTIONS = Bootstrap(resamples=200, level=0.95, seed=0)
 SAMPLES = 40
 
 
-def claim(**changes) -> ClaimOptions:
+def claim(**changes) -> PredictionClaim:
     values = {
         "source": "ours", "says": "it is better", "question": "time", "model": "new", "others": ["old"],
         "datasets": None, "ahead_db": 0.0,
     }  # fmt: skip
-    return ClaimOptions.model_validate(values | changes)
+    return PredictionClaim.model_validate(values | changes)
 
 
 def study(
@@ -56,8 +59,9 @@ def study(
     return as_table(rows), pandas.concat(samples, ignore_index=True)
 
 
-def judged(one: ClaimOptions, *tables) -> dict:
-    found = judge({"one": one}, *tables, {"time": ["town"]}, OPTIONS)
+def judged(one: PredictionClaim, table: pandas.DataFrame, samples: pandas.DataFrame) -> dict:
+    nothing = table_of_samples([], DOWNSTREAM_SAMPLE_COLUMNS)
+    found = judge({"one": one}, Evidence(table, samples, {"time": ["town"]}, {}, nothing, OPTIONS))
     assert list(found.columns) == list(CLAIM_COLUMNS)
     (row,) = found.to_dict("records")
     return row
@@ -65,10 +69,10 @@ def judged(one: ClaimOptions, *tables) -> dict:
 
 def test_difference_and_means_are_those_of_the_ratios():
     row = judged(claim(), *study({"new": [0.1], "old": [0.2]}))
-    assert (row["model_db"], row["other_db"]) == pytest.approx((-10.0, 10 * np.log10(0.2)))
+    assert (row["score"], row["other_score"]) == pytest.approx((-10.0, 10 * np.log10(0.2)))
     # The models share the factor of every sample: the interval of their difference has no width.
-    assert (row["difference_db"], row["low_db"], row["high_db"]) == pytest.approx((-10 * np.log10(2),) * 3)
-    assert (row["holds"], row["spread_db"]) == ("yes", 0.0) and pandas.isna(row["seeds"])
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx((-10 * np.log10(2),) * 3)
+    assert (row["holds"], row["spread"]) == ("yes", 0.0) and pandas.isna(row["seeds"])
 
 
 @pytest.mark.parametrize(("ahead_db", "holds"), [(0.0, "yes"), (2.9, "yes"), (3.1, "no"), (-1.0, "yes")])
@@ -97,22 +101,39 @@ def test_only_the_data_sets_of_the_claim_count():
     tables = pandas.concat([near, far]), pandas.concat([near_samples, far_samples])
     assert judged(claim(), *tables)["holds"] == "yes"
     assert judged(claim(datasets=["far"]), *tables)["holds"] == "no"
-    assert judged(claim(datasets=["far", "town"]), *tables)["difference_db"] == pytest.approx(10 * np.log10(1.25))
+    assert judged(claim(datasets=["far", "town"]), *tables)["difference"] == pytest.approx(10 * np.log10(1.25))
 
 
 def test_what_seeds_do_not_agree_on_is_undecided():
     assert judged(claim(), *study({"new": [0.1, 0.15], "old": [0.13, 0.13]}))["holds"] == "undecided"
     row = judged(claim(), *study({"new": [0.100, 0.101], "old": [0.13, 0.13]}))
-    assert row["holds"] == "yes" and 0 < row["spread_db"] < 0.1
+    assert row["holds"] == "yes" and 0 < row["spread"] < 0.1
 
 
-@pytest.mark.parametrize(("ratio", "holds"), [(0.1, "yes"), (0.19, "undecided"), (0.21, "undecided"), (0.3, "no")])
+def test_seeds_that_both_sides_have_are_compared_one_by_one():
+    """Seeds lie 3 dB apart, but on both sides in the same way."""
+    row = judged(claim(), *study({"new": [0.1, 0.2], "old": [0.11, 0.22]}))
+    assert row["holds"] == "yes" and row["spread"] == pytest.approx(0, abs=1e-12)
+    assert judged(claim(), *study({"new": [0.1, 0.2], "old": [0.22, 0.11]}))["holds"] == "undecided"
+    # One has a seed more: nothing to be set against it.
+    assert judged(claim(), *study({"new": [0.1, 0.2], "old": [0.11, 0.22, 0.22]}))["holds"] == "undecided"
+
+
+def test_spread_by_hand():
+    assert spread_of_difference({0: -3.0, 1: -5.0}, {0: -2.0, 1: -3.0}) == pytest.approx(0.5**0.5)
+    assert spread_of_difference({0: -3.0, 1: -5.0}, {2: -2.0, 3: -3.0}) == pytest.approx(2**0.5)
+    assert spread_of_difference({0: -3.0, 1: -5.0}, {}) == pytest.approx(2**0.5)
+    assert spread_of_difference({}, {}) == 0
+    assert spread_of_difference({0: -3.0}, {0: -2.0, 1: -3.0}) is spread_of_difference({0: -3.0}, {}) is None
+
+
+@pytest.mark.parametrize(("ratio", "holds"), [(0.1, "yes"), (0.18, "undecided"), (0.22, "undecided"), (0.3, "no")])
 def test_one_seed_decides_what_others_could_hardly_change(ratio, holds):
     table, samples = study({"new": [ratio], "old": [0.2]})
     for rows in (table, samples):
         rows["seed"] = rows["seed"].astype("Int64").mask(rows["model"] == "new", 0)
     row = judged(claim(), table, samples)
-    assert row["holds"] == holds and row["seeds"] == 1 and pandas.isna(row["spread_db"])
+    assert row["holds"] == holds and row["seeds"] == 1 and pandas.isna(row["spread"])
 
 
 numbers = st.floats(-10, 10)
@@ -134,3 +155,81 @@ def test_a_verdict_needs_the_interval_and_the_seeds(difference, below, above, ah
 def test_nobody_is_ahead_of_itself():
     with pytest.raises(ValueError, match="'new' is the model itself"):
         claim(others=["old", "new"])
+
+
+def task_claim(**changes) -> TaskClaim:
+    values = {
+        "source": "ours", "says": "it is better", "task": "los", "label_fraction": 0.1, "model": "new",
+        "others": ["old"], "ahead": 0.0,
+    }  # fmt: skip
+    return TaskClaim.model_validate(values | changes)
+
+
+def judged_task(
+    one: TaskClaim, task: str, figures: dict[str, list[np.ndarray]], validation: dict[str, float] | None = None
+) -> dict:
+    """Verdict on a task whose deciding statistic of each sample is given by model and seed; trajectories are of two."""
+    asked = example_task(task)
+    (statistic,) = asked.deciding
+    samples = [
+        {
+            "model": model, "seed": seed, "question": task, "label_fraction": 0.1, "statistic": statistic,
+            "sample": np.arange(len(values)), "trajectory": np.arange(len(values)) // 2, "value": values,
+        }
+        for model, seeds in figures.items()
+        for seed, values in enumerate(seeds)
+    ]  # fmt: skip
+    rows = [
+        {
+            "evaluation": "downstream", "model": model, "seed": 0, "question": task, "part": CURVE,
+            "label_fraction": 0.1, "split": "validation", "metric": asked.metric, "value": value,
+        }
+        for model, value in (validation or {}).items()
+    ]  # fmt: skip
+    evidence = Evidence(
+        as_table(rows), pandas.DataFrame(), {}, {task: asked},
+        table_of_samples(samples, DOWNSTREAM_SAMPLE_COLUMNS), OPTIONS,
+    )  # fmt: skip
+    (row,) = judge({"one": one}, evidence).to_dict("records")
+    return row
+
+
+def right(share: float, seed: int, count: int = 400) -> np.ndarray:
+    """As many answers right as the share says, at random places."""
+    return np.random.default_rng(seed).permutation(np.arange(count) < share * count).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "ahead", "holds"),
+    [(0.9, 0.5, 0.0, "yes"), (0.5, 0.9, 0.0, "no"), (0.9, 0.5, 0.3, "yes"), (0.9, 0.5, 0.5, "no"),
+     (0.7, 0.69, 0.0, "undecided"), (0.6, 0.7, -0.3, "yes")],
+)  # fmt: skip
+def test_a_score_that_should_be_high(new, old, ahead, holds):
+    one = task_claim(ahead=ahead)
+    row = judged_task(one, "los", {"new": [right(new, 0), right(new, 1)], "old": [right(old, 2), right(old, 3)]})
+    assert row["holds"] == holds and row["metric"] == "accuracy" and row["label_fraction"] == 0.1
+    assert (row["score"], row["other_score"], row["difference"]) == pytest.approx((new, old, new - old))
+    assert row["low"] < row["difference"] < row["high"] and row["seeds"] == row["other_seeds"] == 2
+
+
+@pytest.mark.parametrize(("new", "holds"), [(0.1, "yes"), (0.4, "no")])
+def test_the_score_of_a_channel_is_the_mean_of_ratios_in_decibels(new, holds):
+    factor = np.random.default_rng(0).uniform(0.5, 1.5, 100)
+    factor /= factor.mean()
+    figures = {"new": [new * factor] * 2, "old": [0.2 * factor] * 2}
+    row = judged_task(task_claim(task="interpolation"), "interpolation", figures)
+    assert row["holds"] == holds and row["metric"] == "nmse_db"
+    # Wrong about the same samples: the interval of the difference has no width.
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx((10 * np.log10(new / 0.2),) * 3)
+
+
+def test_the_opponent_of_a_task_is_chosen_on_the_validation_split():
+    figures = {"new": [right(0.7, 0)] * 2, "lucky": [right(0.5, 1)] * 2, RAW: [right(0.9, 2)] * 2}
+    row = judged_task(task_claim(others=[RAW, "lucky"]), "los", figures, {RAW: 0.6, "lucky": 0.8})
+    assert row["other"] == "lucky" and row["holds"] == "yes"
+    assert judged_task(task_claim(others=[RAW, "lucky"]), "los", figures, {RAW: 0.9, "lucky": 0.8})["other"] == RAW
+
+
+def test_with_one_seed_of_labels_nothing_is_decided():
+    row = judged_task(task_claim(), "los", {"new": [right(0.99, 0)], "old": [right(0.1, 1)]})
+    assert row["holds"] == "undecided" and pandas.isna(row["spread"]) and row["low"] > 0.5

@@ -4,15 +4,15 @@ import pandas
 import pytest
 
 from tests.report.markdown import cells
-from wavefoundry.evaluation.claim_options import ClaimOptions
+from wavefoundry.evaluation.claim_options import PredictionClaim, TaskClaim
 from wavefoundry.report.claims import claims_table
 
 
 def judged(**changes) -> dict:
     return {
-        "claim": "one", "question": "time", "model": "new", "other": "old", "model_db": -3.0, "other_db": -2.0,
-        "difference_db": -1.0, "low_db": -1.5, "high_db": -0.5, "seeds": 1, "other_seeds": None, "spread_db": None,
-        "holds": "yes",
+        "claim": "one", "question": "time", "label_fraction": None, "metric": "nmse_db", "model": "new",
+        "other": "old", "score": -3.0, "other_score": -2.0, "difference": -1.0, "low": -1.5, "high": -0.5, "seeds": 1,
+        "other_seeds": None, "spread": None, "holds": "yes",
     } | changes  # fmt: skip
 
 
@@ -25,14 +25,37 @@ def judged(**changes) -> dict:
     ],
 )
 def test_a_claim_is_told_with_its_test(ahead_db, datasets, test):
-    claim = ClaimOptions(
+    claim = PredictionClaim(
         source="ours", says="it is better", question="time", model="new", others=["old", "older"], datasets=datasets,
         ahead_db=ahead_db,
     )  # fmt: skip
     told = cells(claims_table({"one": claim}, pandas.DataFrame([judged()])))
     measured = "-3.00 dB against -2.00 dB, difference -1.00 dB [-1.50, -0.50], seeds 1"
     assert told["it is better"] == ["ours", test, measured, "yes"]
-    more = judged(holds="no", seeds=3, other_seeds=1, spread_db=0.25)
+    more = judged(holds="no", seeds=3, other_seeds=1, spread=0.25)
     told = cells(claims_table({"one": claim}, pandas.DataFrame([more])))
     assert told["it is better"][2].endswith("seeds 3 and 1, spread 0.25 dB")
     assert told["it is better"][3] == "**no**"
+
+
+@pytest.mark.parametrize(
+    ("metric", "ahead", "test", "measured"),
+    [
+        ("accuracy", 0.0, "ahead of raw", "0.912 against 0.900, difference +0.012 [+0.008, +0.016]"),
+        ("accuracy", -0.01, "at most 0.01 behind raw", "0.912 against 0.900, difference +0.012 [+0.008, +0.016]"),
+        ("error_m", 1.0, "at least 1 m ahead of raw", "0.91 m against 0.90 m, difference +0.01 m [+0.01, +0.02]"),
+    ],
+)  # fmt: skip
+def test_a_claim_about_a_task_is_told_in_the_unit_of_its_score(metric, ahead, test, measured):
+    claim = TaskClaim(
+        source="ours", says="it is better", task="los", label_fraction=0.1, model="new", others=["raw"], ahead=ahead
+    )
+    row = judged(
+        question="los", label_fraction=0.1, metric=metric, other="raw", score=0.912, other_score=0.9, difference=0.012,
+        low=0.008, high=0.016, seeds=3, other_seeds=3, spread=0.002,
+    )  # fmt: skip
+    told = cells(claims_table({"one": claim}, pandas.DataFrame([row])))["it is better"]
+    assert told[1] == f"los with 10% of the labels: new {test}" and told[2].startswith(measured)
+    assert told[2].endswith(
+        ", seeds 3 and 3, spread 0.00 m" if metric == "error_m" else ", seeds 3 and 3, spread 0.002"
+    )

@@ -3,7 +3,6 @@
 import re
 
 import pandas
-import pytest
 
 from tests.evaluation.downstream.example import HEADS, OPTIONS, entry, section
 from tests.evaluation.downstream.tables import errors_of, reference_rows, score_rows, table
@@ -37,12 +36,10 @@ def results(pretrained: float, raw: float, some: Downstream = SECTION) -> pandas
     return table(*curves, reference_rows(some))
 
 
-@pytest.mark.parametrize(("pretrained", "raw", "count"), [(0.75, 0.5, 6), (0.5, 0.75, 0)])
-def test_the_section_says_what_the_numbers_say(pretrained, raw, count):
-    text = downstream_section(results(pretrained, raw), SECTION)
-    assert f"in {count} of 6 tasks" in text
-    assert text.count("do **not** beat") == 6 - count
-    assert "0.750 (lwm) against 0.500" in text or "0.500 (lwm) against 0.750" in text
+def test_the_section_has_the_numbers_of_every_task_and_leaves_verdicts_to_the_claims():
+    text = downstream_section(results(0.75, 0.5), SECTION)
+    assert text.count("| lwm | per patch, 8 | 0.750 ± 0.000 |") == 3 and "among the claims" in text
+    assert "beat" not in text
     assert "70 samples to learn from, 10 to choose on, 20 to test on" in text
     for name in OPTIONS:
         assert f"figures/downstream/{name}.png" in text
@@ -58,7 +55,7 @@ def test_every_picture_that_the_section_links_is_drawn(tmp_path):
 def test_tables_grow_with_the_tasks():
     one = section(tasks={"los": entry("los")}, label_fractions=[0.1, 1.0], choice_fraction=0.1)
     text = downstream_section(results(0.75, 0.5, one), one)
-    assert "in 1 of 1 tasks" in text and "Beam" not in text
+    assert "Beam" not in text
     assert "| lwm | per patch, 8 | 0.750 ± 0.000 | 0.750 ± 0.000 |" in text
     assert "| a guess | no head |  | 0.000 |" in text
 

@@ -19,7 +19,7 @@ from storage.stores.csi_store import write_store
 from storage.tables import read_table
 from tests.parameters import PROJECT, tiny_parameters
 from wavefoundry.errors import InputError
-from wavefoundry.evaluation.downstream.options import UNTRAINED
+from wavefoundry.evaluation.downstream.options import RAW_LMMSE, UNTRAINED
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SEARCH, TUNED
 from wavefoundry.evaluation.results import COLUMNS, as_table
 from wavefoundry.networks.family import model_module
@@ -122,16 +122,19 @@ def study(tmp_path, monkeypatch):
 
 
 def evaluated(name: str, parameters: Params = PARAMETERS):
-    rows, seconds = evaluate_downstream.on_one_thread(lambda: evaluate_downstream.evaluate(name, parameters))
-    return as_table(rows), seconds
+    results, seconds = evaluate_downstream.on_one_thread(lambda: evaluate_downstream.evaluate(name, parameters))
+    return as_table(results.rows), seconds
 
 
 def test_the_raw_channel_has_the_rows_of_the_references(study):
     table, seconds = evaluated("raw")
-    assert set(table["model"]) == {"raw"} and set(table["dataset"].dropna()) == {SECTION.channels}
+    assert set(table["model"]) == {"raw", RAW_LMMSE} and set(table["dataset"].dropna()) == {SECTION.channels}
+    whole = table[table["model"] == RAW_LMMSE]
+    assert set(whole["part"]) == {CURVE} and set(whole["question"]) == {"interpolation", "estimation"}
+    assert set(whole["label_fraction"]) == set(SECTION.label_fractions) and set(whole["seed"]) == set(SECTION.seeds)
     assert set(table["part"]) == {SEARCH, CURVE, ROUND_TRIP, REFERENCE, "last_window"}
     assert set(table.loc[table["part"] == REFERENCE, "question"]) == set(SECTION.tasks)
-    assert list(seconds) == ["raw"]
+    assert list(seconds) == ["raw", RAW_LMMSE]
 
 
 def test_a_network_with_layers_has_the_rows_of_its_control_and_of_its_tuning(study):

@@ -12,6 +12,7 @@ from stages import yaml_files
 from stages.overlay import apply, compose, may_be_in
 from stages.params import parse, read
 from wavefoundry.errors import InputError
+from wavefoundry.evaluation.claim_options import TaskClaim
 
 TOP = Path(__file__).parents[2]
 
@@ -52,8 +53,13 @@ def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
         expected[group] = {name: entry for name, entry in expected[group].items() if name in names}
     groups = ("scenarios", "imported", "pretrain", "teach", "distill", "predictors")
     left = {name for group in groups for name in expected[group]}
+    left |= {f"{name}_untrained" for name in left} | {"raw", "raw_lmmse"}
+    downstream = expected["evaluate"]["downstream"]
+    if downstream and not {downstream["channels"], downstream["beams"]} <= left:
+        downstream = expected["evaluate"]["downstream"] = None
     for name, claim in list(expected["claims"].items()):
-        if not left.issuperset([claim["model"], *claim["others"], *(claim["datasets"] or [])]):
+        named = [claim["model"], *claim["others"], *(claim.get("datasets") or [])]
+        if not left.issuperset(named) or ("task" in claim and not downstream):
             del expected["claims"][name]
     if "scenarios" in only:
         for entry in (*expected["pretrain"].values(), *expected["teach"].values()):
@@ -123,6 +129,18 @@ def test_claims_go_with_what_they_are_about(params, tmp_path):
     apply(write(tmp_path, "only: {distill: [tiny_wifo]}"), params)
     left = parse(params.read_text(), "p").claims
     assert {"mcakd_helps_time", "relations_help"} <= before - set(left) and "tiny_wifo_keeps_time" in left
+    apply(write(tmp_path, "only: {pretrain: [wimamba]}"), params)
+    left = parse(params.read_text(), "p").claims
+    assert "wimamba_pretraining_los" in left
+    assert not {"lwm_pretraining_los", "lwm_ahead_of_raw_los"} & set(left)
+
+
+@pytest.mark.parametrize("text", ["evaluate: {downstream: null}", "only: {scenarios: [munich, uma_nlos, uma_los]}"])
+def test_claims_about_tasks_go_with_the_tasks(params, tmp_path, text):
+    apply(write(tmp_path, text), params)
+    after = parse(params.read_text(), "p")
+    assert after.evaluate.downstream is None and not any(isinstance(one, TaskClaim) for one in after.claims.values())
+    assert "learnt_ahead_time" in after.claims
 
 
 def test_tables_go_with_what_they_show(params, tmp_path):

@@ -303,6 +303,35 @@ def test_claims_are_about_what_there_is(changes, message):
         changed(("claims.one", CLAIM | changes))
 
 
+TASK_CLAIM = {
+    "source": "ours", "says": "it is better", "task": "estimation", "label_fraction": 0.5, "model": "wimamba",
+    "others": ["raw", "raw_lmmse", "wimamba_untrained", "wifo"], "ahead": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "tracking"}, r"claims\.one\.task is 'tracking', allowed: los, "),
+        ({"label_fraction": 0.3}, r"claims\.one\.label_fraction is 0\.3, allowed are .*: 0\.5, 1\.0"),
+        ({"label_fraction": 0.0}, r"claims\.one\.label_fraction: found 0\.0"),
+        ({"model": "wimmba"}, r"claims\.one\.model: 'wimmba' has no score of 'estimation' .*, found: raw, raw_lmmse"),
+        ({"others": ["sample_and_hold"]}, r"claims\.one\.others: 'sample_and_hold' has no score of 'estimation'"),
+        ({"task": "los"}, r"claims\.one\.others: 'raw_lmmse' has no score of 'los' .*, found: raw, lwm_temporal"),
+        ({"label_fraction": 1.0}, r"claims\.one\.others: 'wimamba_untrained' has no score .* 100% of the labels"),
+        ({"others": ["wimamba"]}, r"claims\.one.*'wimamba' is the model itself"),
+        ({"ahead": "much"}, r"claims\.one\.ahead: found 'much'"),
+        ({"ahead_db": 0.0}, r"claims\.one\.ahead_db: unknown key"),
+    ],
+)
+def test_claims_about_tasks_are_about_what_is_scored(changes, message):
+    assert changed(("claims.one", TASK_CLAIM)).claims["one"].task == "estimation"
+    with pytest.raises(InputError, match=message):
+        changed(("claims.one", TASK_CLAIM | changes))
+    with pytest.raises(InputError, match=r"claims\.one\.task is 'estimation', but evaluate\.downstream is null"):
+        changed(("claims.one", TASK_CLAIM), ("evaluate.downstream", None))
+
+
 TABLE = {
     "title": "Table I", "split": "test", "columns": {"Teacher": "wifo"}, "questions": ["time"],
     "rows": {"streets": ["street_canyon"]}, "costs": ["latency_ms"], "published": None,

@@ -1,29 +1,61 @@
-"""Typed parameters of claims."""
+"""Typed parameters of claims: sentences, and the comparisons that test them."""
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from wavefoundry.section import Section
+from wavefoundry.section import Fraction, Section
+
+# The kinds of claims, which are told apart by their keys; in brackets, for no key of them is meant.
+ABOUT_PREDICTION, ABOUT_TASK = "[prediction]", "[task]"
 
 
-class ClaimOptions(Section):
-    """A sentence of a paper, and the comparison of NMSE that tests it."""
+class Claim(Section):
+    """A sentence of a paper, and who is set against whom."""
 
     source: Annotated[str, Field(min_length=1, description="short title and arXiv number; 'ours' for our own")]
     says: Annotated[str, Field(min_length=1, description="the sentence that is tested, with its figures")]
-    question: str = Field(description="of evaluate.prediction.questions")
-    model: str = Field(description="predictor that is said to be better, trained or not")
+    model: str = Field(description="what is said to be better")
     others: Annotated[list[str], Field(min_length=1)] = Field(
-        description="predictors that it is set against: the one of them that is best on the validation split"
+        description="what it is set against: the one of them that is best on the validation split"
     )
-    datasets: Annotated[list[str], Field(min_length=1)] | None = Field(
-        description="the mean is taken over these; null: over those on which everybody is compared"
-    )
-    ahead_db: float = Field(description="the claim: better by at least so much; below 0: worse by no more")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.model in self.others:
             raise ValueError(f"others: {self.model!r} is the model itself")
         return self
+
+
+class PredictionClaim(Claim):
+    """A comparison of NMSE. `model` and `others` are predictors, trained or not."""
+
+    question: str = Field(description="of evaluate.prediction.questions")
+    datasets: Annotated[list[str], Field(min_length=1)] | None = Field(
+        description="the mean is taken over these; null: over those on which everybody is compared"
+    )
+    ahead_db: float = Field(description="the claim: better by at least so much; below 0: worse by no more")
+
+
+class TaskClaim(Claim):
+    """A comparison of the deciding score of a downstream task.
+
+    `model` and `others` are networks, NAME_untrained, the raw channel ("raw"), or the best linear estimate from all of
+    it ("raw_lmmse").
+    """
+
+    task: str = Field(description="of evaluate.downstream.tasks")
+    label_fraction: Fraction = Field(description="of evaluate.downstream.label_fractions")
+    ahead: float = Field(description="the claim: better by at least so much, in the unit of the task's score")
+
+
+def _kind(content: Any) -> str:
+    """A claim that says a task is about this task."""
+    about_task = isinstance(content, TaskClaim) or (isinstance(content, Mapping) and "task" in content)
+    return ABOUT_TASK if about_task else ABOUT_PREDICTION
+
+
+ClaimOptions = Annotated[
+    Annotated[PredictionClaim, Tag(ABOUT_PREDICTION)] | Annotated[TaskClaim, Tag(ABOUT_TASK)], Discriminator(_kind)
+]

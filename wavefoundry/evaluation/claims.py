@@ -1,118 +1,189 @@
 """What the papers claim, set against what was measured here, whoever wins."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import numpy as np
 import pandas
 
-from wavefoundry.evaluation.claim_options import ClaimOptions
+from wavefoundry.evaluation.claim_options import PredictionClaim, TaskClaim
+from wavefoundry.evaluation.downstream.paired_scores import resampled_scores
+from wavefoundry.evaluation.downstream.parts import CURVE
+from wavefoundry.evaluation.downstream.scores import ScoreTable, at_fraction
+from wavefoundry.evaluation.downstream.task import DownstreamTask
 from wavefoundry.evaluation.options import Bootstrap
 from wavefoundry.evaluation.over_seeds import spread
-from wavefoundry.evaluation.paired import differences
+from wavefoundry.evaluation.paired import differences, tails
 from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
 
 # Columns of the table of claims; one row a claim.
 CLAIM_COLUMNS = {
     "claim": "string",
-    "question": "string",
+    "question": "string",  # of prediction, or the downstream task
+    "label_fraction": "Float64",  # missing of predictions
+    "metric": "string",  # of the scores; "nmse_db" of predictions
     "model": "string",
     "other": "string",  # of those that it is set against, the best on the validation split
-    "model_db": "float64",  # mean NMSE on the test split
-    "other_db": "float64",
-    "difference_db": "float64",  # of model from other, below 0 where model is better
-    "low_db": "float64",
-    "high_db": "float64",
+    "score": "float64",  # of model on the test split, mean over seeds
+    "other_score": "float64",
+    "difference": "float64",  # score less other_score
+    "low": "float64",
+    "high": "float64",
     "seeds": "Int64",  # of model; missing of what has none
     "other_seeds": "Int64",
-    "spread_db": "float64",  # the larger one of the standard deviations over seeds; missing: not known of one seed
+    "spread": "float64",  # standard deviation of the difference over seeds; missing: not known of one seed
     "holds": "string",  # "yes", "no", "undecided"
 }
 
-# What one seed says nothing about is taken to be this much: twice the widest spread over three seeds in the studies.
-SPREAD_OF_ONE_SEED_DB = 0.35
+# What one seed says nothing about is taken to be this much: the widest standard deviation over three seeds that was
+# measured (docs/results/csi_alm.md) is 0.69 dB.
+SPREAD_OF_ONE_SEED_DB = 0.7
 
 Verdict = Literal["yes", "no", "undecided"]
 
 
-def judge(
-    claims: Mapping[str, ClaimOptions],
-    table: pandas.DataFrame,
-    samples: pandas.DataFrame,
-    datasets: Mapping[str, Sequence[str]],
-    options: Bootstrap,
-) -> pandas.DataFrame:
-    """One row a claim, columns as `CLAIM_COLUMNS`.
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured.
 
-    Args:
-        claims: by name.
-        table: of results.
-        samples: of the test split, columns as `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
-        datasets: by question, those on which everybody is compared.
-        options: of the bootstrap.
+    table: of results.
+    samples: of predictions of the test split, columns as `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
+    datasets: by question, those on which everybody is compared.
+    tasks: by the names of their entries.
+    task_samples: columns as `wavefoundry.evaluation.results.DOWNSTREAM_SAMPLE_COLUMNS`.
+    bootstrap: options of the intervals.
     """
+
+    table: pandas.DataFrame
+    samples: pandas.DataFrame
+    datasets: Mapping[str, Sequence[str]]
+    tasks: Mapping[str, DownstreamTask]
+    task_samples: pandas.DataFrame
+    bootstrap: Bootstrap
+
+
+def judge(claims: Mapping[str, PredictionClaim | TaskClaim], evidence: Evidence) -> pandas.DataFrame:
+    """One row a claim, columns as `CLAIM_COLUMNS`."""
     rows = [
-        _judge(name, claim, table, samples, claim.datasets or datasets[claim.question], options)
+        {"claim": name, "model": claim.model}
+        | (_task_row(claim, evidence) if isinstance(claim, TaskClaim) else _prediction_row(claim, evidence))
         for name, claim in claims.items()
     ]
     return pandas.DataFrame(rows, columns=list(CLAIM_COLUMNS)).astype(CLAIM_COLUMNS)
 
 
-def _judge(
-    name: str,
-    claim: ClaimOptions,
-    table: pandas.DataFrame,
-    samples: pandas.DataFrame,
-    datasets: Sequence[str],
-    options: Bootstrap,
-) -> dict:
-    asked = {claim.question: datasets}
+def _prediction_row(claim: PredictionClaim, evidence: Evidence) -> dict[str, Any]:
+    asked = {claim.question: claim.datasets or evidence.datasets[claim.question]}
     # Where there is nothing to choose by, the first one.
-    other = best_methods(table, asked, claim.others).get(claim.question, claim.others[0])
-    means = mean_nmse_db(table, asked, "test")
-    of = [means[means["model"] == one] for one in (claim.model, other)]
-    seeds = [int(rows["seed"].notna().sum()) for rows in of]
-    both = samples[samples["model"].isin([claim.model, other])]
-    found = differences(both, asked, {claim.question: [(claim.model, other)]}, options)
+    other = best_methods(evidence.table, asked, claim.others).get(claim.question, claim.others[0])
+    means = mean_nmse_db(evidence.table, asked, "test")
+    models = (claim.model, other)
+    scores = [means.loc[means["model"] == one, "nmse_db"].mean() for one in models]
+    trained = means[means["seed"].notna()].set_index("seed")
+    by_seed = [dict(trained.loc[trained["model"] == one, "nmse_db"]) for one in models]
+    both = evidence.samples[evidence.samples["model"].isin(models)]
+    found = differences(both, asked, {claim.question: [models]}, evidence.bootstrap)
     (row,) = found[found["other"].notna()].to_dict("records")
-    known = 1 not in seeds
-    widest = max(spread(rows["nmse_db"]) for rows in of)
+    difference, low, high = (row[key] for key in ("difference_db", "low_db", "high_db"))
+    over_seeds = spread_of_difference(*by_seed)
+    assumed = max(SPREAD_OF_ONE_SEED_DB, *(spread(values.values()) for values in by_seed))
     return {
-        "claim": name,
         "question": claim.question,
-        "model": claim.model,
+        "metric": "nmse_db",
         "other": other,
-        "model_db": of[0]["nmse_db"].mean(),
-        "other_db": of[1]["nmse_db"].mean(),
-        **{key: row[key] for key in ("difference_db", "low_db", "high_db")},
-        "seeds": seeds[0] or None,
-        "other_seeds": seeds[1] or None,
-        "spread_db": widest if known else None,
-        "holds": verdict(
-            row["difference_db"],
-            row["low_db"],
-            row["high_db"],
-            claim.ahead_db,
-            widest if known else max(widest, SPREAD_OF_ONE_SEED_DB),
-        ),
+        "score": scores[0],
+        "other_score": scores[1],
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "seeds": len(by_seed[0]) or None,
+        "other_seeds": len(by_seed[1]) or None,
+        "spread": over_seeds,
+        "holds": verdict(difference, low, high, claim.ahead_db, assumed if over_seeds is None else over_seeds),
     }
 
 
-def verdict(difference_db: float, low_db: float, high_db: float, ahead_db: float, spread_db: float) -> Verdict:
-    """Whether a model is ahead of another by at least `ahead_db`.
+def _task_row(claim: TaskClaim, evidence: Evidence) -> dict[str, Any]:
+    task = evidence.tasks[claim.task]
+    other = _best_other(claim, task, evidence.table)
+    samples = evidence.task_samples
+    samples = samples[
+        (samples["question"] == claim.task) & at_fraction(samples["label_fraction"], claim.label_fraction)
+    ]
+    found = resampled_scores(task, samples, [claim.model, other], evidence.bootstrap)
+    model_scores, other_scores = found[claim.model], found[other]
+    drawn = model_scores.mean(axis=1) - other_scores.mean(axis=1)
+    difference = float(drawn.iloc[0])
+    low, high = (float(value) for value in np.quantile(drawn[1:], tails(evidence.bootstrap)))
+    over_seeds = spread_of_difference(dict(model_scores.iloc[0]), dict(other_scores.iloc[0]))
+    # Errors as they are, and scores that should be high with their sign changed.
+    errors = (-difference, -high, -low) if task.higher_is_better else (difference, low, high)
+    return {
+        "question": claim.task,
+        "label_fraction": claim.label_fraction,
+        "metric": task.metric,
+        "other": other,
+        "score": model_scores.iloc[0].mean(),
+        "other_score": other_scores.iloc[0].mean(),
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "seeds": model_scores.shape[1],
+        "other_seeds": other_scores.shape[1],
+        "spread": over_seeds,
+        # Units differ from task to task: of one seed nothing is known.
+        "holds": verdict(*errors, claim.ahead, math.inf if over_seeds is None else over_seeds),
+    }
 
-    "yes" and "no" where the whole interval says so, and another draw of the weights would hardly change it: the
-    difference is further from what was claimed than seeds lie apart. Everything else is "undecided".
+
+def _best_other(claim: TaskClaim, task: DownstreamTask, table: pandas.DataFrame) -> str:
+    """Of those that a model is set against, the best on the validation split."""
+    where = {"question": claim.task, "part": CURVE, "metric": task.metric, "label_fraction": claim.label_fraction}
+    scores = ScoreTable(table)
+    found = {other: scores.values(model=other, split="validation", **where) for other in claim.others}
+    known = {other: statistics.mean(values) for other, values in found.items() if values}
+    if not known:
+        return claim.others[0]
+    return (max if task.higher_is_better else min)(known, key=known.__getitem__)
+
+
+def spread_of_difference(model: Mapping[int, float], other: Mapping[int, float]) -> float | None:
+    """Standard deviation over seeds of the difference of two models.
+
+    Where both have the same seeds, these are compared one by one: seed k draws the same initial weights, batches or
+    labels on both sides, so that what it does to both is no difference. Otherwise it is the larger one of the two.
 
     Args:
-        difference_db: of the model from the other, below 0 where it is better.
-        low_db, high_db: interval of the difference over test trajectories.
-        ahead_db: what is claimed.
-        spread_db: standard deviation over seeds.
+        model, other: score by seed; empty of what has none.
+
+    Returns:
+        None where one of them has one seed, of which nothing is known.
     """
-    limit = -ahead_db
-    if math.isclose(difference_db, limit, abs_tol=spread_db) and spread_db > 0:
+    if 1 in (len(model), len(other)):
+        return None
+    if model.keys() == other.keys():
+        return spread(model[seed] - other[seed] for seed in model)
+    return max(spread(model.values()), spread(other.values()))
+
+
+def verdict(difference: float, low: float, high: float, ahead: float, spread: float) -> Verdict:
+    """Whether a model is ahead of another by at least `ahead`.
+
+    "yes" and "no" where the whole interval says so, and another draw of the seeds would hardly change it: the
+    difference is further from what was claimed than its standard deviation over seeds. Everything else is "undecided".
+
+    Args:
+        difference: of the model from the other, below 0 where it is better.
+        low, high: interval of the difference over test trajectories.
+        ahead: what is claimed.
+        spread: standard deviation of the difference over seeds.
+    """
+    limit = -ahead
+    if math.isclose(difference, limit, abs_tol=spread) and spread > 0:
         return "undecided"
-    if high_db < limit:
+    if high < limit:
         return "yes"
-    return "no" if low_db > limit else "undecided"
+    return "no" if low > limit else "undecided"

@@ -48,12 +48,9 @@ def resampled_means_db(
     columns = [column for column in order if all(column in errors.columns for errors, _ in of.values())]
     total = np.zeros((1 + options.resamples, len(columns)))
     for errors, trajectories in of.values():
-        _, group = np.unique(trajectories, return_inverse=True)
-        number = group.max() + 1
-        counts = np.bincount(group, minlength=number)
-        times = generator.multinomial(number, np.full(number, 1 / number), size=options.resamples)
-        times = np.concatenate([np.ones((1, number), times.dtype), times]).astype(float)
-        drawn = times @ counts
+        group, times = draws(trajectories, options.resamples, generator)
+        number = times.shape[1]
+        drawn = times @ np.bincount(group, minlength=number)
         # One product a column, not one of matrices: equal columns come out equal to the bit.
         for place, column in enumerate(columns):
             total[:, place] += (times @ np.bincount(group, errors[column].to_numpy(), number)) / drawn
@@ -62,6 +59,28 @@ def resampled_means_db(
     seeds = {name: [place for place, (model, _) in enumerate(columns) if model == name] for name in models}
     means = [decibels[:, seeds[name]].mean(axis=1) for name in models]
     return models, np.stack(means, axis=1) if means else np.empty((len(total), 0))
+
+
+def tails(options: Bootstrap) -> list[float]:
+    """The quantiles at which intervals begin and end."""
+    return [(1 - options.level) / 2, (1 + options.level) / 2]
+
+
+def draws(trajectories: np.ndarray, resamples: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """How often each trajectory is drawn.
+
+    Args:
+        trajectories: number of the trajectory of each sample (sample,).
+        resamples: how many.
+        generator: of the draws.
+
+    Returns:
+        place of the trajectory of each sample (sample,), and float64 (1 + resample, place), row 0 with all once.
+    """
+    _, place = np.unique(trajectories, return_inverse=True)
+    number = int(place.max()) + 1
+    times = generator.multinomial(number, np.full(number, 1 / number), size=resamples)
+    return place, np.concatenate([np.ones((1, number), times.dtype), times]).astype(float)
 
 
 def _errors(samples: pandas.DataFrame) -> tuple[pandas.DataFrame, np.ndarray]:
@@ -91,7 +110,6 @@ def differences(
     Returns:
         columns as `DIFFERENCE_COLUMNS` [dB].
     """
-    tails = [(1 - options.level) / 2, (1 + options.level) / 2]
     rows = []
     for question, names in datasets.items():
         models, means = resampled_means_db(samples[samples["question"] == question], names, options)
@@ -101,7 +119,7 @@ def differences(
             if model not in decibels or (other is not None and other not in decibels):
                 continue
             values = decibels[model] - (0 if other is None else decibels[other])
-            low, high = np.quantile(values[1:], tails)
+            low, high = np.quantile(values[1:], tails(options))
             rows.append(
                 {
                     "question": question,

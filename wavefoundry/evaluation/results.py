@@ -84,8 +84,29 @@ SAMPLE_COLUMNS = {
 }
 
 
-def table_of_samples(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Columns of figures, one mapping for each model, seed, question, data set and split, as one table of samples."""
-    parts = [pandas.DataFrame({name: row.get(name) for name in SAMPLE_COLUMNS}) for row in rows]
-    joined = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=list(SAMPLE_COLUMNS))
-    return joined.astype(SAMPLE_COLUMNS)
+# Statistics of single samples of the test split, of which the deciding metric of a downstream task is made.
+DOWNSTREAM_SAMPLE_COLUMNS = {
+    "model": "string",
+    "seed": "Int64",  # of the labels and the head
+    "question": "string",  # the task
+    "label_fraction": "float64",
+    "sample": "int64",  # its number among the snapshots
+    "trajectory": "int64",
+    "statistic": "string",  # `DownstreamTask.deciding`
+    "value": "float64",
+}
+
+
+def table_of_samples(
+    rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] = SAMPLE_COLUMNS
+) -> pandas.DataFrame:
+    """Columns of figures as one table of samples.
+
+    Args:
+        rows: one mapping for each model, seed and question, and what else tells samples apart; a name that it lacks is
+            empty.
+        columns: of the table.
+    """
+    parts = [pandas.DataFrame({name: row.get(name) for name in columns}) for row in rows]
+    joined = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=list(columns))
+    return joined.astype(dict(columns))

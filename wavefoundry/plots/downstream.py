@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas
 
-from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED
+from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, SEARCH
 from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask
@@ -113,6 +113,8 @@ def styles(inputs: Sequence[str], models: Mapping[str, Style]) -> dict[str, dict
     for model in inputs:
         if model == RAW:
             found[model] = {"color": "black", "linewidth": 2, "marker": "o"}
+        elif model == RAW_LMMSE:
+            found[model] = {"color": "black", "linewidth": 2, "marker": "s", "linestyle": "--"}
         elif model.endswith(UNTRAINED):
             trained = models[model.removesuffix(UNTRAINED)]
             found[model] = {**trained, "markersize": 6, "markerfacecolor": "none", "linestyle": "--"}

@@ -5,16 +5,19 @@ from typing import Any
 
 import pandas
 
-from wavefoundry.evaluation.claim_options import ClaimOptions
+from wavefoundry.evaluation.claim_options import PredictionClaim, TaskClaim
 from wavefoundry.evaluation.claims import SPREAD_OF_ONE_SEED_DB
+from wavefoundry.evaluation.downstream.wording import unit_of
 from wavefoundry.report.tables import markdown_table
 
 CLAIMS_NOTE = f""""yes" and "no" where the whole interval of the difference over test trajectories says so, and the
-difference is further from what is claimed than seeds lie apart; otherwise "undecided". Of one seed it is not known how
-far others would lie apart: {SPREAD_OF_ONE_SEED_DB:g} dB are taken."""
+difference is further from what is claimed than its standard deviation over seeds, of which those that both sides have
+are compared one by one; otherwise "undecided". Of one seed it is not known how far others would lie apart: of a
+prediction {SPREAD_OF_ONE_SEED_DB:g} dB are taken, and a downstream task stays undecided. Seeds of a downstream task
+draw its labels and its head; the network is that of the first seed of its training."""
 
 
-def claims_table(claims: Mapping[str, ClaimOptions], judged: pandas.DataFrame) -> str:
+def claims_table(claims: Mapping[str, PredictionClaim | TaskClaim], judged: pandas.DataFrame) -> str:
     """One row a claim: what is claimed, by whom, what was measured, whether it holds; "None." where there is no claim.
 
     Args:
@@ -29,24 +32,33 @@ def claims_table(claims: Mapping[str, ClaimOptions], judged: pandas.DataFrame) -
     )
 
 
-def _claim_row(claim: ClaimOptions, row: Any) -> list[str]:
-    test = f"{row.question}: {row.model} " + (
-        f"ahead of {row.other}" if claim.ahead_db == 0
-        else f"at least {claim.ahead_db:g} dB ahead of {row.other}" if claim.ahead_db > 0
-        else f"at most {-claim.ahead_db:g} dB behind {row.other}"
+def _claim_row(claim: PredictionClaim | TaskClaim, row: Any) -> list[str]:
+    unit = f" {unit_of(row.metric)}".rstrip()
+    # Two digits of what has a unit, three of a share.
+    exact = 2 if unit else 3
+    ahead = claim.ahead if isinstance(claim, TaskClaim) else claim.ahead_db
+    test = f"{_asked(claim)}: {row.model} " + (
+        f"ahead of {row.other}" if ahead == 0
+        else f"at least {ahead:g}{unit} ahead of {row.other}" if ahead > 0
+        else f"at most {-ahead:g}{unit} behind {row.other}"
     )  # fmt: skip
-    if claim.datasets is not None:
+    if isinstance(claim, PredictionClaim) and claim.datasets is not None:
         test += f" on {', '.join(claim.datasets)}"
     measured = (
-        f"{row.model_db:.2f} dB against {row.other_db:.2f} dB, difference {row.difference_db:+.2f} dB "
-        f"[{row.low_db:+.2f}, {row.high_db:+.2f}], {_seeds(row)}"
+        f"{row.score:.{exact}f}{unit} against {row.other_score:.{exact}f}{unit}, difference "
+        f"{row.difference:+.{exact}f}{unit} [{row.low:+.{exact}f}, {row.high:+.{exact}f}], {_seeds(row)}"
     )
+    if not pandas.isna(row.spread) and not pandas.isna(row.seeds):
+        measured += f", spread {row.spread:.{exact}f}{unit}"
     return [claim.says, claim.source, test, measured, "**no**" if row.holds == "no" else row.holds]
+
+
+def _asked(claim: PredictionClaim | TaskClaim) -> str:
+    if isinstance(claim, PredictionClaim):
+        return claim.question
+    return f"{claim.task} with {claim.label_fraction:.0%} of the labels"
 
 
 def _seeds(row: Any) -> str:
     counts = [number for number in (row.seeds, row.other_seeds) if not pandas.isna(number)]
-    if not counts:
-        return "no seeds"
-    told = "seeds " + " and ".join(str(number) for number in counts)
-    return told if pandas.isna(row.spread_db) else f"{told}, spread {row.spread_db:.2f} dB"
+    return "seeds " + " and ".join(str(number) for number in counts) if counts else "no seeds"

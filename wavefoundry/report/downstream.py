@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pandas
 
-from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream, LastLayers
+from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream, LastLayers
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH, TUNED
 from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask, tasks_of
-from wavefoundry.evaluation.downstream.verdicts import Verdict, judge
-from wavefoundry.evaluation.downstream.wording import digits, heading, in_words, show
+from wavefoundry.evaluation.downstream.wording import digits, heading, in_words
 from wavefoundry.plots.model_styles import Style
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
@@ -20,7 +19,7 @@ PARTS = (SEARCH, CURVE, ROUND_TRIP, TUNED, REFERENCE)
 
 
 def downstream_section(table: pandas.DataFrame, section: Downstream) -> str:
-    """Markdown: a sentence a task on pretrained against raw, the tables behind it, and the links to the pictures.
+    """Markdown: the tables of every task, and the links to the pictures.
 
     Args:
         table: the results of all entries, joined (wavefoundry.evaluation.results).
@@ -85,8 +84,6 @@ class _Section:
         return "\n\n".join(parts) + "\n"
 
     def _introduction(self) -> list[str]:
-        fraction, percent = self._section.choice_fraction, self._percent
-        verdicts = judge(self._table, self._tasks, fraction)
         counts = self._sample_counts()
         introduction = (
             "A head is a small network or a linear layer that learns one task from labelled samples. What it reads is "
@@ -94,21 +91,15 @@ class _Section:
             f"There are {counts['train']} samples to learn from, {counts['validation']} to choose on, {counts['test']} "
             "to test on, split by trajectory. Given is the mean ± the standard deviation over seeds, each of which "
             "draws its own labels and initial heads. Representation and patch size are chosen on the validation split "
-            f"with {percent} of the labels, for the raw channel too. Inputs whose names end in "
-            f"{UNTRAINED.replace('_', ' ').strip()} are the same networks before any training, on the same features."
+            f"with {self._percent} of the labels, for the raw channel too. Inputs whose names end in "
+            f"{UNTRAINED.replace('_', ' ').strip()} are the same networks before any training, on the same features. "
+            f"{RAW_LMMSE} is the best linear estimate from all that is known of a channel, with covariances of the "
+            "labelled ones; other linear layers see one patch at a time. Who is ahead of whom, and how sure that is, "
+            "stands among the claims."
         )
-        if not verdicts:
+        if not set(self._models) - {RAW, RAW_LMMSE}:
             return [introduction, "No trained network of this study gives representations of these channels."]
-        beaten = sum(verdict.beats for verdict in verdicts)
-        gained = [verdict.gained for verdict in verdicts if verdict.gained is not None]
-        return [
-            introduction,
-            f"With {percent} of the labels the best pretrained representation beats the raw channel, by more than the "
-            f"spread over seeds, in {beaten} of {len(verdicts)} tasks. In {sum(gained)} of the {len(gained)} tasks in "
-            "which the best one was also measured as it was before any training, pretraining made it better by more "
-            "than the spread; the rest is owed to the network's form.",
-            "\n".join(self._sentence(verdict) for verdict in verdicts),
-        ]
+        return [introduction]
 
     def _heading(self, name: str) -> str:
         """The title of a task; with the name of its entry where several tasks have the same title."""
@@ -121,16 +112,6 @@ class _Section:
         own = self._table[(self._table["evaluation"] == "downstream").fillna(False).astype(bool)]
         scored = own.groupby("split")["samples"].max()
         return {"train": int(reference.iloc[0][0])} | {split: int(scored[split]) for split in ("validation", "test")}
-
-    def _sentence(self, verdict: Verdict) -> str:
-        task = self._tasks[verdict.task]
-        outcome = "beat" if verdict.beats else "do **not** beat"
-        reasons = "".join(f"; {reason}" for reason in verdict.reasons)
-        return (
-            f"- **{self._heading(verdict.task)}**: pretrained embeddings {outcome} the raw channel with "
-            f"{self._percent} of the labels: {show(task, verdict.score)} ({verdict.best}) against "
-            f"{show(task, verdict.raw)}, spread {show(task, verdict.spread)}{reasons}."
-        )
 
     def _curve_table(self, name: str, task: DownstreamTask) -> str:
         """Every input at every fraction, the deciding metric; its other metrics at the largest fraction."""

@@ -41,7 +41,7 @@ class Task(ClassificationTask):
         histories, next_rows = past_windows(snapshots.keys, self.options.past)
         rows = {split: np.flatnonzero(np.isin(next_rows, members)) for split, members in snapshots.rows.items()}
         seen = features[histories].reshape(len(histories), -1)
-        return Examples(seen, None, self.labels(snapshots)[next_rows], rows)
+        return Examples(seen, None, self.labels(snapshots)[next_rows], rows, next_rows)
 
     def variants(self, examples: Examples) -> dict[str, Examples]:
         """What the last window alone tells: the difference is what the past adds."""
@@ -53,4 +53,5 @@ class Task(ClassificationTask):
         tested = np.isin(next_rows, snapshots.rows["test"])
         beams = self.labels(snapshots)
         last = beams[histories[tested, -1:]]
-        return "the best beam of the last window, known without error", self.score(last, beams[next_rows[tested]])
+        scores = self.scores(self.statistics(last, beams[next_rows[tested]]))
+        return "the best beam of the last window, known without error", scores

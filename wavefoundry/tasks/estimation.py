@@ -3,8 +3,9 @@
 Source: the downstream tasks of "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from wavefoundry.evaluation.downstream.task import ChannelTask, TaskOptions
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 
 class Options(TaskOptions):
+    gives_channels: ClassVar[bool] = True
+
     snr_db: float = Field(description="SNR of the known channel [dB]")
     noise_seed: Seed
 
@@ -32,6 +35,13 @@ class Task(ChannelTask):
 
         generator = torch.Generator().manual_seed(self.options.noise_seed)
         return add_noise(csi, self.options.snr_db, generator)
+
+    def lattice(self, antennas: int, subcarriers: int) -> np.ndarray:
+        return np.ones((antennas, subcarriers), bool)
+
+    @property
+    def noise(self) -> float:
+        return 10 ** (-self.options.snr_db / 10)
 
     def estimate(self, known: "torch.Tensor") -> "torch.Tensor":
         return known

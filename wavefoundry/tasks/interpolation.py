@@ -4,7 +4,7 @@ Source: the downstream tasks of "WiMamba: Linear-Scale Wireless Foundation Model
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 class Options(TaskOptions):
+    gives_channels: ClassVar[bool] = True
+
     pilot_spacing: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(
         description="known is one in so many (antennas, subcarriers)"
     )
@@ -40,6 +42,15 @@ class Task(ChannelTask):
 
     def known(self, csi: "torch.Tensor") -> "torch.Tensor":
         return keep_pilots(csi, self.options.pilot_spacing)
+
+    def lattice(self, antennas: int, subcarriers: int) -> np.ndarray:
+        known: np.ndarray = np.zeros((antennas, subcarriers), bool)
+        known[:: self.options.pilot_spacing[0], :: self.options.pilot_spacing[1]] = True
+        return known
+
+    @property
+    def noise(self) -> float:
+        return 0.0
 
     def estimate(self, known: "torch.Tensor") -> "torch.Tensor":
         return interpolate_linearly(known, self.options.pilot_spacing)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from wavefoundry.evaluation.downstream.examples import Scores
+from wavefoundry.evaluation.downstream.examples import Scores, Statistics
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
 from wavefoundry.evaluation.downstream.task import FeatureTask, TaskOptions
 from wavefoundry.section import Count
@@ -27,7 +27,6 @@ class Task(FeatureTask):
 
     title = "localisation"
     metric = "absolute_error_m"
-    unit = "m"
     higher_is_better = False
     sees_strength = True
 
@@ -41,14 +40,11 @@ class Task(FeatureTask):
 
         return fit_regressor(features, labels, tuple(self.options.hidden), heads, seed)
 
-    def score(self, found: np.ndarray, labels: np.ndarray) -> Scores:
-        """Mean absolute error of a coordinate, and mean distance, both [m]."""
+    def statistics(self, found: np.ndarray, labels: np.ndarray) -> Statistics:
+        """Absolute error of a coordinate, mean over both, and distance [m]."""
         error = found - labels
-        return {
-            "absolute_error_m": float(np.abs(error).mean()),
-            "distance_m": float(np.linalg.norm(error, axis=1).mean()),
-        }
+        return {"absolute_error_m": np.abs(error).mean(axis=1), "distance_m": np.linalg.norm(error, axis=1)}
 
     def reference(self, snapshots: Snapshots) -> tuple[str, Scores]:
         train, test = (snapshots.position[snapshots.rows[split]] for split in ("train", "test"))
-        return "the mean position", self.score(train.mean(axis=0, keepdims=True), test)
+        return "the mean position", self.scores(self.statistics(train.mean(axis=0, keepdims=True), test))

@@ -10,7 +10,10 @@ from wavefoundry.evaluation.downstream.options import Downstream, Heads
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
 from wavefoundry.evaluation.downstream.task import DownstreamTask, TaskOptions, make, tasks
 
-HEADS = Heads(steps=150, batch_size=64, learning_rate=5e-3, weight_decay=0.1, penalties=[1e-6, 1e-4, 1e-2, 1.0])
+HEADS = Heads(
+    steps=150, batch_size=64, learning_rate=5e-3, weight_decay=0.1, penalties=[1e-6, 1e-4, 1e-2, 1.0],
+    stationary_shares=[0.1, 1.0],
+)  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {
     "los": {"hidden": [8]},
     "beam_prediction": {"hidden": [256, 128]},

@@ -15,7 +15,9 @@ from wavefoundry.evaluation.downstream.heads import (
 )
 from wavefoundry.evaluation.downstream.options import Heads
 
-SECTION = Heads(steps=300, batch_size=64, learning_rate=3e-3, weight_decay=1e-3, penalties=[1e-8, 1.0])
+SECTION = Heads(
+    steps=300, batch_size=64, learning_rate=3e-3, weight_decay=1e-3, penalties=[1e-8, 1.0], stationary_shares=[1.0]
+)
 
 
 def features(samples=400, width=8, seed=0):

@@ -11,10 +11,10 @@ from wavefoundry.evaluation.downstream.inputs import network_inputs, raw_inputs
 from wavefoundry.evaluation.downstream.options import LastLayers
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
-from wavefoundry.evaluation.downstream.suite import Choice, Suite
+from wavefoundry.evaluation.downstream.suite import Choice, Results, Suite
 from wavefoundry.evaluation.downstream.task import PER_PATCH, tasks_of
 from wavefoundry.evaluation.downstream.tuning import tune
-from wavefoundry.evaluation.results import as_table
+from wavefoundry.evaluation.results import DOWNSTREAM_SAMPLE_COLUMNS, as_table, table_of_samples
 from wavefoundry.training.options import Training
 
 SECTION = section()
@@ -35,9 +35,13 @@ def inputs():
 
 
 @pytest.fixture(scope="module")
-def evaluated() -> tuple[pandas.DataFrame, dict[str, Choice]]:
-    rows, choices = suite().evaluate("wimamba", inputs())
-    return as_table(rows), choices
+def measured() -> tuple[Results, dict[str, Choice]]:
+    return suite().evaluate("wimamba", inputs())
+
+
+@pytest.fixture(scope="module")
+def evaluated(measured) -> tuple[pandas.DataFrame, dict[str, Choice]]:
+    return as_table(measured[0].rows), measured[1]
 
 
 def rounding(name: str) -> float:
@@ -79,7 +83,7 @@ def test_the_best_on_the_validation_split_is_chosen(evaluated):
 def test_the_same_again_to_the_bit_and_alone_as_among_others(evaluated):
     """A control that tries the choices alone finds for them what the search found."""
     table, choices = evaluated
-    again = as_table(suite().evaluate_choices("again", inputs(), choices))
+    again = as_table(suite().evaluate_choices("again", inputs(), choices).rows)
     assert set(again["part"]) == {CURVE, "last_window"} and set(again["label_fraction"]) == {0.5}
     expected = table[table["part"].isin([CURVE, "last_window"]) & (table["label_fraction"] == 0.5)]
     assert set(again["question"]) == set(TASKS)
@@ -89,7 +93,7 @@ def test_the_same_again_to_the_bit_and_alone_as_among_others(evaluated):
 
 
 def test_what_a_patch_tells_of_itself_is_all_of_the_raw_channel(evaluated):
-    raw = as_table(suite().evaluate("raw", raw_inputs([4]))[0])
+    raw = as_table(suite().evaluate("raw", raw_inputs([4]))[0].rows)
     lost = part(raw, ROUND_TRIP)
     assert (lost["value"] < -20).all() and set(lost["patch_size"]) == {"4"}
     assert set(part(evaluated[0], ROUND_TRIP)["patch_size"]) == {"2", "4"}
@@ -101,11 +105,11 @@ def test_the_test_split_decides_nothing(evaluated):
     test = some.rows["test"]
     some.beam[test], some.line_of_sight[test] = 0, ~some.line_of_sight[test]
     some.position[test] += 7
-    rows, choices = suite(some).evaluate("wimamba", inputs())
+    results, choices = suite(some).evaluate("wimamba", inputs())
     assert choices == evaluated[1]
     expected, found = (
         table[(table["part"] == CURVE) & (table["split"] == "validation")].reset_index(drop=True)
-        for table in (evaluated[0], as_table(rows))
+        for table in (evaluated[0], as_table(results.rows))
     )
     pandas.testing.assert_frame_equal(found, expected)
 
@@ -120,8 +124,25 @@ def test_samples_are_those_that_were_scored(evaluated):
             assert found.tolist() == [share * len(some.rows[split])]
 
 
+def test_scores_are_made_of_the_samples_that_are_kept(measured):
+    samples = table_of_samples(measured[0].samples, DOWNSTREAM_SAMPLE_COLUMNS)
+    curve = part(as_table(measured[0].rows), CURVE).query("split == 'test'")
+    some, keys = waves(), ["question", "label_fraction", "seed"]
+    for (name, fraction, seed), rows in samples.groupby(keys):
+        task = TASKS[name]
+        where = (curve[keys] == [name, fraction, seed]).all(axis=1) & (curve["metric"] == task.metric)
+        statistics = {kind: one["value"].to_numpy() for kind, one in rows.groupby("statistic")}
+        assert curve.loc[where, "value"].tolist() == [pytest.approx(task.scores(statistics)[task.metric], abs=1e-6)]
+        # Trajectories of the test split, and none of another one.
+        assert set(rows["sample"]) <= set(some.rows["test"])
+        assert (some.keys[rows["sample"], 1] == rows["trajectory"]).all() and set(rows["trajectory"]) == set(
+            range(25, 30)
+        )
+    assert samples.groupby(keys).ngroups == len(TASKS) * len(SECTION.label_fractions) * len(SECTION.seeds)
+
+
 def test_references_have_no_head():
-    found = as_table(suite().references())
+    found = as_table(suite().references().rows)
     assert set(found["part"]) == {REFERENCE} and set(found["model"]) == {"raw"} and found["seed"].isna().all()
     assert set(found["question"]) == set(TASKS)
     for name, task in TASKS.items():
@@ -135,12 +156,12 @@ def test_references_have_no_head():
 def test_two_entries_of_one_task_stand_side_by_side():
     entries = {"short": entry("beam_tracking", past=1), "long": entry("beam_tracking", past=3)}
     both = section(tasks=entries, seeds=[0], label_fractions=[1.0], choice_fraction=1.0)
-    rows, _ = Suite(tasks_of(both), waves(), both).evaluate("raw", raw_inputs([4]))
-    curves = part(as_table(rows), CURVE)
+    results, _ = Suite(tasks_of(both), waves(), both).evaluate("raw", raw_inputs([4]))
+    curves = part(as_table(results.rows), CURVE)
     samples = curves[curves["split"] == "test"].groupby("question")["samples"].first()
     assert samples.to_dict() == {"short": 15, "long": 5}
     # Without a task that gives back channels nobody asks what patches have lost.
-    assert part(as_table(rows), ROUND_TRIP).empty
+    assert part(as_table(results.rows), ROUND_TRIP).empty
 
 
 @pytest.mark.parametrize("name", ["los", "beam_prediction"])
@@ -157,5 +178,6 @@ def test_tuning_changes_the_last_layers_only_and_repeats(name, tmp_path):
         scores.append(tune(example_task(name), model, 4, waves(), options, 0, tmp_path / run))
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed and all(key.startswith("layers.1.") for key in changed)
-    assert scores[0] == scores[1]
-    assert np.isfinite(list(scores[0]["test"].values())).all()
+    for split, found in scores[0].items():
+        assert all(np.array_equal(values, scores[1][split][name]) for name, values in found.items())
+    assert np.isfinite(list(example_task(name).scores(scores[0]["test"]).values())).all()

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from wavefoundry.evaluation.downstream.examples import SCORED, ChannelExamples, SplitScores
+from wavefoundry.evaluation.downstream.examples import NMSE, SCORED, ChannelExamples, SplitStatistics
 from wavefoundry.evaluation.downstream.heads import as_rows, fit_linear
 from wavefoundry.evaluation.downstream.inputs import Input
 from wavefoundry.evaluation.downstream.samples import labelled_subset
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
-from wavefoundry.evaluation.metrics import nmse, to_db
+from wavefoundry.evaluation.metrics import nmse
 from wavefoundry.networks.representations import Representations
 
 
@@ -39,8 +39,8 @@ def channel_examples(
 
 def score_channel_head(
     examples: ChannelExamples, fraction: float, seed: int, penalties: Sequence[float]
-) -> SplitScores:
-    """Find one linear head for all patches; {"validation": {"nmse_db": dB}, "test": {"nmse_db": dB}}.
+) -> SplitStatistics:
+    """Find one linear head for all patches; {"validation": {"nmse": ratios}, "test": {"nmse": ratios}}.
 
     Args:
         examples: with all rows of the validation and test splits, and those that the seed draws for training.
@@ -52,17 +52,17 @@ def score_channel_head(
     def members(some: np.ndarray) -> np.ndarray:
         return np.searchsorted(examples.members, some)
 
-    def error(layer: Callable[[np.ndarray], np.ndarray], split: str) -> float:
+    def errors(layer: Callable[[np.ndarray], np.ndarray], split: str) -> np.ndarray:
         at = members(examples.rows[split])
         tokens = examples.tokens[at]
         found = torch.from_numpy(layer(as_rows(tokens))).view(*tokens.shape[:2], -1)
-        return nmse(examples.join(found), examples.clean[at]).mean().item()
+        return nmse(examples.join(found), examples.clean[at]).numpy()
 
     labelled = members(labelled_subset(examples.rows["train"], fraction, seed))
     layer = fit_linear(
         as_rows(examples.tokens[labelled]),
         as_rows(examples.targets[labelled]),
         penalties,
-        lambda layer: error(layer, "validation"),
+        lambda layer: float(errors(layer, "validation").mean()),
     )
-    return {split: {"nmse_db": to_db(error(layer, split))} for split in SCORED}
+    return {split: {NMSE: errors(layer, split)} for split in SCORED}

@@ -5,22 +5,28 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from wavefoundry.evaluation.downstream.examples import Scores
+from wavefoundry.evaluation.downstream.examples import Scores, Statistics
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
 from wavefoundry.evaluation.downstream.task import FeatureTask
 
 if TYPE_CHECKING:
     from wavefoundry.evaluation.downstream.options import Heads
 
+F1 = "f1"
+FOUND, LABEL = "found", "label"  # statistics of which F1 is made, which is no mean over samples
+
 
 class ClassificationTask(FeatureTask):
     """A perceptron whose widths are the option `hidden`; labels are non-negative whole numbers (sample,).
+
+    What a head found are classes (example, at most `named`), the likeliest first. Statistics of an example are whether
+    the first one is right, under the name of the metric, whether one of those named is, as `top_NAMED`, and the class
+    itself beside the label. A task whose metric is "f1" is decided by the last two.
 
     named: how many classes the head names, the likeliest first; the metric counts the first one.
     guess: in words, what names the classes that are the most frequent among the training labels.
     """
 
-    unit = ""
     higher_is_better = True
     named: ClassVar[int] = 1
     guess: ClassVar[str]
@@ -34,30 +40,32 @@ class ClassificationTask(FeatureTask):
         classifier = fit_classifier(features, labels, tuple(self.options.hidden), heads, seed)
         return lambda some: ranked_classes(classifier, some, self.named)
 
-    def score(self, found: np.ndarray, labels: np.ndarray) -> Scores:
-        return classification_scores(found, labels, self.metric, self.named)
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        return (FOUND, LABEL) if self.metric == F1 else (self.metric,)
+
+    def statistics(self, found: np.ndarray, labels: np.ndarray) -> Statistics:
+        hit = found == labels[:, None]
+        among = {f"top_{self.named}": hit.any(axis=1)} if self.named > 1 else {}
+        first = {} if self.metric == F1 else {self.metric: hit[:, 0]}
+        return {**first, **among, FOUND: found[:, 0], LABEL: labels}
+
+    def scores(self, statistics: Statistics, times: np.ndarray | None = None) -> Scores:
+        """Shares of right answers, and the mean of the classes' F1, weighted by how many samples they have."""
+        from sklearn.metrics import f1_score
+
+        shares = {name: values for name, values in statistics.items() if name not in (FOUND, LABEL)}
+        found = super().scores(shares, times)
+        if LABEL in statistics:
+            labels, first = statistics[LABEL], statistics[FOUND]
+            found[F1] = float(f1_score(labels, first, average="weighted", sample_weight=times, zero_division=0))
+        return found
 
     def reference(self, snapshots: Snapshots) -> tuple[str, Scores]:
         labels, test = self.labels(snapshots), snapshots.rows["test"]
         frequent = most_frequent(labels[snapshots.rows["train"]], self.named)
-        return self.guess, self.score(np.broadcast_to(frequent, (len(test), len(frequent))), labels[test])
-
-
-def classification_scores(ranked: np.ndarray, labels: np.ndarray, metric: str, named: int) -> Scores:
-    """Shares of right answers, and the mean of the classes' F1, weighted by how many samples they have.
-
-    Args:
-        ranked: (example, at most `named`), the classes that a head names, the likeliest first.
-        labels: (example,).
-        metric: name of the share of examples whose first class is right.
-        named: with more than one, "top_NAMED" is the share of examples whose class is among those named.
-    """
-    from sklearn.metrics import f1_score
-
-    hit = ranked == labels[:, None]
-    among = {f"top_{named}": float(hit.any(axis=1).mean())} if named > 1 else {}
-    f1 = float(f1_score(labels, ranked[:, 0], average="weighted", zero_division=0))
-    return {metric: float(hit[:, 0].mean())} | among | {"f1": f1}
+        named = np.broadcast_to(frequent, (len(test), len(frequent)))
+        return self.guess, self.scores(self.statistics(named, labels[test]))
 
 
 def most_frequent(labels: np.ndarray, count: int) -> np.ndarray:

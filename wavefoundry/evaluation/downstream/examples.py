@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     import torch
 
 SCORED = ("validation", "test")
+NMSE = "nmse"  # the statistic of tasks that give back channels, a power ratio
 Scores = dict[str, float]  # a figure for each metric
-SplitScores = dict[str, Scores]  # for each split of SCORED
+Statistics = dict[str, np.ndarray]  # figures of single samples (sample,), of which metrics are made
+SplitStatistics = dict[str, Statistics]  # for each split of SCORED
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,18 @@ class Examples:
     strength: (example, 1), the logarithm of the received strength, or None where a head does not see it.
     labels: (example, ...).
     rows: of the splits "train", "validation" and "test".
+    asked: (example,), the row of the snapshot whose label is asked for.
     """
 
     features: np.ndarray
     strength: np.ndarray | None
     labels: np.ndarray
     rows: dict[str, np.ndarray]
+    asked: np.ndarray
+
+    def snapshots(self, split: str) -> np.ndarray:
+        """Rows of the snapshots that the examples of a split ask about."""
+        return self.asked[self.rows[split]]
 
 
 @dataclass(frozen=True)
@@ -48,3 +56,7 @@ class ChannelExamples:
     join: Callable[["torch.Tensor"], "torch.Tensor"]
     clean: "torch.Tensor"
     rows: dict[str, np.ndarray]
+
+    def snapshots(self, split: str) -> np.ndarray:
+        """Rows of the snapshots of a split."""
+        return self.rows[split]

@@ -8,6 +8,7 @@ from wavefoundry.section import LARGEST_COUNT, Count, Fraction, NonNegative, Pos
 from wavefoundry.training.options import Training
 
 RAW = "raw"  # in the results, the name of the raw channel among the models
+RAW_LMMSE = "raw_lmmse"  # the best linear estimate from the whole raw channel, of tasks that give back channels
 UNTRAINED = "_untrained"  # ending of the name of a network as it was before any training, the control of pretraining
 
 
@@ -20,6 +21,9 @@ class Heads(Section):
     weight_decay: NonNegative
     penalties: Annotated[list[Positive], Field(min_length=1)] = Field(
         description="of a linear layer's squared weights, relative to the features' mean square; validation chooses"
+    )
+    stationary_shares: Annotated[list[Fraction], Field(min_length=1)] = Field(
+        description="of a covariance that depends on distances alone, in that of the LMMSE estimate; validation chooses"
     )
 
 

@@ -1,5 +1,7 @@
 """Looking up scores in the joined table of results."""
 
+from typing import Any
+
 import pandas
 
 from wavefoundry.evaluation.downstream.options import RAW
@@ -25,18 +27,20 @@ class ScoreTable:
         found = self.frame["model"].drop_duplicates().tolist()
         return sorted(found, key=lambda name: name != RAW)
 
-    def pick(self, **where: str | float) -> pandas.DataFrame:
+    def pick(self, **where: Any) -> pandas.DataFrame:
         """The rows of `frame` with these values in columns of KEYS, in their order."""
         frame = self.frame
         for column, value in where.items():
-            if column == "label_fraction":
-                same = (frame[column] - value).abs() < SAME_FRACTION
-            else:
-                same = frame[column] == value
+            same = at_fraction(frame[column], value) if column == "label_fraction" else frame[column] == value
             frame = frame[same.fillna(False).astype(bool)]
         return frame
 
-    def values(self, **where: str | float) -> list[float] | None:
+    def values(self, **where: Any) -> list[float] | None:
         """The scores, one for each seed, of the first row of `pick`; None if there is none."""
         found = self.pick(**where)
         return None if found.empty else found["values"].iloc[0]
+
+
+def at_fraction(fractions: pandas.Series, fraction: float) -> pandas.Series:
+    """Which of a column of fractions are this one."""
+    return (fractions - fraction).abs() < SAME_FRACTION

@@ -6,18 +6,19 @@ What is best is chosen on the validation split; the test split only scores. Resu
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wavefoundry.evaluation.downstream.channels import channel_examples, score_channel_head
-from wavefoundry.evaluation.downstream.examples import SplitScores
-from wavefoundry.evaluation.downstream.inputs import Input, Reading
-from wavefoundry.evaluation.downstream.options import RAW, Downstream
+from wavefoundry.evaluation.downstream.examples import SCORED, SplitStatistics
+from wavefoundry.evaluation.downstream.inputs import NATIVE, Input, Reading
+from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, Downstream
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
-from wavefoundry.evaluation.downstream.task import PER_PATCH, ChannelTask, DownstreamTask
+from wavefoundry.evaluation.downstream.task import PER_PATCH, WHOLE_CHANNEL, ChannelTask, DownstreamTask
+from wavefoundry.evaluation.downstream.whole_channel import score_whole_channel
 
 DIGITS = 6  # of every score
 
@@ -30,6 +31,23 @@ class Choice:
 
     representation: str
     patch_size: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was measured.
+
+    rows: of the table of results, columns as `wavefoundry.evaluation.results.COLUMNS`.
+    samples: columns of the table of single samples, `wavefoundry.evaluation.results.DOWNSTREAM_SAMPLE_COLUMNS`, one
+        mapping for each model, seed, task, fraction and statistic.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    samples: list[Row] = field(default_factory=list)
+
+    def add(self, other: "Results") -> None:
+        self.rows.extend(other.rows)
+        self.samples.extend(other.samples)
 
 
 class Suite:
@@ -46,7 +64,7 @@ class Suite:
         self._snapshots = snapshots
         self._section = section
 
-    def evaluate(self, model: str, inputs: Mapping[str, Input]) -> tuple[list[Row], dict[str, Choice]]:
+    def evaluate(self, model: str, inputs: Mapping[str, Input]) -> tuple[Results, dict[str, Choice]]:
         """Search, and go on with what is best.
 
         Args:
@@ -54,41 +72,55 @@ class Suite:
             inputs: the input at each of its patch sizes.
 
         Returns:
-            rows of the parts "search", "curve" and "round_trip" and of the variants, and what was chosen for each task.
+            results of the parts "search", "curve" and "round_trip" and of the variants, and what was chosen for each
+            task.
         """
         readings = {size: self._reading(source) for size, source in inputs.items()}
-        rows: list[Row] = []
+        results = Results()
         best: dict[str, tuple[float, Choice]] = {}
         for patch_size, reading in readings.items():
             for name, choice, found in self._search(model, patch_size, reading):
-                rows += found
+                results.add(found)
                 task = self._tasks[name]
                 reached = next(
-                    row["value"] for row in found if row["split"] == "validation" and row["metric"] == task.metric
+                    row["value"] for row in found.rows if row["split"] == "validation" and row["metric"] == task.metric
                 )
                 if name not in best or task.better(reached, best[name][0]):
                     best[name] = reached, choice
             if any(isinstance(task, ChannelTask) for task in self._tasks.values()):
-                rows += self._round_trip(model, patch_size, reading)
+                results.add(self._round_trip(model, patch_size, reading))
             reading.release()
         choices = {name: choice for name, (_, choice) in best.items()}
         for name, choice in choices.items():
             reading = readings[choice.patch_size]
-            rows += self._chosen(model, name, choice, reading, self._section.label_fractions)
-        return rows, choices
+            results.add(self._chosen(model, name, choice, reading, self._section.label_fractions))
+        return results, choices
 
-    def evaluate_choices(self, model: str, inputs: Mapping[str, Input], choices: Mapping[str, Choice]) -> list[Row]:
-        """What another input chose on this one: rows of the part "curve" and of the variants, at the fraction of the
+    def evaluate_choices(self, model: str, inputs: Mapping[str, Input], choices: Mapping[str, Choice]) -> Results:
+        """What another input chose on this one: results of the part "curve" and of the variants, at the fraction of the
         choice alone. A control goes without a search of its own, for it is to be compared on the same features."""
-        rows: list[Row] = []
+        results = Results()
         for patch_size, source in inputs.items():
             reading = self._reading(source)
             for name, choice in choices.items():
                 if choice.patch_size == patch_size:
-                    rows += self._chosen(model, name, choice, reading, [self._section.choice_fraction])
-        return rows
+                    results.add(self._chosen(model, name, choice, reading, [self._section.choice_fraction]))
+        return results
 
-    def references(self) -> list[Row]:
+    def whole_channels(self) -> Results:
+        """What the best linear estimate from all that is known reaches: results of the part "curve" of the tasks that
+        give back channels."""
+        results, choice, seeds = Results(), Choice(WHOLE_CHANNEL, NATIVE), self._section.seeds
+        for name, task in self._tasks.items():
+            if isinstance(task, ChannelTask):
+                for fraction in self._section.label_fractions:
+                    shares = self._section.heads.stationary_shares
+                    found = score_whole_channel(task, self._snapshots, fraction, seeds, shares)
+                    by_seed = dict(zip(seeds, found, strict=True))
+                    results.add(self.results(RAW_LMMSE, name, CURVE, choice, fraction, by_seed, self._snapshots.rows))
+        return results
+
+    def references(self) -> Results:
         """What is reached without learning from channels: the figures that every head has to beat first."""
         rows = []
         for name, task in self._tasks.items():
@@ -101,43 +133,56 @@ class Suite:
             rows.append(
                 common | {"split": "train", "metric": SAMPLES, "value": float(len(self._snapshots.rows["train"]))}
             )
-        return rows
+        return Results(rows)
 
-    def rows(
+    def results(
         self,
         model: str,
         question: str,
         part: str,
         choice: Choice,
         fraction: float,
-        scores: Mapping[int, SplitScores],
-        samples: Mapping[str, int],
-    ) -> list[Row]:
-        """Scores as rows.
+        statistics: Mapping[int, SplitStatistics],
+        snapshots: Mapping[str, np.ndarray],
+    ) -> Results:
+        """Statistics of samples as results.
 
         Args:
             model, question, part, choice, fraction: values of the columns.
-            scores: by the seed of the draw of labels and head.
-            samples: how many were scored, by split.
+            statistics: by the seed of the draw of labels and head.
+            snapshots: rows of the snapshots that were scored, by split.
         """
+        # What patches tell of their channels is asked with all tasks that give back channels.
+        task = self._tasks[question] if question in self._tasks else _first_channel_task(self._tasks)
         common = self._common(model, question, part) | {
             "representation": choice.representation,
             "patch_size": choice.patch_size,
             "label_fraction": fraction,
         }
-        return [
+        rows = [
             common
             | {
                 "seed": seed,
                 "split": split,
                 "metric": metric,
                 "value": round(value, DIGITS),
-                "samples": samples[split],
+                "samples": len(snapshots[split]),
             }
-            for seed, by_split in scores.items()
-            for split, by_metric in by_split.items()
-            for metric, value in by_metric.items()
+            for seed, by_split in statistics.items()
+            for split, found in by_split.items()
+            for metric, value in task.scores(found).items()
         ]
+        if part != CURVE:
+            return Results(rows)
+        tested = snapshots["test"]
+        labels = {"model": model, "question": question, "label_fraction": fraction, "sample": tested}
+        labels["trajectory"] = self._snapshots.keys[tested, 1]
+        samples = [
+            labels | {"seed": seed, "statistic": name, "value": by_split["test"][name]}
+            for seed, by_split in statistics.items()
+            for name in task.deciding
+        ]
+        return Results(rows, samples)
 
     def _reading(self, source: Input) -> Reading:
         return Reading(source, self._snapshots, self._section.max_features)
@@ -151,7 +196,7 @@ class Suite:
             "part": part,
         }
 
-    def _search(self, model: str, patch_size: str, reading: Reading) -> Iterator[tuple[str, Choice, list[Row]]]:
+    def _search(self, model: str, patch_size: str, reading: Reading) -> Iterator[tuple[str, Choice, Results]]:
         fraction, seeds = self._section.choice_fraction, self._section.seeds[:1]
         for name, task in self._tasks.items():
             for kind in task.representations(reading.kinds):
@@ -159,15 +204,14 @@ class Suite:
                 examples = task.read(reading, kind, fraction, seeds)
                 yield name, choice, self._scored(model, name, SEARCH, choice, examples, fraction, seeds)
 
-    def _chosen(
-        self, model: str, name: str, choice: Choice, reading: Reading, fractions: Sequence[float]
-    ) -> Iterator[Row]:
-        task, seeds = self._tasks[name], self._section.seeds
+    def _chosen(self, model: str, name: str, choice: Choice, reading: Reading, fractions: Sequence[float]) -> Results:
+        task, seeds, results = self._tasks[name], self._section.seeds, Results()
         examples = task.read(reading, choice.representation, max(fractions), seeds)
         for fraction in fractions:
-            yield from self._scored(model, name, CURVE, choice, examples, fraction, seeds)
+            results.add(self._scored(model, name, CURVE, choice, examples, fraction, seeds))
         for variant, less in task.variants(examples).items():
-            yield from self._scored(model, name, variant, choice, less, self._section.choice_fraction, seeds)
+            results.add(self._scored(model, name, variant, choice, less, self._section.choice_fraction, seeds))
+        return results
 
     def _scored(
         self,
@@ -178,17 +222,19 @@ class Suite:
         examples: Any,
         fraction: float,
         seeds: Sequence[int],
-    ) -> list[Row]:
+    ) -> Results:
         by_seed = self._tasks[name].evaluate(examples, fraction, seeds, self._section.heads)
-        samples = {split: len(rows) for split, rows in examples.rows.items()}
-        return self.rows(model, name, part, choice, fraction, dict(zip(seeds, by_seed, strict=True)), samples)
+        snapshots = {split: examples.snapshots(split) for split in SCORED}
+        return self.results(model, name, part, choice, fraction, dict(zip(seeds, by_seed, strict=True)), snapshots)
 
-    def _round_trip(self, model: str, patch_size: str, reading: Reading) -> list[Row]:
+    def _round_trip(self, model: str, patch_size: str, reading: Reading) -> Results:
         everyone = np.arange(len(self._snapshots.csi))
         examples = channel_examples(reading.source, reading.seen, self._snapshots, everyone)
         fraction, seed = self._section.choice_fraction, self._section.seeds[0]
-        scores = score_channel_head(examples, fraction, seed, self._section.heads.penalties)
-        samples = {split: len(rows) for split, rows in examples.rows.items()}
-        return self.rows(
-            model, ROUND_TRIP, ROUND_TRIP, Choice(PER_PATCH, patch_size), fraction, {seed: scores}, samples
-        )
+        found = {seed: score_channel_head(examples, fraction, seed, self._section.heads.penalties)}
+        choice = Choice(PER_PATCH, patch_size)
+        return self.results(model, ROUND_TRIP, ROUND_TRIP, choice, fraction, found, examples.rows)
+
+
+def _first_channel_task(tasks: Mapping[str, DownstreamTask]) -> DownstreamTask:
+    return next(task for task in tasks.values() if isinstance(task, ChannelTask))

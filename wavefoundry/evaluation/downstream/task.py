@@ -20,7 +20,15 @@ import numpy as np
 
 import wavefoundry.tasks
 from wavefoundry.discovery import options_of_files
-from wavefoundry.evaluation.downstream.examples import SCORED, ChannelExamples, Examples, Scores, SplitScores
+from wavefoundry.evaluation.downstream.examples import (
+    NMSE,
+    SCORED,
+    ChannelExamples,
+    Examples,
+    Scores,
+    SplitStatistics,
+    Statistics,
+)
 from wavefoundry.evaluation.downstream.samples import labelled_subset
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
 from wavefoundry.facts import Facts
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from wavefoundry.evaluation.downstream.options import Downstream, Heads
 
 PER_PATCH = "per_patch"  # what channel tasks read: one linear layer for all patches
+WHOLE_CHANNEL = "whole_channel"  # one linear layer for all that is known
 
 
 class TaskOptions(Section):
@@ -40,9 +49,11 @@ class TaskOptions(Section):
 
     tunable: whether the head, a `ClassificationTask` on the features of one snapshot, can be trained together with the
         last layers of a network.
+    gives_channels: whether the task is a `ChannelTask`.
     """
 
     tunable: ClassVar[bool] = False
+    gives_channels: ClassVar[bool] = False
 
     def why_not(self, facts: Facts) -> str | None:
         """Why the task cannot be asked of the channels of a data set; None if it can."""
@@ -55,17 +66,29 @@ class DownstreamTask(ABC):
     title: in words, for headings.
     metric: the score that decides; scores may have others beside it. Names end in `_m` [m] or `_db` [dB] where there is
         a unit.
-    unit: of the metric, "" for a share.
+    deciding: the statistics of single samples of which the metric is made.
     higher_is_better: which way is up.
     """
 
     title: ClassVar[str]
     metric: ClassVar[str]
-    unit: ClassVar[str]
     higher_is_better: ClassVar[bool]
 
     def __init__(self, options: Any):
         self.options = options
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        return (self.metric,)
+
+    def scores(self, statistics: Statistics, times: np.ndarray | None = None) -> Scores:
+        """The metrics that some statistics of samples give; by default the mean of each, under its name.
+
+        Args:
+            statistics: all, or those that are `deciding`.
+            times: (sample,), how often each sample counts, as if it were there so many times; None: once.
+        """
+        return {name: float(np.average(values, weights=times)) for name, values in statistics.items()}
 
     def better(self, one: float, other: float) -> bool:
         """Whether one value of the metric is better than another one."""
@@ -87,8 +110,8 @@ class DownstreamTask(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, examples: Any, fraction: float, seeds: Sequence[int], heads: "Heads") -> list[SplitScores]:
-        """Fit one head for each seed on a share of the labels; its scores on "validation" and "test".
+    def evaluate(self, examples: Any, fraction: float, seeds: Sequence[int], heads: "Heads") -> list[SplitStatistics]:
+        """Fit one head for each seed on a share of the labels; statistics of the samples of "validation" and "test".
 
         Args:
             examples: what `read` gave.
@@ -122,15 +145,15 @@ class FeatureTask(DownstreamTask):
     def fit(
         self, features: np.ndarray, labels: np.ndarray, heads: "Heads", seed: int
     ) -> Callable[[np.ndarray], np.ndarray]:
-        """A head, features (example, feature) -> what `score` takes, fitted to labels (example, ...)."""
+        """A head, features (example, feature) -> what `statistics` takes, fitted to labels (example, ...)."""
 
     @abstractmethod
-    def score(self, found: np.ndarray, labels: np.ndarray) -> Scores:
-        """The metrics of what a head found against the labels (example, ...)."""
+    def statistics(self, found: np.ndarray, labels: np.ndarray) -> Statistics:
+        """How well each example was found: what a head says, and labels (example, ...) -> (example,) by name."""
 
     def examples(self, snapshots: Snapshots, features: np.ndarray, strength: np.ndarray | None) -> Examples:
         """Examples on features (sample, feature) and strength (sample, 1) of the snapshots: one for each of them."""
-        return Examples(features, strength, self.labels(snapshots), snapshots.rows)
+        return Examples(features, strength, self.labels(snapshots), snapshots.rows, np.arange(len(features)))
 
     def representations(self, available: tuple[str, ...]) -> tuple[str, ...]:
         return available
@@ -139,10 +162,12 @@ class FeatureTask(DownstreamTask):
         strength = reading.strength if self.sees_strength else None
         return self.examples(reading.snapshots, reading.features(representation), strength)
 
-    def evaluate(self, examples: Examples, fraction: float, seeds: Sequence[int], heads: "Heads") -> list[SplitScores]:
+    def evaluate(
+        self, examples: Examples, fraction: float, seeds: Sequence[int], heads: "Heads"
+    ) -> list[SplitStatistics]:
         return [self._evaluate(examples, fraction, seed, heads) for seed in seeds]
 
-    def _evaluate(self, examples: Examples, fraction: float, seed: int, heads: "Heads") -> SplitScores:
+    def _evaluate(self, examples: Examples, fraction: float, seed: int, heads: "Heads") -> SplitStatistics:
         from wavefoundry.evaluation.downstream.heads import Scaling
 
         labelled = labelled_subset(examples.rows["train"], fraction, seed)
@@ -151,7 +176,7 @@ class FeatureTask(DownstreamTask):
         seen = np.concatenate([Scaling.of(part[labelled])(part) for part in parts], axis=1)
         head = self.fit(seen[labelled], examples.labels[labelled], heads, seed)
         return {
-            split: self.score(head(seen[rows]), examples.labels[rows])
+            split: self.statistics(head(seen[rows]), examples.labels[rows])
             for split, rows in examples.rows.items()
             if split in SCORED
         }
@@ -164,13 +189,31 @@ class ChannelTask(DownstreamTask):
     """
 
     metric = "nmse_db"
-    unit = "dB"
     higher_is_better = False
     without_learning: ClassVar[str]
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        return (NMSE,)
+
+    def scores(self, statistics: Statistics, times: np.ndarray | None = None) -> Scores:
+        """The mean of the ratios in decibels."""
+        from wavefoundry.evaluation.metrics import to_db
+
+        return {self.metric: to_db(float(np.average(statistics[NMSE], weights=times)))}
 
     @abstractmethod
     def known(self, csi: "torch.Tensor") -> "torch.Tensor":
         """What is known of clean channels: complex (sample, antenna, subcarrier) -> the same shape."""
+
+    @abstractmethod
+    def lattice(self, antennas: int, subcarriers: int) -> np.ndarray:
+        """Which entries are known: bool (antenna, subcarrier)."""
+
+    @property
+    @abstractmethod
+    def noise(self) -> float:
+        """Power of the noise on the known entries, relative to that of the channel."""
 
     @abstractmethod
     def estimate(self, known: "torch.Tensor") -> "torch.Tensor":
@@ -191,7 +234,7 @@ class ChannelTask(DownstreamTask):
 
     def evaluate(
         self, examples: ChannelExamples, fraction: float, seeds: Sequence[int], heads: "Heads"
-    ) -> list[SplitScores]:
+    ) -> list[SplitStatistics]:
         from wavefoundry.evaluation.downstream.channels import score_channel_head
 
         # All labels are the same labels for every seed, and a linear head is found exactly.
@@ -200,11 +243,11 @@ class ChannelTask(DownstreamTask):
         return found * (len(seeds) // len(drawn))
 
     def reference(self, snapshots: Snapshots) -> tuple[str, Scores]:
-        from wavefoundry.evaluation.metrics import nmse, to_db
+        from wavefoundry.evaluation.metrics import nmse
 
         test = snapshots.rows["test"]
         estimate = self.estimate(self.known(snapshots.csi)[test])
-        return self.without_learning, {self.metric: to_db(nmse(estimate, snapshots.csi[test]).mean().item())}
+        return self.without_learning, self.scores({NMSE: nmse(estimate, snapshots.csi[test]).numpy()})
 
 
 @cache

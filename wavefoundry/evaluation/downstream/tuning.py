@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from wavefoundry.evaluation.downstream.classification import ClassificationTask
-from wavefoundry.evaluation.downstream.examples import SCORED, SplitScores
+from wavefoundry.evaluation.downstream.examples import SCORED, SplitStatistics
 from wavefoundry.evaluation.downstream.inputs import BATCH
 from wavefoundry.evaluation.downstream.options import LastLayers
 from wavefoundry.evaluation.downstream.samples import labelled_subset
@@ -93,8 +93,8 @@ def tune(
     section: LastLayers,
     seed: int,
     checkpoints: Path,
-) -> SplitScores:
-    """Train head and last layers on a fraction of the labels; scores on "validation" and "test".
+) -> SplitStatistics:
+    """Train head and last layers on a fraction of the labels; statistics on "validation" and "test".
 
     Args:
         task: one whose options are tunable.
@@ -120,11 +120,11 @@ def tune(
     model = TunedClassifier(backbone, patch_size, section.layers, width, task.options.hidden, len(classes), strength)
     dataset = Labelled(csi, torch.from_numpy(seen_labels))
     train(model, dataset, config=section.training, seed=seed, checkpoints=checkpoints)
-    scores = {}
+    statistics = {}
     for split in SCORED:
         rows = snapshots.rows[split]
         with torch.no_grad():
             logits = torch.cat([model.logits(part) for part in snapshots.csi[rows].split(BATCH)])
         ranked = classes[logits.argsort(dim=1, descending=True, stable=True)[:, : task.named].numpy()]
-        scores[split] = task.score(ranked, labels[rows])
-    return scores
+        statistics[split] = task.statistics(ranked, labels[rows])
+    return statistics

@@ -13,14 +13,14 @@ def in_words(metric: str) -> str:
     return " ".join(words) + (f" [{UNITS[ending]}]" if ending else "")
 
 
+def unit_of(metric: str) -> str:
+    """The unit of a metric, "" of a share."""
+    return UNITS.get(_ending(metric), "")
+
+
 def digits(metric: str) -> int:
     """Digits after the point that tell scores of a metric apart."""
     return 1 if _ending(metric) else 3
-
-
-def show(task: DownstreamTask, value: float) -> str:
-    """A value of the metric of a task, with its unit."""
-    return f"{value:.{digits(task.metric)}f}" + (f" {task.unit}" if task.unit else "")
 
 
 def heading(task: DownstreamTask) -> str:
