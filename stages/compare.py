@@ -5,7 +5,7 @@ wavefoundry/evaluation/results.py. What differs from run to run by nature lies i
 predictors and their differences from the method without training that is best on the validation split, with intervals,
 are in metrics/differences.csv (columns: wavefoundry/evaluation/paired.py); what became of the claims in
 metrics/claims.csv (columns: wavefoundry/evaluation/claims.py). Claims about downstream tasks are judged by what lies in
-metrics/downstream_samples.
+metrics/downstream_samples, those about channel feedback by metrics/feedback/samples.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from stages.paths import (
     RESULTS,
     SUMMARY,
     downstream_samples_file,
+    feedback_samples_file,
     measured_file,
     samples_file,
     scores_file,
@@ -55,6 +56,11 @@ def sample_files(parameters: params.Params) -> list[Path]:
     return [samples_file(name) for name in [*parameters.predictors, *parameters.models]]
 
 
+def feedback_sample_files(parameters: params.Params) -> list[Path]:
+    """The tables of single samples of channel feedback."""
+    return [feedback_samples_file(name) for name in parameters.models]
+
+
 def downstream_sample_files(parameters: params.Params) -> list[Path]:
     """The tables of single samples of the downstream tasks."""
     return [downstream_samples_file(name) for name in [RAW, *parameters.models]]
@@ -74,7 +80,8 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     scores, measured = score_files(parameters), measured_files(parameters)
-    samples, task_samples = sample_files(parameters), downstream_sample_files(parameters)
+    samples = [*sample_files(parameters), *feedback_sample_files(parameters)]
+    task_samples = downstream_sample_files(parameters)
     outputs = [RESULTS, SUMMARY, DIFFERENCES, CLAIMS, MEASURED]
     with stage(
         "compare", section=None, dependencies=[*scores, *samples, *task_samples, *measured], outputs=outputs
@@ -99,7 +106,7 @@ def main() -> None:
         evidence = Evidence(
             tables,
             tested,
-            parameters.compared,
+            parameters.compared | parameters.feedback_compared_at,
             {} if section is None else tasks_of(section),
             pandas.concat(of_tasks, ignore_index=True),
             bootstrap,

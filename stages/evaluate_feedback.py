@@ -1,13 +1,15 @@
 """Stages evaluate_feedback_GROUP@NAME: what a codec of channel feedback makes of one slot of held-out trajectories.
 
-Of sequences it is the first slot. Networks that are no codecs have an empty table.
+Of sequences it is the first slot. Written are a table of results and the scores of single samples; both are empty of
+networks that are no codecs.
 """
 
 from typing import TYPE_CHECKING
 
 from stages import params
 from stages.arguments import group_and_name
-from stages.paths import inputs_file, model_folder, scores_file
+from stages.evaluate_prediction import users_of
+from stages.paths import feedback_samples_file, inputs_file, model_folder, scores_file
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
@@ -18,27 +20,30 @@ GROUPS = ("pretrain", "teach", "distill")
 SPLITS = ("validation", "test")
 
 
-def score_all(parameters: "Params", name: str) -> list[dict]:
-    """Rows of the table of results of one entry."""
+def score_all(parameters: "Params", name: str) -> tuple[list[dict], list[dict]]:
+    """Rows of the table of results of one entry, and the columns of its table of samples."""
     from stages.loading import load_network, load_split
-    from wavefoundry.evaluation.feedback import question, rows_of
+    from wavefoundry.evaluation.feedback import rows_of, score
+    from wavefoundry.evaluation.feedback_summary import question
     from wavefoundry.networks.capabilities import FeedbackCodec
 
-    section, rows = parameters.evaluate.feedback, []
+    section, rows, samples = parameters.evaluate.feedback, [], []
     assert section is not None
     for seed in parameters.models[name].seeds:
         codec = load_network(parameters, name, model_folder(name, seed))
         assert isinstance(codec, FeedbackCodec)  # the options of its family say so
         for dataset in parameters.fed_back(name):
             for split in SPLITS:
-                slots = load_split(dataset, split)[:, 0]
+                slots, users = load_split(dataset, split)[:, 0], users_of(dataset, split)
                 for rate in section.rates:
                     labels = {
-                        "evaluation": "feedback", "model": name, "seed": seed, "dataset": dataset,
-                        "question": question(rate), "split": split,
+                        "model": name, "seed": seed, "dataset": dataset, "question": question(rate), "split": split,
                     }  # fmt: skip
-                    rows += [labels | row for row in rows_of(codec, slots, rate, section)]
-    return rows
+                    found = score(codec, slots, rate, section)
+                    rows += [{"evaluation": "feedback"} | labels | row for row in rows_of(found, codec, slots, rate)]
+                    values = {"nmse": found.nmse.numpy(), "spectral_efficiency": found.efficiency.numpy()}
+                    samples.append(labels | users | values)
+    return rows, samples
 
 
 def main() -> None:
@@ -46,22 +51,23 @@ def main() -> None:
     with clear_errors():
         parameters = params.read()
         model = parameters.model(name, [group])
-    section, scores = parameters.evaluate.feedback, scores_file("feedback", name)
+    section, outputs = parameters.evaluate.feedback, [scores_file("feedback", name), feedback_samples_file(name)]
     inputs = [
         *(model_folder(name, seed) for seed in model.seeds),
         inputs_file(name, "fed_back"),
         inputs_file(name, "code"),
     ]
-    with stage(f"evaluate_feedback_{group}@{name}", section=section, dependencies=inputs, outputs=[scores]) as run:
-        from wavefoundry.evaluation.results import as_table
+    with stage(f"evaluate_feedback_{group}@{name}", section=section, dependencies=inputs, outputs=outputs) as run:
+        from wavefoundry.evaluation.results import as_table, table_of_samples
 
-        rows = []
+        rows, samples = [], []
         if parameters.fed_back(name):
             import torch
 
             torch.set_num_threads(1)
-            rows = score_all(parameters, name)
-        write_table(scores, as_table(rows))
+            rows, samples = score_all(parameters, name)
+        write_table(outputs[0], as_table(rows))
+        write_table(outputs[1], table_of_samples(samples))
         run.log_metrics(
             {
                 "{split}.{question}.{dataset}.seed_{seed}.nmse".format(**row).replace(" ", "_"): row["value"]

@@ -83,7 +83,7 @@ def compose(
     for group, names in gone:
         _forget(merged, group, names)
     _hold_out(merged, held_out)
-    _forget_tasks(merged)
+    _forget_claims(merged)
     text = _text(yaml, merged)
     parse(text, source)
     return text
@@ -171,11 +171,12 @@ def _forget(content: CommentedMap, group: str, gone: set[str]) -> None:
         content["evaluate"]["downstream"] = None
 
 
-def _forget_tasks(content: CommentedMap) -> None:
-    """Leave out claims about downstream tasks of a study without any."""
-    if not content["evaluate"]["downstream"]:
-        for claim in [name for name, tested in content["claims"].items() if "task" in tested]:
-            del content["claims"][claim]
+def _forget_claims(content: CommentedMap) -> None:
+    """Leave out claims about downstream tasks, or about channel feedback, of a study without any."""
+    for evaluation, key in (("downstream", "task"), ("feedback", "bits")):
+        if not content["evaluate"][evaluation]:
+            for claim in [name for name, tested in content["claims"].items() if key in tested]:
+                del content["claims"][claim]
 
 
 class _Representer(RoundTripRepresenter):

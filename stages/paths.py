@@ -93,6 +93,11 @@ def samples_file(name: str) -> Path:
     return Path("metrics/samples") / f"{name}.csv"
 
 
+def feedback_samples_file(name: str) -> Path:
+    """The scores of channel feedback of single samples of one entry."""
+    return Path("metrics/feedback/samples") / f"{name}.csv"
+
+
 def downstream_samples_file(name: str) -> Path:
     """What the scores of the downstream tasks of one entry are made of, sample by sample."""
     return Path("metrics/downstream_samples") / f"{name}.csv"

@@ -64,13 +64,25 @@ How much more error predictors expect of themselves than is measured; below 0 th
 {expected_error_table(table, parameters.compared) or "No predictor of this study says what it expects."}
 
 {curve_tables(parameters, table)}
-
+{feedback_tables(parameters, table)}
 ## Claims
 
 {CLAIMS_NOTE}
 
 {claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))}
 {paper_tables(parameters, table, measured)}"""
+
+
+def feedback_tables(parameters: params.Params, table: "pandas.DataFrame") -> str:
+    """What the report tells of channel feedback, without its picture; nothing where it is left out."""
+    from wavefoundry.feedback.uplink import bit_error_rate
+    from wavefoundry.report.feedback import feedback_section
+
+    section, datasets = parameters.evaluate.feedback, parameters.feedback_compared
+    if section is None:
+        return ""
+    told = feedback_section(table, section, datasets, bit_error_rate(section.uplink), picture=False)
+    return f"\n## Channel feedback\n\n{told}\n"
 
 
 def paper_tables(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:

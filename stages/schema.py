@@ -12,9 +12,10 @@ from wavefoundry.csi.options import AngleDelay
 from wavefoundry.deployment.options import BEST, Register
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation import options as evaluation
-from wavefoundry.evaluation.claim_options import ClaimOptions, PredictionClaim, TaskClaim
+from wavefoundry.evaluation.claim_options import ClaimOptions, FeedbackClaim, PredictionClaim, TaskClaim
 from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
+from wavefoundry.evaluation.feedback_summary import question as rate_question
 from wavefoundry.evaluation.table_options import TableOptions
 from wavefoundry.facts import Facts
 from wavefoundry.faults import describe
@@ -241,6 +242,12 @@ class Params(Content):
         ]
 
     @property
+    def feedback_compared_at(self) -> dict[str, list[str]]:
+        """The same by rate, as the table of results calls it ("5 bits")."""
+        section = self.evaluate.feedback
+        return {} if section is None else {rate_question(rate): self.feedback_compared for rate in section.rates}
+
+    @property
     def left_out(self) -> list[str]:
         """A sentence for each network and each data set that it does not learn from though it is not held out."""
         return [
@@ -337,6 +344,8 @@ class Params(Content):
         for name, claim in self.claims.items():
             if isinstance(claim, TaskClaim):
                 self._check_task_claim(f"claims.{name}", claim)
+            elif isinstance(claim, FeedbackClaim):
+                self._check_feedback_claim(f"claims.{name}", claim)
             else:
                 self._check_prediction_claim(f"claims.{name}", claim)
 
@@ -346,6 +355,25 @@ class Params(Content):
         datasets = claim.datasets or self.compared.get(claim.question, [])
         for field, models in (("model", [claim.model]), ("others", claim.others)):
             self._check_answers(f"{key}.{field}", models, claim.question, datasets)
+
+    def _check_feedback_claim(self, key: str, claim: FeedbackClaim) -> None:
+        section = self.evaluate.feedback
+        if section is None:
+            raise ValueError(f"{key}.bits is {claim.bits}, but evaluate.feedback is null")
+        if claim.bits not in section.rates:
+            allowed = ", ".join(map(str, section.rates))
+            raise ValueError(f"{key}.bits is {claim.bits}, allowed are evaluate.feedback.rates: {allowed}")
+        self._check_datasets(f"{key}.datasets", claim.datasets or ())
+        if not (claim.datasets or self.feedback_compared):
+            raise ValueError(f"{key}.datasets is null, and there is no data set that every codec learns and feeds back")
+        for field, models in (("model", [claim.model]), ("others", claim.others)):
+            for model in models:
+                if model not in self.codecs:
+                    known = ", ".join(self.codecs) or "none"
+                    raise ValueError(f"{key}.{field}: {model!r} is no codec of this study, found: {known}")
+                missing = set(claim.datasets or ()) - set(self.fed_back(model))
+                if missing:
+                    raise ValueError(f"{key}.{field}: {model} does not feed back {', '.join(sorted(missing))}")
 
     def _check_task_claim(self, key: str, claim: TaskClaim) -> None:
         section = self.evaluate.downstream

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evaluation.downstream.example import example_task
-from wavefoundry.evaluation.claim_options import PredictionClaim, TaskClaim
+from wavefoundry.evaluation.claim_options import FeedbackClaim, PredictionClaim, TaskClaim
 from wavefoundry.evaluation.claims import CLAIM_COLUMNS, Evidence, judge, spread_of_difference, verdict
 from wavefoundry.evaluation.downstream.options import RAW
 from wavefoundry.evaluation.downstream.parts import CURVE
@@ -65,6 +65,21 @@ def judged(one: PredictionClaim, table: pandas.DataFrame, samples: pandas.DataFr
     assert list(found.columns) == list(CLAIM_COLUMNS)
     (row,) = found.to_dict("records")
     return row
+
+
+def test_claims_about_feedback_compare_the_codecs_at_their_rate():
+    table, samples = study({"new": [0.1, 0.11], "old": [0.2, 0.22]}, {"new": 0.1, "old": 0.2})
+    about = {"source": "ours", "says": "it is better", "model": "new", "others": ["old"]}
+    one = FeedbackClaim.model_validate(about | {"bits": 5, "datasets": None, "ahead_db": 2.9})
+    renamed = [frame.assign(question=frame["question"].replace("time", "5 bits")) for frame in (table, samples)]
+    # A prediction of the same models, that says the opposite.
+    other_way = [study({"new": [0.5], "old": [0.1]})[place] for place in (0, 1)]
+    both = [pandas.concat(frames, ignore_index=True) for frames in zip(renamed, other_way, strict=True)]
+    nothing = table_of_samples([], DOWNSTREAM_SAMPLE_COLUMNS)
+    asked = {"time": ["town"], "5 bits": ["town"]}
+    (row,) = judge({"one": one}, Evidence(*both, asked, {}, nothing, OPTIONS)).to_dict("records")
+    assert row["question"] == "5 bits" and row["holds"] == "yes"
+    assert row["difference"] == pytest.approx(10 * np.log10(0.5))
 
 
 def test_difference_and_means_are_those_of_the_ratios():

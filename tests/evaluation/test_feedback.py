@@ -10,9 +10,9 @@ import torch
 from tests.networks.karhunen_loeve.example import karhunen_loeve
 from tests.networks.lmmse.example import smooth
 from tests.networks.truncated_angle_delay.example import truncated_angle_delay
-from wavefoundry.evaluation.feedback import cosine_similarity, question, rows_of, score
+from wavefoundry.evaluation.feedback import cosine_similarity, rows_of, score
 from wavefoundry.evaluation.feedback_options import Feedback
-from wavefoundry.evaluation.feedback_summary import feedback_means, summarise_feedback
+from wavefoundry.evaluation.feedback_summary import feedback_means, question, summarise_feedback
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.feedback.bits import from_bits, to_bits
 from wavefoundry.feedback.uplink import bit_error_rate
@@ -81,12 +81,16 @@ def test_cosine_similarity_ignores_a_factor_of_each_subcarrier_and_is_that_of_be
     assert cosine_similarity(torch.zeros_like(csi), csi).item() == 0
 
 
+def rows(codec, csi) -> list[dict]:
+    return list(rows_of(score(codec, csi, 4, section()), codec, csi, 4))
+
+
 def test_rows_tell_bits_and_of_codecs_that_know_one_the_bound():
     csi = smooth(10, 1, 4, 16)[:, 0]
-    plain = {row["metric"]: row["value"] for row in rows_of(truncated_angle_delay(), csi, 4, section())}
+    plain = {row["metric"]: row["value"] for row in rows(truncated_angle_delay(), csi)}
     assert plain["bits"] == 16 and "nmse_gaussian_bound" not in plain
     model = karhunen_loeve()
-    bounded = {row["metric"]: row["value"] for row in rows_of(model, csi, 4, section())}
+    bounded = {row["metric"]: row["value"] for row in rows(model, csi)}
     assert bounded["nmse_gaussian_bound"] == model.bound(16, (4, 16))
     assert bounded.keys() - plain.keys() == {"nmse_gaussian_bound"}
 

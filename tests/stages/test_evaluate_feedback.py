@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from stages import evaluate_feedback, inputs, params
-from stages.paths import FEEDBACK_ASKED, csi_store, inputs_file, model_folder, scores_file
+from stages.paths import FEEDBACK_ASKED, csi_store, feedback_samples_file, inputs_file, model_folder, scores_file
 from storage.models.model_folder import save_model
 from storage.stores.csi_store import write_store
 from storage.tables import read_table
@@ -17,7 +17,7 @@ from tests.networks.wifo_cf import example as wifo_cf
 from tests.parameters import tiny_parameters
 from tests.storage.example import make_dataset
 from wavefoundry.errors import InputError
-from wavefoundry.evaluation.results import COLUMNS
+from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
 from wavefoundry.networks.truncated_angle_delay.model import build
 from wavefoundry.networks.truncated_angle_delay.options import Options
 
@@ -58,6 +58,32 @@ def test_codecs_are_known_with_what_they_feed_back():
     assert parse(left_out).codecs == [] == parse(left_out).feedback_compared
 
 
+CLAIM = {"source": "ours", "says": "it is better", "model": "codec", "others": ["truncated"], "bits": 3,
+    "datasets": None, "ahead_db": 0.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bits": 4}, r"claims\.one\.bits is 4, allowed are evaluate\.feedback\.rates: 3, 5"),
+        ({"bits": 0}, r"claims\.one\.bits"),
+        ({"model": "wifo"}, r"claims\.one\.model: 'wifo' is no codec of this study, found: codec, truncated"),
+        ({"datasets": ["nowhere"]}, r"claims\.one\.datasets: no data set 'nowhere'"),
+        ({"question": "time"}, r"claims\.one.*question"),
+    ],
+)
+def test_claims_about_feedback_are_about_what_there_is(changes, message):
+    values = content()
+    values["claims"]["one"] = CLAIM
+    assert parse(values).claims["one"].bits == 3
+    values["claims"]["one"] = CLAIM | changes
+    with pytest.raises(InputError, match=message):
+        parse(values)
+    values["claims"]["one"], values["evaluate"]["feedback"] = CLAIM, None
+    with pytest.raises(InputError, match=r"claims\.one\.bits is 3, but evaluate\.feedback is null"):
+        parse(values)
+
+
 @pytest.mark.parametrize("rates", [[0], [13], [3, 3], []])
 def test_rates_outside_1_to_12_are_refused_by_name(rates):
     with pytest.raises(InputError, match=r"evaluate\.feedback\.rates"):
@@ -95,7 +121,7 @@ def study(tmp_path, monkeypatch):
 
 
 def test_rows_are_those_of_the_first_slot_at_every_rate(study):
-    rows = evaluate_feedback.score_all(study, "codec")
+    rows, samples = evaluate_feedback.score_all(study, "codec")
     assert {(row["question"], row["split"], row["seed"]) for row in rows} == {
         (f"{rate} bits", split, seed) for rate in (3, 5) for split in ("validation", "test") for seed in (0, 1)
     }
@@ -107,11 +133,15 @@ def test_rows_are_those_of_the_first_slot_at_every_rate(study):
     sequences[:, 1:] = 7
     data = data.drop_vars("csi").assign(csi=(("sample", "time", "antenna", "subcarrier"), sequences, data["csi"].attrs))
     write_store(csi_store("uma_nlos"), data, "csi")
-    assert evaluate_feedback.score_all(study, "codec") == rows
+    assert evaluate_feedback.score_all(study, "codec")[0] == rows
+    # The mean of the samples is the figure of the table.
+    means = {(part["question"], part["seed"], part["split"]): part["nmse"].mean() for part in samples}
+    told = {(row["question"], row["seed"], row["split"]): row["value"] for row in rows if row["metric"] == "nmse"}
+    assert means == pytest.approx(told) and len(told) == 8
 
 
 def test_more_bits_are_better_for_the_classical_codec(study):
-    rows = evaluate_feedback.score_all(study, "truncated")
+    rows, _ = evaluate_feedback.score_all(study, "truncated")
     values = {
         row["question"]: row["value"] for row in rows if (row["metric"], row["split"]) == ("nmse_error_free", "test")
     }
@@ -133,6 +163,8 @@ def test_the_stage_writes_a_table_also_of_what_is_no_codec(study, monkeypatch, n
     table = read_table(scores_file("feedback", name), COLUMNS)
     assert len(table) == count
     assert np.isfinite(table["value"]).all()
+    samples = read_table(feedback_samples_file(name), SAMPLE_COLUMNS)
+    assert samples["nmse"].notna().all() and samples.empty == (not count)
 
 
 def test_inputs_tell_what_is_fed_back_and_keep_the_folder_of_tables(study, monkeypatch):

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from wavefoundry.feedback.rates import Rate
 from wavefoundry.section import Fraction, Section
 
 # The kinds of claims, which are told apart by their keys; in brackets, for no key of them is meant.
-ABOUT_PREDICTION, ABOUT_TASK = "[prediction]", "[task]"
+ABOUT_PREDICTION, ABOUT_FEEDBACK, ABOUT_TASK = "[prediction]", "[feedback]", "[task]"
 
 
 class Claim(Section):
@@ -28,14 +29,25 @@ class Claim(Section):
         return self
 
 
-class PredictionClaim(Claim):
-    """A comparison of NMSE. `model` and `others` are predictors, trained or not."""
+class NmseClaim(Claim):
+    """A comparison of NMSE."""
 
-    question: str = Field(description="of evaluate.prediction.questions")
     datasets: Annotated[list[str], Field(min_length=1)] | None = Field(
         description="the mean is taken over these; null: over those on which everybody is compared"
     )
     ahead_db: float = Field(description="the claim: better by at least so much; below 0: worse by no more")
+
+
+class PredictionClaim(NmseClaim):
+    """A comparison of predictions. `model` and `others` are predictors, trained or not."""
+
+    question: str = Field(description="of evaluate.prediction.questions")
+
+
+class FeedbackClaim(NmseClaim):
+    """A comparison of channel feedback. `model` and `others` are codecs."""
+
+    bits: Rate = Field(description="of evaluate.feedback.rates, for every 16 channel entries")
 
 
 class TaskClaim(Claim):
@@ -51,11 +63,16 @@ class TaskClaim(Claim):
 
 
 def _kind(content: Any) -> str:
-    """A claim that says a task is about this task."""
-    about_task = isinstance(content, TaskClaim) or (isinstance(content, Mapping) and "task" in content)
-    return ABOUT_TASK if about_task else ABOUT_PREDICTION
+    """A claim that says a task is about this task, one that says bits about channel feedback."""
+    for kind, key, tag in ((TaskClaim, "task", ABOUT_TASK), (FeedbackClaim, "bits", ABOUT_FEEDBACK)):
+        if isinstance(content, kind) or (isinstance(content, Mapping) and key in content):
+            return tag
+    return ABOUT_PREDICTION
 
 
 ClaimOptions = Annotated[
-    Annotated[PredictionClaim, Tag(ABOUT_PREDICTION)] | Annotated[TaskClaim, Tag(ABOUT_TASK)], Discriminator(_kind)
+    Annotated[PredictionClaim, Tag(ABOUT_PREDICTION)]
+    | Annotated[FeedbackClaim, Tag(ABOUT_FEEDBACK)]
+    | Annotated[TaskClaim, Tag(ABOUT_TASK)],
+    Discriminator(_kind),
 ]

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas
 
-from wavefoundry.evaluation.claim_options import PredictionClaim, TaskClaim
+from wavefoundry.evaluation.claim_options import FeedbackClaim, NmseClaim, PredictionClaim, TaskClaim
 from wavefoundry.evaluation.downstream.paired_scores import resampled_scores
 from wavefoundry.evaluation.downstream.parts import CURVE
 from wavefoundry.evaluation.downstream.scores import ScoreTable, at_fraction
 from wavefoundry.evaluation.downstream.task import DownstreamTask
+from wavefoundry.evaluation.feedback_summary import question as rate_question
 from wavefoundry.evaluation.options import Bootstrap
 from wavefoundry.evaluation.over_seeds import spread
 from wavefoundry.evaluation.paired import differences, tails
@@ -22,9 +23,9 @@ from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
 # Columns of the table of claims; one row a claim.
 CLAIM_COLUMNS = {
     "claim": "string",
-    "question": "string",  # of prediction, or the downstream task
+    "question": "string",  # of prediction, the rate of feedback ("5 bits"), or the downstream task
     "label_fraction": "Float64",  # missing of predictions
-    "metric": "string",  # of the scores; "nmse_db" of predictions
+    "metric": "string",  # of the scores; "nmse_db" of predictions and feedback
     "model": "string",
     "other": "string",  # of those that it is set against, the best on the validation split
     "score": "float64",  # of model on the test split, mean over seeds
@@ -50,8 +51,9 @@ class Evidence:
     """What was measured.
 
     table: of results.
-    samples: of predictions of the test split, columns as `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
-    datasets: by question, those on which everybody is compared.
+    samples: of predictions and of channel feedback of the test split, columns as
+        `wavefoundry.evaluation.results.SAMPLE_COLUMNS`.
+    datasets: by question or rate of feedback ("5 bits"), those on which everybody is compared.
     tasks: by the names of their entries.
     task_samples: columns as `wavefoundry.evaluation.results.DOWNSTREAM_SAMPLE_COLUMNS`.
     bootstrap: options of the intervals.
@@ -65,33 +67,38 @@ class Evidence:
     bootstrap: Bootstrap
 
 
-def judge(claims: Mapping[str, PredictionClaim | TaskClaim], evidence: Evidence) -> pandas.DataFrame:
+def judge(claims: Mapping[str, PredictionClaim | FeedbackClaim | TaskClaim], evidence: Evidence) -> pandas.DataFrame:
     """One row a claim, columns as `CLAIM_COLUMNS`."""
     rows = [
         {"claim": name, "model": claim.model}
-        | (_task_row(claim, evidence) if isinstance(claim, TaskClaim) else _prediction_row(claim, evidence))
+        | (_task_row(claim, evidence) if isinstance(claim, TaskClaim) else _nmse_row(claim, question(claim), evidence))
         for name, claim in claims.items()
     ]
     return pandas.DataFrame(rows, columns=list(CLAIM_COLUMNS)).astype(CLAIM_COLUMNS)
 
 
-def _prediction_row(claim: PredictionClaim, evidence: Evidence) -> dict[str, Any]:
-    asked = {claim.question: claim.datasets or evidence.datasets[claim.question]}
+def question(claim: PredictionClaim | FeedbackClaim) -> str:
+    """What it compares, as the table of results calls it."""
+    return rate_question(claim.bits) if isinstance(claim, FeedbackClaim) else claim.question
+
+
+def _nmse_row(claim: NmseClaim, question: str, evidence: Evidence) -> dict[str, Any]:
+    asked = {question: claim.datasets or evidence.datasets[question]}
     # Where there is nothing to choose by, the first one.
-    other = best_methods(evidence.table, asked, claim.others).get(claim.question, claim.others[0])
+    other = best_methods(evidence.table, asked, claim.others).get(question, claim.others[0])
     means = mean_nmse_db(evidence.table, asked, "test")
     models = (claim.model, other)
     scores = [means.loc[means["model"] == one, "nmse_db"].mean() for one in models]
     trained = means[means["seed"].notna()].set_index("seed")
     by_seed = [dict(trained.loc[trained["model"] == one, "nmse_db"]) for one in models]
     both = evidence.samples[evidence.samples["model"].isin(models)]
-    found = differences(both, asked, {claim.question: [models]}, evidence.bootstrap)
+    found = differences(both, asked, {question: [models]}, evidence.bootstrap)
     (row,) = found[found["other"].notna()].to_dict("records")
     difference, low, high = (row[key] for key in ("difference_db", "low_db", "high_db"))
     over_seeds = spread_of_difference(*by_seed)
     assumed = max(SPREAD_OF_ONE_SEED_DB, *(spread(values.values()) for values in by_seed))
     return {
-        "question": claim.question,
+        "question": question,
         "metric": "nmse_db",
         "other": other,
         "score": scores[0],

@@ -58,11 +58,6 @@ def cosine_similarity(found: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     return torch.where(norms > 0, product / norms.clamp_min(torch.finfo(norms.dtype).tiny), 0.0).mean(1)
 
 
-def question(rate: int) -> str:
-    """What a rate is called in the table of results."""
-    return f"{rate} bits"
-
-
 def score(codec: FeedbackCodec, csi: torch.Tensor, rate: int, section: Feedback) -> FeedbackScores:
     """Feed back every sample.
 
@@ -94,13 +89,16 @@ def score(codec: FeedbackCodec, csi: torch.Tensor, rate: int, section: Feedback)
     )
 
 
-def rows_of(codec: FeedbackCodec, csi: torch.Tensor, rate: int, section: Feedback) -> Iterator[dict]:
-    """Rows of the table of results of one codec, data set and rate, without these labels; arguments as for `score`.
+def rows_of(scores: FeedbackScores, codec: FeedbackCodec, csi: torch.Tensor, rate: int) -> Iterator[dict]:
+    """Rows of the table of results of one codec, data set and rate, without these labels.
+
+    Args:
+        scores: what `score` gives with the other arguments.
 
     "bits" are those of one slot; "nmse_gaussian_bound" is there of codecs that know a covariance
     (`wavefoundry.networks.capabilities.GaussianBound`).
     """
-    yield from score(codec, csi, rate, section).rows()
+    yield from scores.rows()
     bits = feedback_bits(rate, csi.shape[1], csi.shape[2])
     yield {"metric": "bits", "value": bits}
     if isinstance(codec, GaussianBound):

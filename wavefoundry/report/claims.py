@@ -5,19 +5,19 @@ from typing import Any
 
 import pandas
 
-from wavefoundry.evaluation.claim_options import PredictionClaim, TaskClaim
-from wavefoundry.evaluation.claims import SPREAD_OF_ONE_SEED_DB
+from wavefoundry.evaluation.claim_options import FeedbackClaim, NmseClaim, PredictionClaim, TaskClaim
+from wavefoundry.evaluation.claims import SPREAD_OF_ONE_SEED_DB, question
 from wavefoundry.evaluation.downstream.wording import unit_of
 from wavefoundry.report.tables import markdown_table
 
 CLAIMS_NOTE = f""""yes" and "no" where the whole interval of the difference over test trajectories says so, and the
 difference is further from what is claimed than its standard deviation over seeds, of which those that both sides have
 are compared one by one; otherwise "undecided". Of one seed it is not known how far others would lie apart: of a
-prediction {SPREAD_OF_ONE_SEED_DB:g} dB are taken, and a downstream task stays undecided. Seeds of a downstream task
-draw its labels and its head; the network is that of the first seed of its training."""
+prediction or of feedback {SPREAD_OF_ONE_SEED_DB:g} dB are taken, and a downstream task stays undecided. Seeds of a
+downstream task draw its labels and its head; the network is that of the first seed of its training."""
 
 
-def claims_table(claims: Mapping[str, PredictionClaim | TaskClaim], judged: pandas.DataFrame) -> str:
+def claims_table(claims: Mapping[str, PredictionClaim | FeedbackClaim | TaskClaim], judged: pandas.DataFrame) -> str:
     """One row a claim: what is claimed, by whom, what was measured, whether it holds; "None." where there is no claim.
 
     Args:
@@ -32,7 +32,7 @@ def claims_table(claims: Mapping[str, PredictionClaim | TaskClaim], judged: pand
     )
 
 
-def _claim_row(claim: PredictionClaim | TaskClaim, row: Any) -> list[str]:
+def _claim_row(claim: PredictionClaim | FeedbackClaim | TaskClaim, row: Any) -> list[str]:
     unit = f" {unit_of(row.metric)}".rstrip()
     # Two digits of what has a unit, three of a share.
     exact = 2 if unit else 3
@@ -42,7 +42,7 @@ def _claim_row(claim: PredictionClaim | TaskClaim, row: Any) -> list[str]:
         else f"at least {ahead:g}{unit} ahead of {row.other}" if ahead > 0
         else f"at most {-ahead:g}{unit} behind {row.other}"
     )  # fmt: skip
-    if isinstance(claim, PredictionClaim) and claim.datasets is not None:
+    if isinstance(claim, NmseClaim) and claim.datasets is not None:
         test += f" on {', '.join(claim.datasets)}"
     measured = (
         f"{row.score:.{exact}f}{unit} against {row.other_score:.{exact}f}{unit}, difference "
@@ -53,9 +53,9 @@ def _claim_row(claim: PredictionClaim | TaskClaim, row: Any) -> list[str]:
     return [claim.says, claim.source, test, measured, "**no**" if row.holds == "no" else row.holds]
 
 
-def _asked(claim: PredictionClaim | TaskClaim) -> str:
-    if isinstance(claim, PredictionClaim):
-        return claim.question
+def _asked(claim: PredictionClaim | FeedbackClaim | TaskClaim) -> str:
+    if not isinstance(claim, TaskClaim):
+        return question(claim)
     return f"{claim.task} with {claim.label_fraction:.0%} of the labels"
 
 

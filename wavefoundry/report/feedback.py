@@ -18,7 +18,9 @@ TABLES = (
 )
 
 
-def feedback_section(table: pandas.DataFrame, section: Feedback, datasets: Sequence[str], bit_error_rate: float) -> str:
+def feedback_section(
+    table: pandas.DataFrame, section: Feedback, datasets: Sequence[str], bit_error_rate: float, *, picture: bool = True
+) -> str:
     """Markdown; its picture is drawn by `wavefoundry.plots.feedback`.
 
     Args:
@@ -26,6 +28,7 @@ def feedback_section(table: pandas.DataFrame, section: Feedback, datasets: Seque
         section: parameters of the evaluation.
         datasets: over which means are taken: those that every codec has learnt from and feeds back.
         bit_error_rate: of the uplink.
+        picture: whether the picture is shown.
     """
     rows = table[table["evaluation"] == "feedback"]
     if rows.empty:
@@ -43,8 +46,9 @@ def feedback_section(table: pandas.DataFrame, section: Feedback, datasets: Seque
             "bound is the rate-distortion function of a Gaussian channel with the covariance that the Karhunen-Loeve "
             "transform has learnt, without noise: no code of so many bits describes that Gaussian better. Real "
             "channels are no Gaussians, and may be described in fewer bits.",
-            "![NMSE over bits](figures/feedback.png)",
         ]
+        if picture:
+            parts.append("![NMSE over bits](figures/feedback.png)")
         for metric, words, in_db in TABLES:
             parts += [f"{words}:", _means(feedback_means(rows, datasets, "test"), metric, section.rates, in_db)]
     else:
