@@ -3,8 +3,9 @@
 Users read the joined tables with `pandas.read_csv("metrics/results.csv")`; the columns are described in
 wavefoundry/evaluation/results.py. What differs from run to run by nature lies in measurements/results.csv. The means of
 predictors and their differences from the method without training that is best on the validation split, with intervals,
-are in metrics/differences.csv (columns: wavefoundry/evaluation/paired.py); what became of the claims in
-metrics/claims.csv (columns: wavefoundry/evaluation/claims.py).
+are in metrics/differences.csv (columns: wavefoundry/evaluation/paired.py), those under the conditions of the suites in
+metrics/suites.csv (columns: wavefoundry/evaluation/suites.py); what became of the claims in metrics/claims.csv
+(columns: wavefoundry/evaluation/claims.py).
 """
 
 import argparse
@@ -13,7 +14,18 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.json_files import write_json
-from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS, SUMMARY, measured_file, samples_file, scores_file
+from stages.paths import (
+    CLAIMS,
+    DIFFERENCES,
+    MEASURED,
+    RESULTS,
+    SUITES,
+    SUMMARY,
+    measured_file,
+    samples_file,
+    scores_file,
+    suite_samples_file,
+)
 from stages.stage import clear_errors, stage
 from storage.tables import read_table, write_table
 from wavefoundry.evaluation.downstream.options import RAW
@@ -44,6 +56,11 @@ def sample_files(parameters: params.Params) -> list[Path]:
     return [samples_file(name) for name in [*parameters.predictors, *parameters.models]]
 
 
+def suite_sample_files(parameters: params.Params) -> list[Path]:
+    """The tables of single samples in the suites of questions."""
+    return [suite_samples_file(name) for name in [*parameters.predictors, *parameters.models]]
+
+
 def pairs(parameters: params.Params, table: "pandas.DataFrame") -> dict[str, list[tuple[str, str]]]:
     """(model, other) by question: everybody with the best method without training."""
     from wavefoundry.evaluation.summary import best_methods
@@ -58,15 +75,17 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     scores, measured = score_files(parameters), measured_files(parameters)
-    samples = sample_files(parameters)
-    outputs = [RESULTS, SUMMARY, DIFFERENCES, CLAIMS, MEASURED]
-    with stage("compare", section=None, dependencies=[*scores, *samples, *measured], outputs=outputs) as run:
+    samples, in_suites = sample_files(parameters), suite_sample_files(parameters)
+    inputs = [*scores, *samples, *in_suites, *measured]
+    outputs = [RESULTS, SUMMARY, DIFFERENCES, SUITES, CLAIMS, MEASURED]
+    with stage("compare", section=None, dependencies=inputs, outputs=outputs) as run:
         import pandas
 
         from wavefoundry.evaluation.claims import judge
         from wavefoundry.evaluation.feedback_summary import summarise_feedback
         from wavefoundry.evaluation.paired import differences
         from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
+        from wavefoundry.evaluation.suites import CONDITION_SAMPLE_COLUMNS, condition_differences
         from wavefoundry.evaluation.summary import summarise
 
         tables = pandas.concat([read_table(path, COLUMNS) for path in scores], ignore_index=True)
@@ -74,7 +93,11 @@ def main() -> None:
         write_table(MEASURED, pandas.concat([read_table(path, COLUMNS) for path in measured], ignore_index=True))
         every = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True)
         tested, bootstrap = every[every["split"] == "test"], parameters.evaluate.prediction.bootstrap
-        write_table(DIFFERENCES, differences(tested, parameters.compared, pairs(parameters, tables), bootstrap))
+        compared = pairs(parameters, tables)
+        write_table(DIFFERENCES, differences(tested, parameters.compared, compared, bootstrap))
+        of_suites = pandas.concat([read_table(path, CONDITION_SAMPLE_COLUMNS) for path in in_suites], ignore_index=True)
+        suites = parameters.evaluate.prediction.suites
+        write_table(SUITES, condition_differences(of_suites, suites, parameters.compared, compared, bootstrap))
         write_table(CLAIMS, judge(parameters.claims, tables, tested, parameters.compared, bootstrap))
         section = parameters.evaluate.downstream
         summary = summarise(tables, parameters.compared, None if section is None else section)

@@ -59,6 +59,4 @@ class DroppedSlots(Section):
     probability: Probability = Field(description="of each slot")
 
 
-ImpairmentOptions = (
-    IndependentPhase | CommonPhaseError | PhaseWalk | TimingJitter | Burst | Interference | DroppedSlots
-)
+ImpairmentOptions = IndependentPhase | CommonPhaseError | PhaseWalk | TimingJitter | Burst | Interference | DroppedSlots

@@ -17,7 +17,7 @@ slot (`common_phase_error`, `phase_walk`), linear over the subcarriers (`timing_
 (`interference`).
 
 All take complex (sample, time, antenna, subcarrier) and a generator on the CPU, so that a seed means the same on every
-device, and leave what they are given as it is. Powers are relative to the mean power of each sample, its noise included.
+device, and leave what they are given as it is. Powers are relative to the mean power of each sample, with its noise.
 """
 
 import math
@@ -104,9 +104,7 @@ def common_phase_error(csi: torch.Tensor, deviation: float, generator: torch.Gen
     return _turned(csi, deviation * torch.randn(*csi.shape[:2], 1, 1, generator=generator))
 
 
-def phase_walk(
-    csi: torch.Tensor, linewidth: float, slot_duration: float, generator: torch.Generator
-) -> torch.Tensor:
+def phase_walk(csi: torch.Tensor, linewidth: float, slot_duration: float, generator: torch.Generator) -> torch.Tensor:
     """Every slot times exp(j phi), where phi grows from slot to slot by N(0, 2 pi linewidth slot_duration).
 
     The phase of a free-running oscillator is a Wiener process and its line a Lorentzian (Demir, Mehrotra, Roychowdhury,
@@ -182,8 +180,8 @@ def burst(csi: torch.Tensor, degree: float, generator: torch.Generator) -> torch
 def interference(csi: torch.Tensor, sir_db: float, generator: torch.Generator) -> torch.Tensor:
     """The block plus one interferer: what reaches the antennas is a(antenna) s(time, subcarrier).
 
-    The vector a is complex Gaussian, the same for the whole sample: the channel of an interferer that hardly moves, seen
-    through many paths. What it sends, s, is white. Its power is exactly that of the sample divided by the SIR.
+    The vector a is complex Gaussian, the same for the whole sample: the channel of an interferer that hardly moves,
+    seen through many paths. What it sends, s, is white. Its power is exactly that of the sample divided by the SIR.
 
     Args:
         csi: complex (sample, time, antenna, subcarrier).
