@@ -15,7 +15,7 @@ from wavefoundry.evaluation import options as evaluation
 from wavefoundry.evaluation.claim_options import ClaimOptions
 from wavefoundry.evaluation.downstream.options import RAW, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
-from wavefoundry.evaluation.suite_options import Impairment, SuiteOptions
+from wavefoundry.evaluation.suite_options import SuiteOptions
 from wavefoundry.evaluation.table_options import TableOptions
 from wavefoundry.facts import Facts
 from wavefoundry.faults import describe
@@ -30,17 +30,11 @@ from wavefoundry.twin.options import BUILT_IN_SCENES, RayTracedTwin, Scenario
 GROUPS = ("pretrain", "teach", "distill")
 
 
-class Suite(SuiteOptions):
-    """Impairments have names like entries."""
-
-    impairments: dict[Name, Impairment]
-
-
 class Prediction(evaluation.Prediction):
     """Questions and suites have names like entries."""
 
     questions: Annotated[dict[Name, evaluation.QuestionOptions], Field(min_length=1)]
-    suites: dict[Name, Suite]
+    suites: dict[Name, SuiteOptions]
 
 
 class DownstreamTasks(Downstream):

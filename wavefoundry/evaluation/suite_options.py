@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from wavefoundry.csi.impairment_options import ImpairmentOptions
 from wavefoundry.section import Count, Section
 
-Impairment = Annotated[ImpairmentOptions, Field(discriminator="kind")]
+Condition = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 # Beside every impairment stands the same without one.
 UNIMPAIRED = "unimpaired"
 
@@ -20,7 +20,9 @@ class SuiteOptions(Section):
         description="that are asked about; null: those on which everybody is compared"
     )
     samples: Count | None = Field(description="test samples of each data set, at most, evenly spread; null: all")
-    impairments: dict[str, Impairment] = Field(description="of the known block; what is asked for stays clean")
+    impairments: dict[Condition, Annotated[ImpairmentOptions, Field(discriminator="kind")]] = Field(
+        description="of the known block; what is asked for stays clean"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
