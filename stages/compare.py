@@ -3,8 +3,9 @@
 Users read the joined tables with `pandas.read_csv("metrics/results.csv")`; the columns are described in
 wavefoundry/evaluation/results.py. What differs from run to run by nature lies in measurements/results.csv. The means of
 predictors and their differences from the method without training that is best on the validation split, with intervals,
-are in metrics/differences.csv (columns: wavefoundry/evaluation/paired.py); what became of the claims in
-metrics/claims.csv (columns: wavefoundry/evaluation/claims.py). Claims about downstream tasks are judged by what lies in
+are in metrics/differences.csv (columns: wavefoundry/evaluation/paired.py), those under the conditions of the suites in
+metrics/suites.csv (columns: wavefoundry/evaluation/suites.py); what became of the claims in metrics/claims.csv
+(columns: wavefoundry/evaluation/claims.py). Claims about downstream tasks are judged by what lies in
 metrics/downstream_samples, those about channel feedback by metrics/feedback/samples.
 """
 
@@ -19,12 +20,14 @@ from stages.paths import (
     DIFFERENCES,
     MEASURED,
     RESULTS,
+    SUITES,
     SUMMARY,
     downstream_samples_file,
     feedback_samples_file,
     measured_file,
     samples_file,
     scores_file,
+    suite_samples_file,
 )
 from stages.stage import clear_errors, stage
 from storage.tables import read_table, write_table
@@ -66,6 +69,11 @@ def downstream_sample_files(parameters: params.Params) -> list[Path]:
     return [downstream_samples_file(name) for name in [RAW, *parameters.models]]
 
 
+def suite_sample_files(parameters: params.Params) -> list[Path]:
+    """The tables of single samples in the suites of questions."""
+    return [suite_samples_file(name) for name in [*parameters.predictors, *parameters.models]]
+
+
 def pairs(parameters: params.Params, table: "pandas.DataFrame") -> dict[str, list[tuple[str, str]]]:
     """(model, other) by question: everybody with the best method without training."""
     from wavefoundry.evaluation.summary import best_methods
@@ -81,11 +89,10 @@ def main() -> None:
     parameters = params.read()
     scores, measured = score_files(parameters), measured_files(parameters)
     samples = [*sample_files(parameters), *feedback_sample_files(parameters)]
-    task_samples = downstream_sample_files(parameters)
-    outputs = [RESULTS, SUMMARY, DIFFERENCES, CLAIMS, MEASURED]
-    with stage(
-        "compare", section=None, dependencies=[*scores, *samples, *task_samples, *measured], outputs=outputs
-    ) as run:
+    task_samples, in_suites = downstream_sample_files(parameters), suite_sample_files(parameters)
+    inputs = [*scores, *samples, *task_samples, *in_suites, *measured]
+    outputs = [RESULTS, SUMMARY, DIFFERENCES, SUITES, CLAIMS, MEASURED]
+    with stage("compare", section=None, dependencies=inputs, outputs=outputs) as run:
         import pandas
 
         from wavefoundry.evaluation.claims import Evidence, judge
@@ -93,6 +100,7 @@ def main() -> None:
         from wavefoundry.evaluation.feedback_summary import summarise_feedback
         from wavefoundry.evaluation.paired import differences
         from wavefoundry.evaluation.results import COLUMNS, DOWNSTREAM_SAMPLE_COLUMNS, SAMPLE_COLUMNS
+        from wavefoundry.evaluation.suites import CONDITION_SAMPLE_COLUMNS, condition_differences
         from wavefoundry.evaluation.summary import summarise
 
         tables = pandas.concat([read_table(path, COLUMNS) for path in scores], ignore_index=True)
@@ -100,7 +108,11 @@ def main() -> None:
         write_table(MEASURED, pandas.concat([read_table(path, COLUMNS) for path in measured], ignore_index=True))
         every = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True)
         tested, bootstrap = every[every["split"] == "test"], parameters.evaluate.prediction.bootstrap
-        write_table(DIFFERENCES, differences(tested, parameters.compared, pairs(parameters, tables), bootstrap))
+        compared = pairs(parameters, tables)
+        write_table(DIFFERENCES, differences(tested, parameters.compared, compared, bootstrap))
+        of_suites = pandas.concat([read_table(path, CONDITION_SAMPLE_COLUMNS) for path in in_suites], ignore_index=True)
+        suites = parameters.evaluate.prediction.suites
+        write_table(SUITES, condition_differences(of_suites, suites, parameters.compared, compared, bootstrap))
         section = parameters.evaluate.downstream
         of_tasks = [read_table(path, DOWNSTREAM_SAMPLE_COLUMNS) for path in task_samples]
         evidence = Evidence(

@@ -1,7 +1,7 @@
 """Stages evaluate_prediction_GROUP@NAME: the NMSE of one predictor on every question, on held-out trajectories.
 
-Written are a table of results, a function of data and weights alone, the scores of single samples, and the predicted
-maps that the report draws.
+Written are a table of results, a function of data and weights alone, the scores of single samples, those of the suites
+apart, and the predicted maps that the report draws.
 """
 
 from dataclasses import replace
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.arguments import group_and_name
 from stages.loading import load_predictors, load_split, predictor_folders
-from stages.paths import csi_store, examples_file, inputs_file, samples_file, scores_file
+from stages.paths import csi_store, examples_file, inputs_file, samples_file, scores_file, suite_samples_file
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from wavefoundry.evaluation.options import Prediction
     from wavefoundry.evaluation.prediction import Question, Scores
@@ -35,8 +36,8 @@ def question_about(parameters: params.Params, name: str, dataset: str) -> "Quest
     return Question(blocks, section.snr_db, section.noise_seed)
 
 
-def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[list[dict], list[dict]]:
-    """Rows of the table of results of one entry, and the columns of its table of samples."""
+def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[list[dict], list[dict], list[dict]]:
+    """Rows of the table of results of one entry, and the columns of its tables of samples: all, and of suites."""
     from tqdm import tqdm
 
     from wavefoundry.evaluation.prediction import score
@@ -47,21 +48,28 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
     datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
     data = {split: {dataset: load_split(dataset, split) for dataset in datasets} for split in SPLITS}
     users = {split: {dataset: users_of(dataset, split) for dataset in datasets} for split in SPLITS}
+    groups = {dataset: groups_of(section, data["test"][dataset], users["test"][dataset]) for dataset in datasets}
     rows, samples = [], []
+    errors = {}
     for split, question, dataset, seed in tqdm(work, desc=f"scores of {name}", unit="score"):
         labels = {"evaluation": "prediction", "model": name, "seed": seed, "dataset": dataset, "question": question}
         asked = question_about(parameters, question, dataset)
+        served, reason = groups[dataset] if split == "test" else (None, None)
 
-        def scored(csi, asked_here, predictor=predictors[seed]):
-            return score(predictor, csi, asked_here, section.batch_size, section.beamforming_snr_db)
+        def scored(csi, asked_here, served_here=None, predictor=predictors[seed]):
+            return score(predictor, csi, asked_here, section.batch_size, section.beamforming_snr_db, groups=served_here)
 
-        found = scored(data[split][dataset], asked)
+        found = scored(data[split][dataset], asked, served)
         rows += [labels | {"split": split} | row for row in rows_of(found, section, users[split][dataset], split)]
+        if reason is not None:
+            rows.append(labels | {"split": split, "metric": "zero_forcing_left_out", "part": reason})
         columns = {"model": name, "seed": seed, "question": question, "dataset": dataset, "split": split}
         values = {"nmse": found.nmse.numpy(), "spectral_efficiency": found.rate.numpy()}
         if found.expected is not None:
             values["expected_nmse"] = found.expected.numpy()
         samples.append(columns | users[split][dataset] | values)
+        if split == "test":
+            errors[question, dataset, seed] = found.nmse
         if split == "test" and seed == next(iter(predictors)):
             csi = data[split][dataset]
             chosen = spread_out(len(csi), section.snr_curve_samples)
@@ -70,7 +78,72 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
                 at = scored(csi[chosen], other).nmse.numpy()
                 row = {"split": split, "metric": "nmse_at_snr", "part": f"{snr_db:g} dB"}
                 rows.append(labels | row | sample_statistics(at))
-    return rows, samples
+    in_suites = score_suites(parameters, name, predictors, data["test"], users["test"], errors)
+    for one in in_suites:
+        labels = {key: one[key] for key in ("model", "seed", "question", "dataset")}
+        labels |= {"evaluation": "prediction", "split": "test", "metric": "nmse_of_condition"}
+        rows.append(labels | {"part": f"{one['suite']}: {one['condition']}"} | sample_statistics(one["nmse"]))
+    return rows, samples, in_suites
+
+
+def score_suites(
+    parameters: params.Params,
+    name: str,
+    predictors: dict,
+    data: "dict[str, torch.Tensor]",
+    users: dict[str, dict],
+    errors: "dict[tuple[str, str, int | None], torch.Tensor]",
+) -> list[dict]:
+    """Columns of figures of samples of one entry, for each suite, question, data set, seed and condition.
+
+    Args:
+        parameters: of the study.
+        name: of the entry.
+        predictors: by seed; a suite with impairments asks the first one alone.
+        data, users: of the test split, by data set.
+        errors: NMSE of all test samples without an impairment, by question, data set and seed.
+    """
+    from wavefoundry.csi.impairments import Impairment
+    from wavefoundry.evaluation.suites import condition_of, nmse_under
+
+    section, found = parameters.evaluate.prediction, []
+    for suite, options in section.suites.items():
+        for question, dataset in parameters.answered_in(suite, name):
+            asked, facts = question_about(parameters, question, dataset), parameters.facts(dataset)
+            csi = data[dataset]
+            chosen = spread_out(len(csi), options.samples or len(csi))
+            known = {key: values[chosen] for key, values in users[dataset].items() if values is not None}
+            for seed in list(predictors)[:1] if options.impairments else predictors:
+                by_condition = {condition_of(options, dataset): errors[question, dataset, seed][chosen]}
+                for condition, impairment in options.impairments.items():
+                    impaired = Impairment(impairment, facts.slot_duration, facts.subcarrier_spacing)
+                    by_condition[condition] = nmse_under(
+                        predictors[seed], csi, asked, impaired, chosen, section.batch_size
+                    )
+                labels = {"suite": suite, "model": name, "seed": seed, "question": question, "dataset": dataset}
+                found += [
+                    known | labels | {"condition": condition, "nmse": values.numpy()}
+                    for condition, values in by_condition.items()
+                ]
+    return found
+
+
+def groups_of(section: "Prediction", csi: "torch.Tensor", users: dict) -> "tuple[torch.Tensor | None, str | None]":
+    """Groups (group, user) of test samples of a data set that are served at once; None, and why there are none."""
+    import numpy as np
+    import torch
+
+    from wavefoundry.evaluation.zero_forcing import draw_groups, why_no_groups
+
+    if section.zero_forcing is None:
+        return None, None
+    who, stations = (users[key] for key in ("trajectory", "base_station"))
+    who = np.arange(len(csi)) if who is None else who
+    stations = np.zeros(len(csi), dtype=int) if stations is None else stations
+    reason = why_no_groups(section.zero_forcing, csi.shape[2], who, stations)
+    return (
+        (torch.from_numpy(draw_groups(section.zero_forcing, who, stations)), None) if reason is None else (None, reason)
+    )
 
 
 def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> list[dict]:
@@ -94,6 +167,11 @@ def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> 
         {"metric": "spectral_efficiency"} | sample_statistics(found.rate.numpy()),
         {"metric": "spectral_efficiency_perfect"} | sample_statistics(found.perfect_rate.numpy()),
     ]
+    if found.group_rate is not None and found.perfect_group_rate is not None:
+        rows += [
+            {"metric": "zero_forcing_sum_rate"} | sample_statistics(found.group_rate.numpy()),
+            {"metric": "zero_forcing_sum_rate_perfect"} | sample_statistics(found.perfect_group_rate.numpy()),
+        ]
     if found.expected is not None:
         rows.append({"metric": "nmse_expected"} | sample_statistics(found.expected.numpy()))
     rows += [
@@ -122,12 +200,12 @@ def spread_out(number: int, most: int) -> list[int]:
 
 
 def users_of(dataset: str, split: str) -> dict[str, "np.ndarray | None"]:
-    """What is known of the samples of a split: their numbers, and where known trajectory, speed and sight."""
+    """What is known of samples: their numbers, and where known trajectory, base station, speed and sight."""
     from storage.stores.csi_store import open_store, split_indices
 
     store = open_store(csi_store(dataset), "csi")
     chosen = split_indices(store, split)
-    known = {"trajectory": "trajectory", "speed": "speed", "line_of_sight": "los"}
+    known = {"trajectory": "trajectory", "base_station": "base_station", "speed": "speed", "line_of_sight": "los"}
     found = {name: store[variable].values[chosen] if variable in store else None for name, variable in known.items()}
     return {"sample": chosen} | found
 
@@ -169,7 +247,7 @@ def main() -> None:
         parameters = params.read()
         folders = predictor_folders(parameters, group, name)
     inputs = [*folders, inputs_file(name, "scored"), inputs_file(name, "code")]
-    outputs = [scores_file("prediction", name), samples_file(name), examples_file(name)]
+    outputs = [scores_file("prediction", name), samples_file(name), suite_samples_file(name), examples_file(name)]
     with stage(
         f"evaluate_prediction_{group}@{name}",
         section=parameters.evaluate.prediction,
@@ -180,12 +258,14 @@ def main() -> None:
         import torch
 
         from wavefoundry.evaluation.results import as_table, table_of_samples
+        from wavefoundry.evaluation.suites import table_of_conditions
 
         torch.set_num_threads(1)
         predictors = load_predictors(parameters, group, name) if parameters.answered(name) else {}
-        rows, samples = score_all(parameters, name, predictors)
+        rows, samples, in_suites = score_all(parameters, name, predictors)
         write_table(scores_file("prediction", name), as_table(rows))
         write_table(samples_file(name), table_of_samples(samples))
+        write_table(suite_samples_file(name), table_of_conditions(in_suites))
         first = next(iter(predictors.values()), None)
         maps = {} if first is None else example_maps(parameters, name, first)
         examples_file(name).parent.mkdir(parents=True, exist_ok=True)

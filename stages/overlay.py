@@ -161,6 +161,12 @@ def _forget(content: CommentedMap, group: str, gone: set[str]) -> None:
     for question in content["evaluate"]["prediction"]["questions"].values():
         for name in gone & set(question["exceptions"]):
             del question["exceptions"][name]
+    suites = content["evaluate"]["prediction"]["suites"]
+    for suite, asked in list(suites.items()):
+        if gone & set(asked["datasets"] or ()):
+            asked["datasets"] = [name for name in asked["datasets"] if name not in gone]
+            if not asked["datasets"]:
+                del suites[suite]
     for learners in LEARNERS:
         for section in content[learners].values():
             if gone & set(section["held_out"]):

@@ -10,6 +10,7 @@ FEEDBACK_ASKED = Path("metrics/feedback/asked.json")
 RESULTS = Path("metrics/results.csv")
 SUMMARY = Path("metrics/summary.json")
 DIFFERENCES = Path("metrics/differences.csv")
+SUITES = Path("metrics/suites.csv")
 CLAIMS = Path("metrics/claims.csv")
 MEASURED = Path("measurements/results.csv")
 DECISIONS = Path("measurements/registry.json")
@@ -101,6 +102,11 @@ def feedback_samples_file(name: str) -> Path:
 def downstream_samples_file(name: str) -> Path:
     """What the scores of the downstream tasks of one entry are made of, sample by sample."""
     return Path("metrics/downstream_samples") / f"{name}.csv"
+
+
+def suite_samples_file(name: str) -> Path:
+    """The scores of one entry in the suites of questions, sample by sample."""
+    return Path("metrics/suite_samples") / f"{name}.csv"
 
 
 def examples_file(name: str) -> Path:

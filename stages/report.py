@@ -16,6 +16,7 @@ from stages.paths import (
     MEASURED,
     REPORT,
     RESULTS,
+    SUITES,
     csi_store,
     examples_file,
     figures_folder,
@@ -159,6 +160,7 @@ def write_report(parameters: params.Params) -> None:
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
+    from wavefoundry.evaluation.suites import CONDITION_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
     from wavefoundry.evaluation.tradeoff import tradeoffs
     from wavefoundry.feedback.uplink import bit_error_rate
@@ -174,7 +176,9 @@ def write_report(parameters: params.Params) -> None:
         expected_error_table,
         overview_table,
         spectral_efficiency_table,
+        zero_forcing_part,
     )
+    from wavefoundry.report.suites import suites_section
     from wavefoundry.report.tables import markdown_table, summary_table
     from wavefoundry.report.tradeoff import tradeoff_section
 
@@ -203,6 +207,14 @@ def write_report(parameters: params.Params) -> None:
         },
         "expected_error": expected_error_table(table, parameters.compared) or "",
         "spectral_efficiency": spectral_efficiency_table(table, parameters.compared),
+        "zero_forcing": zero_forcing_part(table, parameters.compared, section.prediction.zero_forcing),
+        "suites": suites_section(
+            read_table(SUITES, CONDITION_COLUMNS),
+            section.prediction.suites,
+            parameters.compared,
+            best,
+            parameters.has_learnt,
+        ),
         "beamforming_snr_db": f"{section.prediction.beamforming_snr_db:g}",
         "snr_db": f"{section.prediction.snr_db:g}",
         "latency_batch": section.efficiency.batch_size,
@@ -258,7 +270,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     inputs = [Path("data/scenario"), Path("figures"), Path("history")]
-    inputs += [RESULTS, DIFFERENCES, CLAIMS, MEASURED, DECISIONS]
+    inputs += [RESULTS, DIFFERENCES, SUITES, CLAIMS, MEASURED, DECISIONS]
     inputs += sample_files(parameters)
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
         REPORT.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.compare import sample_files
-from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS, history_file, training_time_file
+from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS, SUITES, history_file, training_time_file
 from stages.provenance import write_page
 from stages.stage import clear_errors
 from storage.tables import read_table
@@ -27,6 +27,7 @@ def body(parameters: params.Params) -> str:
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.results import COLUMNS
+    from wavefoundry.evaluation.suites import CONDITION_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
     from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
     from wavefoundry.report.prediction import (
@@ -35,13 +36,22 @@ def body(parameters: params.Params) -> str:
         expected_error_table,
         overview_table,
         spectral_efficiency_table,
+        zero_forcing_part,
     )
+    from wavefoundry.report.suites import suites_section
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
     best = best_methods(table, parameters.compared, list(parameters.predictors))
     section = parameters.evaluate.prediction
     compared = compared_datasets(parameters.compared)
+    suites = suites_section(
+        read_table(SUITES, CONDITION_COLUMNS),
+        section.suites,
+        parameters.compared,
+        best,
+        parameters.has_learnt,
+    )
     return f"""Data sets compared: {compared}. SNR of the known block: {section.snr_db:g} dB.
 
 ## Models
@@ -59,11 +69,17 @@ Spectral efficiency with predicted beams, and its share of what the channel itse
 
 {spectral_efficiency_table(table, parameters.compared)}
 
+{zero_forcing_part(table, parameters.compared, section.zero_forcing)}
+
 How much more error predictors expect of themselves than is measured; below 0 they are too sure:
 
 {expected_error_table(table, parameters.compared) or "No predictor of this study says what it expects."}
 
 {curve_tables(parameters, table)}
+
+## Under other conditions
+
+{suites or "This study has no suites."}
 {feedback_tables(parameters, table)}
 ## Claims
 

@@ -16,6 +16,7 @@ from wavefoundry.evaluation.claim_options import ClaimOptions, FeedbackClaim, Pr
 from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
 from wavefoundry.evaluation.feedback_summary import question as rate_question
+from wavefoundry.evaluation.suite_options import SuiteOptions
 from wavefoundry.evaluation.table_options import TableOptions
 from wavefoundry.facts import Facts
 from wavefoundry.faults import describe
@@ -31,9 +32,10 @@ GROUPS = ("pretrain", "teach", "distill")
 
 
 class Prediction(evaluation.Prediction):
-    """Questions have names like entries."""
+    """Questions and suites have names like entries."""
 
     questions: Annotated[dict[Name, evaluation.QuestionOptions], Field(min_length=1)]
+    suites: dict[Name, SuiteOptions]
 
 
 class DownstreamTasks(Downstream):
@@ -163,6 +165,10 @@ class Params(Content):
         """Data sets on which a network is trained; all others are new to it."""
         return [dataset for dataset in self.datasets if self.why_not_learn(name, dataset) is None]
 
+    def has_learnt(self, name: str, dataset: str) -> bool:
+        """Whether a predictor is a network that has learnt from a data set."""
+        return name in self.models and dataset in self.learnt_by(name)
+
     def why_not_predict(self, name: str, question: str, dataset: str) -> str | None:
         """Why a predictor, trained or not, does not answer a question about a data set; None if it does."""
         facts = self.facts(dataset)
@@ -184,6 +190,24 @@ class Params(Content):
             for question in self.evaluate.prediction.questions
             for dataset in self.datasets
             if self.why_not_predict(name, question, dataset) is None
+        ]
+
+    def answered_in(self, suite: str, name: str) -> list[tuple[str, str]]:
+        """(question, data set) of a suite that a predictor answers.
+
+        Where the suite names no data sets, these are those that it has learnt from, among which those are on which
+        everybody is compared: what is asked of a predictor does not depend on the others.
+        """
+        options = self.evaluate.prediction.suites[suite]
+        return [
+            (question, dataset)
+            for question, dataset in self.answered(name)
+            if question in options.questions
+            and (
+                dataset in options.datasets
+                if options.datasets is not None
+                else name in self.predictors or self.why_not_learn(name, dataset) is None
+            )
         ]
 
     def first_answered(self, name: str) -> dict[str, str]:
@@ -261,6 +285,7 @@ class Params(Content):
     def _check(self) -> Self:
         self._check_names()
         self._check_questions()
+        self._check_suites()
         self._check_learning()
         self._check_granularities()
         if self.evaluate.downstream is not None:
@@ -297,6 +322,16 @@ class Params(Content):
     def _check_questions(self) -> None:
         for name, question in self.evaluate.prediction.questions.items():
             self._check_datasets(f"evaluate.prediction.questions.{name}.exceptions", question.exceptions)
+
+    def _check_suites(self) -> None:
+        for name, suite in self.evaluate.prediction.suites.items():
+            key = f"evaluate.prediction.suites.{name}"
+            for question in suite.questions:
+                self._check_question(f"{key}.questions", question)
+            self._check_datasets(f"{key}.datasets", suite.datasets or ())
+            for dataset in suite.datasets or ():
+                if reason := self.facts(dataset).why_nothing_to_predict:
+                    raise ValueError(f"{key}.datasets: {dataset} cannot be asked about: {reason}")
 
     def _check_learning(self) -> None:
         for name, model in self.models.items():

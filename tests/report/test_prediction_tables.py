@@ -4,12 +4,14 @@ import pandas
 
 from tests.evaluation.tables import scores
 from tests.report.markdown import cells
+from wavefoundry.evaluation.options import ZeroForcing
 from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.report.prediction import (
     differences_table,
     overview_table,
     spectral_efficiency_table,
+    zero_forcing_part,
 )
 
 TABLE = scores(
@@ -58,3 +60,20 @@ def test_spectral_efficiency_stands_beside_that_of_the_channel_itself():
     )  # fmt: skip
     found = cells(spectral_efficiency_table(table, DATASETS))
     assert found["hold"] == ["2.00 (25.0%)", "-"] and found["wifo"] == ["6.00 (75.0%)", "-"]
+
+
+def test_zero_forcing_says_of_which_data_sets_there_are_no_groups():
+    options, told = ZeroForcing(users=4, groups=10, seed=0), {"time": ["d1", "d2"]}
+    metrics = {"zero_forcing_sum_rate": 6.0, "zero_forcing_sum_rate_perfect": 12.0}
+    rows = [
+        {"model": "hold", "question": "time", "dataset": "d1", "split": "test", "metric": metric, "value": value}
+        for metric, value in metrics.items()
+    ]
+    reason = {"metric": "zero_forcing_left_out", "part": "no base station sees 4 users, 2 at most"}
+    rows.append({"model": "hold", "question": "time", "dataset": "d2", "split": "test"} | reason)
+    text = zero_forcing_part(as_table(rows), told, options)
+    assert cells(text)["hold"] == ["6.00 (50.0%)"]
+    assert text.endswith("Left out:\n\n- d2: no base station sees 4 users, 2 at most")
+    nowhere = zero_forcing_part(as_table(rows[2:]), told, options)
+    assert "bit/s/Hz" not in nowhere and "- d2: no base station" in nowhere
+    assert "left out of this study" in zero_forcing_part(as_table(rows), told, None)

@@ -1,5 +1,6 @@
 """What evaluate_prediction tells of the samples, and which pairs compare sets beside each other."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,11 +8,18 @@ import pandas
 import pytest
 import torch
 
+from stages import params
 from stages.compare import pairs
-from stages.evaluate_prediction import rows_of, spread_out
+from stages.evaluate_prediction import groups_of, rows_of, score_suites, spread_out
+from stages.params import Params
 from tests.evaluation.tables import scores
+from tests.parameters import FILE
+from wavefoundry.evaluation.method_predictor import MethodPredictor
+from wavefoundry.evaluation.methods import methods
+from wavefoundry.evaluation.options import ZeroForcing
 from wavefoundry.evaluation.prediction import Scores
 from wavefoundry.evaluation.results import SAMPLE_COLUMNS, table_of_samples
+from wavefoundry.evaluation.suites import table_of_conditions
 
 NMSE = torch.tensor([0.1, 0.2, 0.4, 0.8], dtype=torch.float64)
 FOUND = Scores(NMSE, torch.stack([NMSE, 2 * NMSE], dim=1), 0.3, 2 * torch.ones(4), 3 * torch.ones(4), NMSE / 2)
@@ -52,6 +60,22 @@ def test_what_a_store_does_not_know_is_not_told():
     }
 
 
+def test_groups_of_users_are_told_of_the_test_split_and_data_sets_without_any_say_why():
+    groups = {"group_rate": torch.tensor([4.0, 6.0]), "perfect_group_rate": torch.tensor([8.0, 12.0])}
+    users = {"speed": None, "line_of_sight": None}
+    rows = told(users, found=replace(FOUND, **groups))
+    assert rows["zero_forcing_sum_rate", None] == 5.0 and rows["zero_forcing_sum_rate_perfect", None] == 10.0
+    assert ("zero_forcing_sum_rate", None) not in told(users, "validation", replace(FOUND, **groups))
+    section = SimpleNamespace(zero_forcing=ZeroForcing(users=2, groups=5, seed=0))
+    csi = torch.zeros(4, 1, 8, 1)
+    known = {"trajectory": np.array([7, 7, 8, 8]), "base_station": None}
+    drawn, reason = groups_of(section, csi, known)
+    assert reason is None and {tuple(sorted(known["trajectory"][group])) for group in drawn.tolist()} == {(7, 8)}
+    assert groups_of(section, csi, known | {"base_station": np.array([0, 0, 1, 1])})[0] is None
+    assert groups_of(section, csi[:, :, :1], known) == (None, "1 antennas cannot tell 2 users apart")
+    assert groups_of(SimpleNamespace(zero_forcing=None), csi, known) == (None, None)
+
+
 @pytest.mark.parametrize(("number", "most"), [(3, 10), (10, 10), (100, 7), (1, 1)])
 def test_few_samples_are_spread_over_all(number, most):
     chosen = spread_out(number, most)
@@ -88,3 +112,26 @@ def test_everybody_is_compared_with_the_best_method():
     table = pandas.concat([scores(validation, "validation"), scores({("hold", None, "d1", "time"): 0.01})])
     # Nobody answers the other question on the validation split.
     assert pairs(parameters, table) == {"time": [("hold", "prony"), ("wifo", "prony")]}
+
+
+def test_suites_ask_the_first_seed_about_few_samples_and_tell_all_seeds_where_nothing_is_impaired(monkeypatch):
+    parameters = params.read(FILE)
+    dataset, method = "uma_nlos", MethodPredictor("sample_and_hold", methods()["sample_and_hold"]())
+    csi = torch.randn(4, 16, 8, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    asked = [(question, dataset) for question in ("time", "frequency")]
+    monkeypatch.setattr(Params, "answered", lambda *_: asked)
+    errors = {(*pair, seed): NMSE + seed for pair in asked for seed in (0, 1)}
+    users = {dataset: {"sample": np.arange(10, 14), "trajectory": None, "speed": SPEED}}
+    found = table_of_conditions(
+        score_suites(parameters, "sample_and_hold", {0: method, 1: method}, {dataset: csi}, users, errors)
+    )
+    robust, new = (found[found["suite"] == name] for name in ("robustness", "generalisation"))
+    assert set(robust["condition"]) == {"unimpaired", "burst", "drops"} and set(robust["seed"]) == {0}
+    assert set(robust["question"]) == {"time"} and set(robust["sample"]) == {10, 12}
+    # What is not impaired is not asked again.
+    assert robust.loc[robust["condition"] == "unimpaired", "nmse"].tolist() == NMSE[[0, 2]].tolist()
+    assert robust["nmse"].notna().all() and robust["trajectory"].isna().all()
+    assert set(new["condition"]) == {dataset} and set(new["question"]) == {"time", "frequency"}
+    assert new.groupby(["question", "seed"])["nmse"].apply(list).tolist() == [
+        errors[question, dataset, seed].tolist() for question in ("frequency", "time") for seed in (0, 1)
+    ]

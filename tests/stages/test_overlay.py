@@ -68,6 +68,12 @@ def test_every_study_is_valid_and_applies_twice_to_the_same(params, name):
             question["exceptions"] = {
                 name: blocks for name, blocks in question["exceptions"].items() if name in expected["scenarios"]
             }
+        suites = expected["evaluate"]["prediction"]["suites"]
+        for name, suite in list(suites.items()):
+            if suite["datasets"] is not None:
+                suite["datasets"] = [dataset for dataset in suite["datasets"] if dataset in expected["scenarios"]]
+                if not suite["datasets"]:
+                    del suites[name]
     apply(study, params)
     first = params.read_text()
     assert yaml_files.load(first, "params.yaml") == expected
@@ -148,6 +154,15 @@ def test_tables_go_with_what_they_show(params, tmp_path):
     before = set(parse(params.read_text(), "p").tables)
     apply(write(tmp_path, "only: {distill: [tiny_wifo, tiny_wifo_v1, tiny_wifo_v2, tiny_wifo_v3]}"), params)
     assert before - set(parse(params.read_text(), "p").tables) == {"table_1", "table_2", "readings", "rates"}
+
+
+def test_suites_go_with_their_last_data_set(params, tmp_path):
+    def left(names):
+        apply(write(tmp_path, f"only: {{scenarios: [{', '.join(names)}]}}"), params)
+        return parse(params.read_text(), "p").evaluate.prediction.suites
+
+    assert left(["uma_los", "uma_nlos", "umi_28ghz"])["generalisation"].datasets == ["umi_28ghz"]
+    assert set(left(["uma_los", "uma_nlos"])) == {"robustness", "robustness_in_frequency"}
 
 
 def test_only_some_entries_stay(params, tmp_path):

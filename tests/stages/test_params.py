@@ -25,6 +25,7 @@ PLANAR = {
 }
 LWM = "pretrain.lwm_temporal.architecture"
 DOWNSTREAM = "evaluate.downstream"
+SUITES = "evaluate.prediction.suites"
 
 
 def with_value(content, key, value):
@@ -52,6 +53,19 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
     ("key", "value", "message"),
     [
         ("sede", 1, "sede: unknown key"),
+        (f"{SUITES}.robustness.questions", ["tomorrow"],
+         r"suites\.robustness\.questions is 'tomorrow', allowed: time, frequency, both"),
+        (f"{SUITES}.robustness.datasets", ["paris"], r"suites\.robustness\.datasets: no data set 'paris', found: stre"),
+        (f"{SUITES}.robustness.datasets", ["canyon"], r"robustness\.datasets: canyon cannot be asked about: "),
+        (f"{SUITES}.robustness.datasets", [], r"suites\.robustness\.datasets: found \[\]"),
+        (f"{SUITES}.robustness.questions", ["time", "time"], "questions: 'time' is there twice"),
+        (f"{SUITES}.robustness.impairments.burst.kind", "flood",
+         r"robustness\.impairments\.burst\.kind: found flood, allowed: independent_phase, .*burst, .*dropped_slots"),
+        (f"{SUITES}.robustness.impairments.burst.degree", 0.5, r"impairments\.burst\.degree: found 0\.5"),
+        (f"{SUITES}.robustness.impairments.unimpaired", {"kind": "burst", "degree": 0.1},
+         r"suites\.robustness: impairments\.unimpaired: the name stands for"),
+        (f"{SUITES}.Robust", {}, r"suites\.Robust.*should match pattern"),
+        ("evaluate.prediction.zero_forcing", {"users": 1, "groups": 1, "seed": 0}, r"zero_forcing\.users: found 1"),
         ("scenarios.street_canyon.twin.scenery", 1, r"scenarios\.street_canyon\.twin\.scenery: unknown key"),
         (f"{SITE}.scene", "paris", r"canyon\.twin\.site: scene 'paris', allowed: munich, etoile"),
         (f"{SITE}.scene", "my/town.xml", "scene of your own goes under imported"),
@@ -435,3 +449,13 @@ def test_reading_params_needs_no_heavy_library():
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
     assert Path(PROJECT, "params.yaml").exists()
+
+
+def test_a_suite_asks_about_what_a_predictor_has_learnt_from_or_about_what_it_names():
+    found = changed(("teach.wifo.held_out", ["uma_nlos"]))
+    assert ("time", "uma_nlos") in found.answered("wifo")
+    assert {dataset for _, dataset in found.answered_in("robustness", "wifo")} == set(found.learnt_by("wifo"))
+    assert found.answered_in("generalisation", "wifo") == [("time", "uma_nlos"), ("frequency", "uma_nlos")]
+    assert set(found.compared["time"]) <= {dataset for _, dataset in found.answered_in("robustness", "wifo")}
+    assert found.has_learnt("wifo", "street_canyon") and not found.has_learnt("wifo", "uma_nlos")
+    assert changed(("evaluate.prediction.suites", {}), ("evaluate.prediction.zero_forcing", None)).compared

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from wavefoundry.section import Count, Fraction, NonNegative, Probability, Section, Seed, Share
+from wavefoundry.evaluation.suite_options import SuiteOptions
+from wavefoundry.section import LARGEST_COUNT, Count, Fraction, NonNegative, Probability, Section, Seed, Share
 
 
 class KnownBlock(Section):
@@ -72,6 +73,14 @@ class Bootstrap(Section):
     seed: Seed
 
 
+class ZeroForcing(Section):
+    """Groups of users of one site that are served at once."""
+
+    users: Annotated[int, Field(ge=2, le=LARGEST_COUNT)] = Field(description="of a group")
+    groups: Count = Field(description="of each data set, drawn from its test split; they may share users")
+    seed: Seed
+
+
 class Prediction(Section):
     """Every predictor on every question and data set."""
 
@@ -84,8 +93,10 @@ class Prediction(Section):
     )
     snr_curve: list[float] = Field(description="SNRs of the known block, for a curve [dB]")
     snr_curve_samples: Count = Field(description="test samples of each data set on that curve, at most; evenly spread")
+    zero_forcing: ZeroForcing | None = Field(description="at the same SNR; null leaves groups of users out")
     bootstrap: Bootstrap
     questions: dict[str, QuestionOptions] = Field(min_length=1)
+    suites: dict[str, SuiteOptions] = Field(description="of these questions under other conditions")
 
     @model_validator(mode="after")
     def _check_speeds(self) -> Self:

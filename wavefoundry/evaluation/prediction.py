@@ -7,6 +7,7 @@ import torch
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.evaluation.metrics import expected_nmse, nmse, nmse_by_step, ratio_of_sums, spectral_efficiency
 from wavefoundry.evaluation.options import Blocks
+from wavefoundry.evaluation.zero_forcing import zero_forcing_sum_rate
 from wavefoundry.networks.capabilities import ErrorEstimator, Predictor
 
 
@@ -67,6 +68,7 @@ class Scores:
     ratio_of_sums: of all samples together.
     rate, perfect_rate: float64 (sample,) [bit/s/Hz], with beams steered by the prediction, and by the channel itself.
     expected: real (sample,), the NMSE that the predictor expects of itself; None where it says nothing.
+    group_rate, perfect_group_rate: float64 (group,) [bit/s/Hz], with zero-forcing; None without groups of users.
     """
 
     nmse: torch.Tensor
@@ -75,10 +77,17 @@ class Scores:
     rate: torch.Tensor
     perfect_rate: torch.Tensor
     expected: torch.Tensor | None
+    group_rate: torch.Tensor | None = None
+    perfect_group_rate: torch.Tensor | None = None
 
 
 def score(
-    predictor: Predictor, csi: torch.Tensor, question: Question, batch_size: int, beamforming_snr_db: float
+    predictor: Predictor,
+    csi: torch.Tensor,
+    question: Question,
+    batch_size: int,
+    beamforming_snr_db: float,
+    groups: torch.Tensor | None = None,
 ) -> Scores:
     """Ask a predictor about every sample.
 
@@ -88,6 +97,7 @@ def score(
         question: what is known and what is asked.
         batch_size: samples per call of the predictor.
         beamforming_snr_db: see `wavefoundry.evaluation.metrics.spectral_efficiency` [dB].
+        groups: whole (group, user), numbers of samples that are served at once.
     """
     known, target, wanted = question.split(csi)
     found, expected = predict_in_batches(predictor, known, wanted, batch_size)
@@ -99,4 +109,6 @@ def score(
         spectral_efficiency(found, target, beamforming_snr_db),
         spectral_efficiency(target, target, beamforming_snr_db),
         expected,
+        None if groups is None else zero_forcing_sum_rate(found[groups], target[groups], beamforming_snr_db),
+        None if groups is None else zero_forcing_sum_rate(target[groups], target[groups], beamforming_snr_db),
     )

@@ -8,7 +8,7 @@ Columns that an evaluation has no use for are empty:
 - dataset: the data set that was scored.
 - question: a question of prediction, a downstream task, a rate of feedback ("5 bits" for every 16 channel entries), or
   what was costed.
-- part: of predictions, the step, speed, sight or SNR that a score is of; of downstream tasks, which of their
+- part: of predictions, the step, speed, sight, SNR or condition that a score is of; of downstream tasks, which of their
   experiments; of costs, where they were measured, or why a size is left out.
 - representation, patch_size, label_fraction: of downstream tasks, what a head was given.
 - split: "validation" or "test"; empty where no samples were scored.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas
 
+from wavefoundry.evaluation.options import ZeroForcing
 from wavefoundry.evaluation.prediction_curves import CURVES, curve_points, ordered_parts
 from wavefoundry.evaluation.summary import by_dataset_nmse_db, latencies_ms, mean_nmse_db, parameter_counts
 from wavefoundry.report.tables import markdown_table, mean_and_spread
@@ -116,16 +117,55 @@ def differences_table(differences: pandas.DataFrame, best: Mapping[str, str]) ->
 
 def spectral_efficiency_table(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> str:
     """Spectral efficiency with predicted beams, mean over data sets and seeds, and its share of the channel's own."""
+    return _beside_perfect(table, datasets, "spectral_efficiency")
+
+
+def zero_forcing_part(
+    table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], options: ZeroForcing | None
+) -> str:
+    """Sum rate of groups of users with zero-forcing from predicted channels, mean over data sets and seeds, and its
+    share of that from the channels themselves; and of which data sets there are no groups, and why.
+
+    Args:
+        table: of results.
+        datasets: by question, the means are taken over those of these that have groups.
+        options: of the groups; None: they are left out of the study.
+    """
+    if options is None:
+        return "Groups of users with zero-forcing are left out of this study."
+    rows = _about(table, datasets)
+    left_out = rows[rows["metric"] == "zero_forcing_left_out"]
+    parts = [
+        f"Zero-forcing with the predicted channels of {options.users} users of one site at once ({options.groups} "
+        "groups of each data set), who share the power of one: what all of them carry together, and its share of what "
+        "their channels themselves would give:"
+    ]
+    if (rows["metric"] == "zero_forcing_sum_rate").any():
+        parts.append(_beside_perfect(table, datasets, "zero_forcing_sum_rate"))
+    reasons = dict.fromkeys(f"- {row.dataset}: {row.part}" for row in left_out.itertuples())
+    if reasons:
+        parts.append("Left out:\n\n" + "\n".join(reasons))
+    return "\n\n".join(parts)
+
+
+def _about(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> pandas.DataFrame:
+    """Rows of some pairs of question and data set."""
     pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
-    rows = table[table["metric"].isin(["spectral_efficiency", "spectral_efficiency_perfect"])]
-    rows = rows[[pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)]]
+    return table[
+        np.array([pair in pairs for pair in zip(table["question"], table["dataset"], strict=True)], dtype=bool)
+    ]
+
+
+def _beside_perfect(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], metric: str) -> str:
+    perfect = f"{metric}_perfect"
+    rows = _about(table[table["metric"].isin([metric, perfect])], datasets)
     means = rows.groupby(["metric", "model", "question"], sort=False)["value"].mean()
 
     def cell(model: str, question: str) -> str:
-        if ("spectral_efficiency", model, question) not in means.index:
+        if (metric, model, question) not in means.index:
             return "-"
-        own = means["spectral_efficiency", model, question]
-        return f"{own:.2f} ({own / means['spectral_efficiency_perfect', model, question]:.1%})"
+        own = means[metric, model, question]
+        return f"{own:.2f} ({own / means[perfect, model, question]:.1%})"
 
     return markdown_table(
         ["model", *(f"{question} [bit/s/Hz]" for question in datasets)],
@@ -138,9 +178,8 @@ def expected_error_table(table: pandas.DataFrame, datasets: Mapping[str, Sequenc
 
     Both are means over data sets and seeds.
     """
-    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
     rows = table[table["metric"].isin(["nmse", "nmse_expected"]) & (table["split"] == "test")]
-    rows = rows[[pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)]]
+    rows = _about(rows, datasets)
     means = rows.groupby(["metric", "model", "question"], sort=False)["value"].mean()
     told = {
         (model, question): f"{10 * np.log10(value / means['nmse', model, question]):+.2f}"
