@@ -157,11 +157,12 @@ def test_published_corridor_is_no_wider_than_its_window_and_stops_at_every_edge(
 
 
 def test_published_corridors_have_the_published_sizes():
-    # The card's 11 slots, 32 antennas and a quarter of 32 delays: means of the candidates in pretraining and prediction.
+    # The card's 11 slots, 32 antennas and a quarter of 32 delays; means in pretraining and in prediction.
     grid = (11, 32, 8)
     for offsets, mean in [((-4, -3, -2, -1, 1, 2, 3), 111), ((-1, -2, -3, -4, -5, -6, -7), 100)]:
-        seen = candidates(grid, replace(PUBLISHED, temporal_offsets=offsets))
-        assert round(float(seen.sum()) / math.prod(grid)) == mean
+        frames = shifts.Frames(grid, replace(PUBLISHED, temporal_offsets=offsets))
+        seen = [frames.candidates(frames.visible(time)).sum() for time in range(grid[0])]
+        assert round(float(sum(seen)) / math.prod(grid)) == mean
 
 
 def test_routing_keeps_a_share_between_the_least_and_the_most_of_what_there_is():
@@ -242,11 +243,11 @@ def test_every_token_is_the_query_of_one_tile_and_tables_hold_what_it_sees(grid,
     visible = candidates(grid, windows)
     found = torch.zeros_like(visible)
     queries = []
-    for tiles in build_tables(grid, windows, 0, CPU):
-        queries.append(tiles.query.flatten())
-        for query, key in zip(tiles.query.long(), tiles.key.long(), strict=True):
+    for table in build_tables(grid, windows, 0, CPU):
+        queries.append(table.query.flatten())
+        for query, key in zip(table.query.long(), table.key.long(), strict=True):
             assert len(key.unique()) == len(key)
-            found[query[:, None], key] = tiles.mask == 0
+            found[query[:, None], key] = table.mask == 0
     assert torch.cat(queries).sort().values.tolist() == list(range(math.prod(grid)))
     assert torch.equal(found, visible)
 

@@ -46,8 +46,8 @@ class Architecture(Section):
     temporal_drift_h: Annotated[int, Field(ge=0)]
     temporal_drift_w: Annotated[int, Field(ge=0)]
     corridor: Corridor = Field(
-        description="published: at most temporal_spatial_window wide, and ends at the borders; wide (ours): wider by the "
-        "drift than that window, and goes around the ring of angles"
+        description="published: at most temporal_spatial_window wide, and ends at the borders; wide (ours): wider "
+        "by the drift than that window, and goes around the ring of angles"
     )
     routing_topk_enable: bool
     topk_per_head: bool

@@ -64,14 +64,9 @@ class Frames:
     def keys(self, tokens: torch.Tensor, beyond: float) -> torch.Tensor:
         """(..., token) to (..., frame, padded), with this value beyond the borders."""
         frames = self._frames(tokens)
-        if self.ring[1]:
-            frames = _around(frames, self.wide, -1)
-        else:
-            frames = pad(frames, (0, self.wide), value=beyond)
-        if self.ring[0]:
-            frames = _around(frames, self.high, -2)
-        else:
-            frames = pad(frames, (0, 0, self.high, self.high), value=beyond)
+        frames = _around(frames, self.wide, -1) if self.ring[1] else pad(frames, (0, self.wide), value=beyond)
+        high = (0, 0, self.high, self.high)
+        frames = _around(frames, self.high, -2) if self.ring[0] else pad(frames, high, value=beyond)
         return pad(frames.flatten(-2), (self.wide - self.margin, self.wide + self.margin), value=beyond)
 
     def _frames(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -88,6 +83,15 @@ class Frames:
             (*outer, self.pitch, 1, batch, frame, 1),
             keys.storage_offset() + start,
         )
+
+    def count(self, offset: int) -> int:
+        """Number of shifts into the frame at an offset."""
+        rows, columns = self.shifts[offset]
+        return len(rows) * len(columns)
+
+    def visible(self, time: int) -> tuple[int, ...]:
+        """Offsets of the frames that queries of a frame see."""
+        return tuple(offset for offset in self.shifts if 0 <= time + offset < self.grid[0])
 
     @lru_cache(maxsize=64)  # noqa: B019 (frames are cached themselves)
     def candidates(self, offsets: tuple[int, ...]) -> torch.Tensor:
@@ -146,14 +150,10 @@ class Block(NamedTuple):
 
 def _blocks(frames: Frames, batch: int, together: int, limit: int) -> Iterator[Block]:
     """Blocks of about `limit` scores; of the `batch` so many stay together."""
-
-    def visible(time: int) -> tuple[int, ...]:
-        return tuple(offset for offset in frames.shifts if 0 <= time + offset < frames.grid[0])
-
-    for offsets, times in groupby(range(frames.grid[0]), visible):
+    for offsets, times in groupby(range(frames.grid[0]), frames.visible):
         start, *others = times
         stop = start + 1 + len(others)
-        scores = frames.length * sum(len(rows) * len(columns) for rows, columns in map(frames.shifts.get, offsets))
+        scores = frames.length * sum(map(frames.count, offsets))
         batches = max(1, min(batch, limit // scores) // together) * together
         count = max(1, limit // (scores * batches))
         for first in range(start, stop, count):
@@ -198,7 +198,7 @@ def shift_attention(
 def _scores(queries, keys, block, frames, front_scores):
     """Scores (candidate, batch, frame, length) of a block, those of front tokens last, and views of them by offset."""
     query = block.queries(queries)
-    counts = [len(rows) * len(columns) for rows, columns in map(frames.shifts.get, block.offsets)]
+    counts = [frames.count(offset) for offset in block.offsets]
     scores = query.new_empty(sum(counts) + len(front_scores), *query.shape[1:])
     parts = {}
     for offset, part in zip(block.offsets, scores[: sum(counts)].split(counts), strict=True):
@@ -213,11 +213,13 @@ def _scores(queries, keys, block, frames, front_scores):
 
 def _sums(weights, keys, block, frames):
     """Sum over all shifts of weight times feature: (feature, batch, frame, length)."""
-    total = 0
-    for offset, part in weights.items():
-        seen, product = frames.shifted(block.keys(keys, offset), offset), torch.empty_like(part)
-        total = total + torch.stack([torch.mul(part, feature, out=product).sum(dim=(0, 1)) for feature in seen])
-    return total
+
+    def total(offset):
+        weight, seen = weights[offset], frames.shifted(block.keys(keys, offset), offset)
+        product = torch.empty_like(weight)
+        return torch.stack([torch.mul(weight, feature, out=product).sum(dim=(0, 1)) for feature in seen])
+
+    return sum(map(total, weights))
 
 
 def _ranks(scores: torch.Tensor, routing: Routing, heads: int) -> torch.Tensor:
@@ -294,4 +296,4 @@ class _Shifts(torch.autograd.Function):
 def _lost(ranks: torch.Tensor, threshold: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """What the routing leaves out of scores (candidate, batch, frame, length)."""
     lost = ranks < threshold
-    return lost.repeat_interleave(scores.shape[1] // lost.shape[1], dim=1)
+    return lost if ranks is scores else lost.repeat_interleave(scores.shape[1] // lost.shape[1], dim=1)

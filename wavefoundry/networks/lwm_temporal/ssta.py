@@ -1,8 +1,8 @@
 """Sparse spatio-temporal attention (SSTA) over a grid of tokens (time, angle, delay).
 
-A query sees the tokens of a corridor (`corridor`), and attends to those of the highest routing score (`routing`). Source:
-model card of LWM-Temporal (arXiv:2603.10024). Tokens in front of the grid's (a class token) see all and are seen by all,
-whatever the routing.
+A query sees the tokens of a corridor (`corridor`), and attends to those of the highest routing score (`routing`).
+Source: model card of LWM-Temporal (arXiv:2603.10024). Tokens in front of the grid's (a class token) see all and are
+seen by all, whatever the routing.
 
 The same result is computed in the way that is quickest: on small grids densely under a mask, with routing shift by
 shift (`shifts`), without it tile by tile (`tiles`), and on CUDA as a block mask of torch's FlexAttention (`flex`).
@@ -15,12 +15,12 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from wavefoundry.networks.lwm_temporal.corridor import Windows, candidates
 from wavefoundry.networks.lwm_temporal.flex import flex
-from wavefoundry.networks.lwm_temporal.routing import Routing, route
+from wavefoundry.networks.lwm_temporal.routing import Routing, lowest_kept
 from wavefoundry.networks.lwm_temporal.shifts import shift_attention
 from wavefoundry.networks.lwm_temporal.tiles import tile_attention
 
 # Grids of at most so many tokens are computed densely (measured on one CPU thread, benchmarks.ssta).
-DENSE_TOKENS = 512
+DENSE_TOKENS = 256
 
 
 def sparse_attention(
@@ -51,7 +51,7 @@ def sparse_attention(
     query = query * width**-0.5
     if routing is not None and tokens > DENSE_TOKENS:
         # Sums over single features would lose too much in half precision.
-        parts = [part if part is None or part.dtype == torch.float64 else part.float() for part in (query, key, value)]
+        parts = [part if part.dtype == torch.float64 else part.float() for part in (query, key, value)]
         bias = None if key_bias is None else key_bias.to(parts[0].dtype)
         mixed = shift_attention(*parts, bias, grid, windows, routing).to(kind)
         if not front:
@@ -85,24 +85,38 @@ def dense_attention(
 ) -> torch.Tensor:
     """The same from all pairs under a mask: scaled queries, keys and values (batch, head, token, width), no bias."""
     front = query.shape[2] - grid[0] * grid[1] * grid[2]
-    mask, count = _mask(grid, windows, front, query.device)
+    mask, seen, count = _tables(grid, windows, front, query.device)
     mask = mask.to(query.dtype)
-    if routing is None:
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
-    scores = query @ key.transpose(-1, -2) + mask
-    kept = route(scores[..., front:, front:], count, routing)
-    # Added, not filled in: it may be one for all heads, and broadcast additions are quick.
-    lost = torch.zeros(kept.shape, dtype=scores.dtype, device=scores.device).masked_fill_(~kept, -torch.inf)
-    return (scores + pad(lost, (front, 0, front, 0))).softmax(dim=-1) @ value
+    if routing is not None:
+        kept = routing.kept(count)
+        # A sample at a time, whose scores fit into a cache.
+        with torch.no_grad():
+            samples = zip(query[:, :, front:], key[:, :, front:], strict=True)
+            mask = torch.stack([_attended(*parts, mask, seen, kept, routing.per_head) for parts in samples])
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
+
+
+def _attended(query, key, mask, seen, kept, per_head):
+    """The mask (head or 1, all, all) of what wins the routing in a sample; queries and keys (head, token, width)."""
+    front = len(mask) - len(seen)
+    if not per_head:
+        # The mean of the heads' scores is one product.
+        query, key = (part.transpose(0, 1).flatten(1).unsqueeze(0) for part in (query / len(query), key))
+    ranks = query @ key.transpose(-1, -2) + mask[front:, front:]
+    lost = ranks < lowest_kept(ranks.gather(-1, seen.expand(len(ranks), -1, -1)), kept).unsqueeze(-1)
+    return mask.masked_fill(pad(lost, (front, 0, front, 0)), -torch.inf)
 
 
 # Kept for later calls, which may need gradients even if this one does not.
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
-def _mask(
+def _tables(
     grid: tuple[int, int, int], windows: Windows, front: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What all tokens see, float32 (token, token) of 0 and -inf, and how many of the grid each token of it sees."""
-    seen = candidates(grid, windows)
-    mask = torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
-    return pad(mask, (front, 0, front, 0)).to(device), seen.sum(dim=-1).to(device)
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of dense attention: the mask, float32 (all, all) of 0 and -inf; what each token of the grid sees, int64 (token,
+    most), places left over filled with what it does not see; and how many that are (token,)."""
+    visible = candidates(grid, windows)
+    count = visible.sum(dim=-1)
+    mask = torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf)
+    seen = visible.int().argsort(dim=-1, descending=True, stable=True)[:, : int(count.max())]
+    return pad(mask, (front, 0, front, 0)).to(device), seen.to(device), count.to(device)
