@@ -51,7 +51,7 @@ NETWORKS = {
         topk_per_head=True,
     ),
     "unrouted": lambda: small_lwm_temporal(
-        routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1, reference="none"
+        routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1, reference="none", corridor="wide"
     ),
 }
 METHODS = {

@@ -3,8 +3,8 @@
 Source: "LWM-Temporal: Sparse Spatio-Temporal Attention for Wireless Channel Representation Learning", model card and
 arXiv:2603.10024. `LWMTemporal` is the backbone with its reconstruction head, for
 masked channel modelling; `LWMTemporalPredictor` is the same network fine-tuned for channel prediction. The published
-network differs: a narrower corridor, borders of the angle where ours wraps, at least eight keys for each query, and
-neither a term for energy nor a bias in queries, keys and values. Its weights would give other outputs here.
+network differs: neither a term for energy nor a bias in queries, keys and values. Its weights would give other outputs
+here.
 """
 
 import math
@@ -25,6 +25,7 @@ from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
+from wavefoundry.networks.lwm_temporal.corridor import Windows
 from wavefoundry.networks.lwm_temporal.curriculum import MaskingCurriculum
 from wavefoundry.networks.lwm_temporal.masks import draw_mask
 from wavefoundry.networks.lwm_temporal.options import Architecture, Options
@@ -36,7 +37,8 @@ from wavefoundry.networks.lwm_temporal.reference import (
     to_complex,
     to_features,
 )
-from wavefoundry.networks.lwm_temporal.ssta import Routing, Windows, sparse_attention
+from wavefoundry.networks.lwm_temporal.routing import Routing
+from wavefoundry.networks.lwm_temporal.ssta import sparse_attention
 from wavefoundry.networks.representations import Representations
 from wavefoundry.training.few_shot import FewShot
 from wavefoundry.training.session import Trained, TrainingSession
@@ -66,6 +68,7 @@ def windows(architecture: Architecture, temporal_offsets: list[int]) -> Windows:
         architecture.temporal_spatial_window,
         architecture.temporal_drift_h,
         architecture.temporal_drift_w,
+        architecture.corridor,
     )
 
 
@@ -73,7 +76,12 @@ def routing(architecture: Architecture) -> Routing | None:
     """How a query chooses among the tokens that it may see; None: it attends to all of them."""
     if not architecture.routing_topk_enable:
         return None
-    return Routing(architecture.routing_topk_fraction, architecture.routing_topk_max, architecture.topk_per_head)
+    return Routing(
+        architecture.routing_topk_fraction,
+        architecture.routing_topk_min,
+        architecture.routing_topk_max,
+        architecture.topk_per_head,
+    )
 
 
 class Patches(nn.Module):

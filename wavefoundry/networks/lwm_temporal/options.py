@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.networks.lwm_temporal.corridor import Corridor
 from wavefoundry.section import (
     Count,
     Fraction,
@@ -44,9 +45,14 @@ class Architecture(Section):
     temporal_spatial_window: Annotated[int, Field(ge=0)]
     temporal_drift_h: Annotated[int, Field(ge=0)]
     temporal_drift_w: Annotated[int, Field(ge=0)]
+    corridor: Corridor = Field(
+        description="published: at most temporal_spatial_window wide, and ends at the borders; wide (ours): wider "
+        "by the drift than that window, and goes around the ring of angles"
+    )
     routing_topk_enable: bool
     topk_per_head: bool
     routing_topk_fraction: Fraction
+    routing_topk_min: Count
     routing_topk_max: Count
     class_token: bool = Field(description="one token more, which sees all and is seen by all")
     positions: Literal["rotary", "learned"]
@@ -59,6 +65,7 @@ class Architecture(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_whole_heads("num_heads", self.num_heads, "embed_dim", self.embed_dim)
+        require_ordered("[routing_topk_min, routing_topk_max]", [self.routing_topk_min, self.routing_topk_max])
         head_dim = self.embed_dim // self.num_heads
         if self.positions == "rotary" and head_dim % 2:
             raise ValueError(f"embed_dim / num_heads is {head_dim}; rotary positions need an even number")

@@ -147,15 +147,15 @@ class LWMTemporal:
         if settings["routing"] is None:
             return tables | {"visible": candidates | always}
         wanted = np.ceil(candidates.sum(axis=1).astype(np.float32) * np.float32(settings["routing"]["fraction"]))
-        count = np.clip(wanted.astype(np.int64), 1, settings["routing"]["maximum"])
+        count = np.clip(wanted.astype(np.int64), settings["routing"]["minimum"], settings["routing"]["maximum"])
         return tables | {"candidates": candidates, "always": always, "count": count}
 
     def _sees(self, positions: np.ndarray, grid) -> np.ndarray:
         """(token, token): whether a query may see a key."""
         settings = self._settings
         offset, turn, shift = (axis[None, :] - axis[:, None] for axis in positions.T)
-        turn = np.minimum(np.abs(turn), grid[1] - np.abs(turn))
-        shift = np.abs(shift)
+        turn, shift = np.abs(turn), np.abs(shift)
+        turn = np.minimum(turn, grid[1] - turn) if settings["wraps"] else turn
         seen = np.zeros(offset.shape, bool)
         for step, (radius_h, radius_w) in zip((0, *settings["temporal_offsets"]), settings["radii"], strict=True):
             seen |= (offset == step) & (turn <= radius_h) & (shift <= radius_w)

@@ -20,7 +20,7 @@ from wavefoundry.networks.lwm_temporal.model import (
     windows,
 )
 from wavefoundry.networks.lwm_temporal.reference import ENERGY_FLOOR, LEAST_ENERGY
-from wavefoundry.networks.lwm_temporal.ssta import Routing
+from wavefoundry.networks.lwm_temporal.routing import Routing
 
 
 def export(model: LWMTemporalPredictor, folder: Path) -> None:
@@ -40,6 +40,7 @@ def settings_of(model: LWMTemporalPredictor) -> dict:
         "delay_fraction": model.config.delay_fraction,
         "predicts_changes": model.predicts_changes,
         "radii": [seen.radii(offset) for offset in (0, *offsets)],
+        "wraps": seen.wraps,
         "routing": chosen and asdict(chosen),
         "learned_positions": LEARNED_POSITIONS if architecture.positions == "learned" else None,
         "energy_floor": ENERGY_FLOOR,
@@ -99,7 +100,7 @@ class LWMTemporalGraph(nn.Module):
         return attention.out(mixed.transpose(1, 2).flatten(-2))
 
     def _route(self, scores, candidates, count):
-        """Which candidates win: the `count` highest of each query, ties included; see `ssta.route`."""
+        """Which candidates win: the `count` highest of each query, ties included; see `routing.route`."""
         routing = cast(Routing, self.routing)
         scores = scores.masked_fill(~candidates, -torch.inf)
         if not routing.per_head:
