@@ -129,7 +129,7 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
     assert digest(fetched) == digest(FOLDER)
     loaded = Path(download_artifacts(champion.uri, dst_path=str(tmp_path_factory.mktemp("loaded"))))
     # Its weights are there once.
-    assert (loaded / "artifacts/served/network.onnx").exists() and not list(loaded.rglob("*.safetensors"))
+    assert (loaded / "artifacts/served/predictor.onnx").exists() and not list(loaded.rglob("*.safetensors"))
 
     # The same logged model under a second name.
     best = replace(candidate, name="predictor")
