@@ -1,4 +1,4 @@
-"""What stands around every plain graph: scale, silence, refusals, metadata; and the expressions that it is written in."""
+"""Around every plain graph: scale, silence, refusals, metadata; and the expressions that graphs are written in."""
 
 import json
 
