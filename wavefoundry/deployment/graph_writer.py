@@ -132,11 +132,12 @@ class Writer:
         self._inputs: list[ir.Value] = []
         self._weights: list[ir.Value] = []
 
-    def input(self, name: str, dtype: ir.DataType, shape: Sequence[str | int] | None, told: str | None = None) -> Term:
+    def input(
+        self, name: str, dtype: ir.DataType, shape: Sequence[str | int] | ir.Shape | None, told: str | None = None
+    ) -> Term:
         """An input of the graph, with free sizes by name."""
-        value = ir.Value(
-            name=name, shape=None if shape is None else ir.Shape(shape), type=ir.TensorType(dtype), doc_string=told
-        )
+        shape = None if shape is None else ir.Shape(shape)
+        value = ir.Value(name=name, shape=shape, type=ir.TensorType(dtype), doc_string=told)
         self._inputs.append(value)
         return Term(self, value, dtype)
 
