@@ -15,7 +15,7 @@ from tests.networks.sequences.example import paths
 from tests.networks.spectral_predictor.example import spectral_predictor
 from tests.networks.wifo.example import wifo
 from wavefoundry.deployment import method_export
-from wavefoundry.deployment.quantisation import linear_layers, quantise, why_not
+from wavefoundry.deployment.quantisation import graph_file, graph_of_network, linear_layers, quantise, why_not
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.methods import methods
@@ -77,7 +77,8 @@ def test_other_channels_like_those_of_the_calibration_are_continued_alike(forms,
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_linear_layers_have_weights_of_eight_bits_and_all_else_is_as_it_was(forms, name):
-    single, eight = (onnx.load(folder / "network.onnx").graph for folder in forms(name))
+    files = [graph_file(folder) for folder in forms(name)]
+    single, eight = (graph_of_network(onnx.load(file)) for file in files)
     assert why_not(forms(name)[0]) is None
     matrices = [weights for weights in eight.initializer if weights.data_type == TensorProto.INT8 and weights.dims]
     layers = len([weights for weights in matrices if len(weights.dims) == 2])
@@ -86,14 +87,16 @@ def test_linear_layers_have_weights_of_eight_bits_and_all_else_is_as_it_was(form
     assert all(np.abs(weights.astype(int)).max() in (63, 64) for weights in values)
     products = ("MatMul", "Gemm")
     assert sum(node.op_type in products for node in eight.node) == sum(node.op_type in products for node in single.node)
-    for file in ("code.py", "settings.json"):
+    others = [{file.name for file in folder.iterdir()} for folder in forms(name)]
+    assert others[0] == others[1]
+    for file in others[0] - {files[0].name}:
         assert (forms(name)[0] / file).read_text() == (forms(name)[1] / file).read_text()
 
 
 def one_layer(folder, weights: np.ndarray) -> None:
     """A served folder whose network is one linear layer over the antennas, without a code of its own around it."""
     sizes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["row", None]) for name in ("values", "found")]
-    product = helper.make_node("MatMul", ["values", "weights"], ["found"], name="layer")
+    product = helper.make_node("MatMul", ["values", "weights"], ["found"], name="network/layer")
     graph = helper.make_graph([product], "one", sizes[:1], sizes[1:], [numpy_helper.from_array(weights, "weights")])
     folder.mkdir()
     onnx.save(

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 import xarray as xr
@@ -129,7 +130,7 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
     assert digest(fetched) == digest(FOLDER)
     loaded = Path(download_artifacts(champion.uri, dst_path=str(tmp_path_factory.mktemp("loaded"))))
     # Its weights are there once.
-    assert (loaded / "artifacts/served/network.onnx").exists() and not list(loaded.rglob("*.safetensors"))
+    assert (loaded / "artifacts/served/predictor.onnx").exists() and not list(loaded.rglob("*.safetensors"))
 
     # The same logged model under a second name.
     best = replace(candidate, name="predictor")
@@ -154,6 +155,11 @@ def test_registered_model_scores_what_was_evaluated_and_needs_mlflow_and_onnxrun
         found = np.load(elsewhere / f"{name}.npy")
         found = found if name == "future" else found[:, 0] + 1j * found[:, 1]
         assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)
+    # With ONNX Runtime alone, of the one file.
+    session = onnxruntime.InferenceSession(loaded / "artifacts/served/predictor.onnx")
+    asked = {"slots": np.array(6), "subcarriers": np.array(0)}
+    (answer,) = session.run(None, {"csi": known.view(np.float32).reshape(*known.shape, 2)} | asked)
+    np.testing.assert_allclose(answer.view(np.complex64)[..., 0], np.load(elsewhere / "future.npy"), rtol=1e-5)
     faults = result.stdout.splitlines()
     assert [fault.partition(" ")[0] for fault in faults] == 4 * ["INVALID_PARAMETER_VALUE"]
     for fault, message in zip(

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+# A predictor that is one plain ONNX file; the folder holds nothing else.
+PLAIN = "predictor.onnx"
 # The network of a folder that has one; its other files are the code around it and the settings of that code.
 GRAPH = "network.onnx"
 

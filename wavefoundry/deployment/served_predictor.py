@@ -1,14 +1,16 @@
-"""A registered predictor where it is used: it checks what it is given, around code and settings that travel with it.
+"""A registered predictor where it is used: it checks what it is given, around what travels with it.
 
 This file travels with a registered model, so it imports the standard library and numpy alone, and onnxruntime where
-there is a graph. The folder that it loads holds `code.py` and `settings.json`: either a method of
-`wavefoundry.predictors` with its options, or what `export` of a family's module `serving` has written. The latter
-defines `load(settings, folder)`, or, beside a graph `network.onnx`, `around_graph(settings, run)`: `run` takes the
-graph's inputs by name and gives its output. Errors are ValueErrors of one line.
+there is a graph. The folder that it loads holds either one plain ONNX file, `predictor.onnx`, from CSI to CSI, with all
+that is checked of sizes in it; or `code.py` and `settings.json`: a method of `wavefoundry.predictors` with its options,
+or what `export` of a family's module `serving` has written. The latter defines `load(settings, folder)`, or, beside a
+graph `network.onnx`, `around_graph(settings, run)`: `run` takes the graph's inputs by name and gives its output. Errors
+are ValueErrors of one line.
 """
 
 import json
 import math
+import re
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +22,10 @@ LARGEST_QUESTION = 2**12
 # Complex values of the known block, the answer and what lies between them, which predictors compute too: half a GiB.
 LARGEST_ANSWER = 2**26
 LONGEST_VALUE = 60
+# The one file of a predictor that is a plain graph, and how the name of a node in it begins that fails on what does not
+# fit; the rest of the name says what is allowed.
+PLAIN = "predictor.onnx"
+REFUSAL = re.compile(r"Name:'refused: (.*?)' Status Message")
 
 
 class ServedPredictor:
@@ -28,9 +34,12 @@ class ServedPredictor:
     def __init__(self, folder: str | Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None = None):
         """
         Args:
-            folder: with `code.py` and `settings.json`.
+            folder: with `predictor.onnx`, or with `code.py` and `settings.json`.
             watch: is shown the inputs of the graph, by name, before each of its runs.
         """
+        if Path(folder, PLAIN).exists():
+            self._predictor = PlainGraph(_open_graph(Path(folder, PLAIN), watch))
+            return
         settings = json.loads(Path(folder, "settings.json").read_text())
         # Run, not imported: two versions with different code can be loaded side by side.
         code = runpy.run_path(str(Path(folder, "code.py")))
@@ -87,6 +96,8 @@ class ServedPredictor:
         if not any(wanted):
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
         _require_moderate(csi.shape, *wanted)
+        if isinstance(self._predictor, PlainGraph) and method == "predict":
+            return (_finite(self._predictor.predict(csi, *wanted)),)
         # Powers stay within single precision at any amplitude, and division by a power of two rounds nothing.
         unit = power_of_two(csi)
         csi = csi * (1 / unit)
@@ -101,10 +112,36 @@ class ServedPredictor:
             with np.errstate(over="ignore", invalid="ignore"):
                 # Errors are squares: they are multiplied twice, for the square of `unit` may be beyond the type.
                 whole = whole * unit if np.iscomplexobj(whole) else whole * unit * unit
-            if not np.isfinite(whole).all():
-                raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
-            answers.append(whole)
+            answers.append(_finite(whole))
         return tuple(answers)
+
+
+class PlainGraph:
+    """A graph from CSI to CSI, which brings channels to its scale, knows silence and refuses what does not fit."""
+
+    def __init__(self, run: Callable[..., np.ndarray]):
+        self._run = run
+
+    def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        asked = {"slots": np.array(slots, np.int64), "subcarriers": np.array(subcarriers, np.int64)}
+        parts = np.ascontiguousarray(known).view(np.float32).reshape(*known.shape, 2)
+        try:
+            found = self._run(csi=parts, **asked)
+        except Exception as error:
+            # ONNX Runtime has exceptions of its own, and no one class of them.
+            refused = REFUSAL.search(str(error))
+            if refused is None:
+                raise
+            raise ValueError(
+                f"csi of shape {known.shape}, slots {slots} and subcarriers {subcarriers}: {refused.group(1)}"
+            ) from None
+        return np.ascontiguousarray(found).view(np.complex64)[..., 0]
+
+
+def _finite(answer: np.ndarray) -> np.ndarray:
+    if not np.isfinite(answer).all():
+        raise ValueError("the answer is not finite: the values of csi are too large or too small for it")
+    return answer
 
 
 def power_of_two(csi: np.ndarray) -> np.float32:
@@ -118,7 +155,7 @@ def _open_graph(file: Path, watch: Callable[[Mapping[str, np.ndarray]], None] | 
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # a refusal is no error of the machine
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def run(**inputs: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ A family is a folder `wavefoundry/networks/NAME`; every folder here that has an 
   model instead `on(options, model)`, with a `wavefoundry.language_models.language_model.LanguageModel`); and
   `train(options, session) -> wavefoundry.training.session.Trained`, the training phases;
 - `serving.py`, if its networks can be registered, defines `export(model, folder)`, which writes what
-  `wavefoundry.deployment.served_predictor` loads, with the code that runs there without torch (`served.py`).
+  `wavefoundry.deployment.served_predictor` loads: one plain ONNX file, or what needs the code around it that runs there
+  without torch (`served.py`).
 
 What a network can do is told by the protocols of `wavefoundry.networks.capabilities`.
 """

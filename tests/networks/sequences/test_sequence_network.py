@@ -1,7 +1,11 @@
 """What networks of single antenna ports share: the shown window, noise, normalisation, the way back, serving."""
 
+import tempfile
+from functools import cache, partial
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -10,10 +14,12 @@ from hypothesis import strategies as st
 from tests.networks.facts import facts
 from tests.networks.sequences.example import Channels, noise, options, ramp
 from tests.networks.sequences.promises import SequencePromises, assert_same, seeded
+from wavefoundry.deployment.graph_writer import FLOAT, Writer
+from wavefoundry.deployment.plain_predictor import write_plain
 from wavefoundry.deployment.served_predictor import ServedPredictor
-from wavefoundry.networks.sequences import sequence_network, sequence_served
+from wavefoundry.networks.sequences import sequence_network
 from wavefoundry.networks.sequences.sequence_network import Trace, normalise, training_data
-from wavefoundry.networks.sequences.sequence_serving import SequenceGraph, settings_of
+from wavefoundry.networks.sequences.sequence_serving import continuation, limits
 
 CLEAN = [300.0, 300.0]  # dB: the noise is lost in rounding
 statistics = st.sampled_from(["sequence", "batch"])
@@ -189,27 +195,27 @@ def test_options_say_what_is_too_small_and_what_cannot_be_asked():
 def test_a_prediction_in_parts_is_the_same(parts, monkeypatch):
     known, expected = noise(3, 4, 5, 8), ramp().predict(noise(3, 4, 5, 8), 3, 0)
     monkeypatch.setattr(sequence_network, "SEQUENCES_AT_ONCE", parts)
-    monkeypatch.setattr(sequence_served, "SEQUENCES_AT_ONCE", parts)
     assert_same(ramp().predict(known, 3, 0), expected)
-    assert_same(torch.from_numpy(in_numpy(ramp()).predict(known.numpy(), 3, 0)), expected)
 
 
-def in_numpy(network) -> ServedPredictor:
-    """The network in torch, and what is served around it."""
-    graph = SequenceGraph(network)
-
-    def run(features):
-        with torch.no_grad():
-            return graph(torch.from_numpy(features)).numpy()
-
-    served = ServedPredictor.__new__(ServedPredictor)
-    served._predictor = sequence_served.Continuation(settings_of(network), run)
-    return served
+@cache
+def served(band: str = "same", of: str = "sequence", reference: str = "phase") -> ServedPredictor:
+    """A ramp as one plain graph; its network is written here, for an export from torch takes half a minute."""
+    options = ramp(statistics=of, reference=reference, link={"band": band}).options
+    share, link = ramp().share.tolist(), options.link
+    writer = Writer("ramp")
+    features = writer.input("features", FLOAT, ["sequence", link.known_slots, 2 * link.subcarriers])
+    last = features.cut(1, -1)
+    rise = (last - features.cut(1, -2, -1)) * (last.cut(2, 0, 1).op("Tanh") * share[1] + share[0])
+    network = writer.model({"found": last + rise * writer.constant(np.arange(1, link.horizon + 1)[:, None])})
+    with tempfile.TemporaryDirectory() as folder:
+        write_plain(partial(continuation, options, network), limits(link), Path(folder))
+        return ServedPredictor(folder)
 
 
 @settings(max_examples=60)
 @given(
-    sizes=st.tuples(st.integers(1, 3), st.integers(4, 6), st.integers(1, 3), st.integers(1, 2)),
+    sizes=st.tuples(st.integers(1, 3), st.integers(4, 6), st.integers(1, 3), st.integers(1, 3)),
     slots=st.integers(1, 5),
     band=st.sampled_from(["same", "adjacent"]),
     of=statistics,
@@ -224,7 +230,7 @@ def test_what_is_served_around_the_graph_does_the_same(sizes, slots, band, of, r
     if silent:
         known[0] = 0
     wanted = (slots, 0) if band == "same" else (min(slots, 2), 4)
-    found = in_numpy(network).predict(known.numpy(), *wanted)
+    found = served(band, of, reference).predict(known.numpy(), *wanted)
     expected = network.predict(known, *wanted)
     assert found.dtype.name == "complex64" and found.shape == expected.shape
     assert_same(torch.from_numpy(found), expected, 1e-4)
@@ -239,8 +245,8 @@ def test_what_is_served_refuses_what_the_options_refuse(band, known, wanted):
     network = ramp(link={"band": band})
     csi = noise(1, known[0], 2, known[1]).numpy()
     if network.options.why_not_continue(known, wanted) is None:
-        assert in_numpy(network).predict(csi, *wanted).shape[1] == wanted[0]
+        assert served(band).predict(csi, *wanted).shape[1] == wanted[0]
     else:
         with pytest.raises(ValueError, match="network") as error:
-            in_numpy(network).predict(csi, *wanted)
+            served(band).predict(csi, *wanted)
         assert "\n" not in str(error.value)

@@ -1,28 +1,31 @@
-"""A network of single antenna ports as a registered predictor."""
+"""A network of single antenna ports as a registered predictor: one plain ONNX file.
 
+What it does is defined in wavefoundry/networks/sequences/sequence_network.py. Only the network proper is exported; it
+is the body of a loop, for beyond its horizon it reads its own answers.
+"""
+
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import onnx_ir as ir
 import torch
 from torch import nn
 from torch.export import Dim
 
-from wavefoundry.deployment.onnx_export import export_graph
-from wavefoundry.networks.sequences import sequence_served
+from wavefoundry.deployment.graph_writer import INT64, Term, Writer, product
+from wavefoundry.deployment.onnx_export import network_of
+from wavefoundry.deployment.plain_predictor import Limit, write_plain
 from wavefoundry.networks.sequences.sequence_network import SequenceNetwork, Trace
+from wavefoundry.networks.sequences.sequence_options import Link, SequenceOptions
 
 
 def export(model: SequenceNetwork, folder: Path) -> None:
-    """Write what `wavefoundry.deployment.served_predictor` loads into `folder`, which is made."""
+    """Write `predictor.onnx` into `folder`, which is made."""
     link = model.options.link
     inputs = {"features": torch.randn(3, link.known_slots, 2 * link.subcarriers)}
-    sizes = {"features": {0: Dim("sequence")}}
-    export_graph(SequenceGraph(model), inputs, sizes, settings_of(model), Path(sequence_served.__file__), folder)
-
-
-def settings_of(model: SequenceNetwork) -> dict:
-    """What the code around the graph needs to know of the network."""
-    options = model.options
-    return options.link.model_dump() | {"statistics": options.statistics, "reference": options.reference}
+    network = network_of(SequenceGraph(model), inputs, {"features": {0: Dim("sequence")}})
+    write_plain(partial(continuation, model.options, network), limits(link), folder)
 
 
 class SequenceGraph(nn.Module):
@@ -35,3 +38,60 @@ class SequenceGraph(nn.Module):
     def forward(self, features):
         """(sequence, known slot, 2 x subcarrier) -> (sequence, horizon, 2 x subcarrier)."""
         return self.model.continue_features(features, Trace())
+
+
+def limits(link: Link) -> list[Limit]:
+    """Which questions can be answered, see `SequenceOptions.why_not_continue`."""
+    if link.band == "same":
+        slots, band = Limit("slots", 1), [Limit("subcarriers", 0, 0), Limit("subcarrier", 1, multiple=link.subcarriers)]
+    else:
+        slots = Limit("slots", 1, link.horizon)
+        band = [Limit(name, link.subcarriers, link.subcarriers) for name in ("subcarrier", "subcarriers")]
+    return [Limit("time", link.known_slots), slots, *band]
+
+
+def continuation(
+    options: SequenceOptions, network: ir.Model, writer: Writer, known: Term, slots: Term, subcarriers: Term
+) -> Term:
+    """Write what `SequenceNetwork.predict` does; see `wavefoundry.deployment.plain_predictor.write_plain`."""
+    link = options.link
+    past, width = link.known_slots, link.subcarriers
+    # (sample, antenna, slot, band, subcarrier of the band, 2), then (sequence, slot, subcarrier, 2)
+    series = known.cut(1, -past).transpose(0, 2, 1, 3, 4).reshape(0, 0, past, -1, width, 2)
+    bands = series.size(3)
+    series = series.transpose(0, 1, 3, 2, 4, 5).reshape(-1, past, width, 2)
+    series.value.shape = ir.Shape(["sequence", past, width, 2])
+    turns = slots.rounded_up(link.horizon)
+
+    def turn(body: Writer, rows: Term) -> tuple[Term, Term]:
+        found = continued(options, network, body, rows)
+        return body.joined(1, rows, found).cut(1, -past), found
+
+    found = writer.loop(turns, series, turn).transpose(1, 0, 2, 3, 4)
+    answer = found.reshape(known.size(0), known.size(2), bands, turns * link.horizon, width, 2).cut(3, 0, slots)
+    return answer.transpose(0, 3, 1, 2, 4, 5).reshape(0, 0, 0, bands * width, 2)
+
+
+def continued(options: SequenceOptions, network: ir.Model, writer: Writer, rows: Term) -> Term:
+    """(sequence, known slot, subcarrier, 2) -> (sequence, horizon, subcarrier, 2), as `SequenceNetwork.continued`."""
+    tiny = float(np.finfo(np.float32).tiny)
+    axes = (1, 2) if options.statistics == "sequence" else (0, 1, 2)
+    turn = phase(writer, rows) if options.reference == "phase" else None
+    features = (rows if turn is None else product(rows, turn, conjugate=True)).reshape(0, 0, -1)
+    mean = features.reduced("ReduceMean", *axes)
+    centred = features - mean
+    deviation = (centred * centred).reduced("ReduceMean", *axes).op("Sqrt")
+    found = writer.network(network, features=centred / deviation.op("Max", tiny)) * deviation + mean
+    found = found.reshape(0, 0, -1, 2)
+    return found if turn is None else product(found, turn)
+
+
+def phase(writer: Writer, rows: Term) -> Term:
+    """(sequence, 1, 1, 2) of magnitude 1: of the strongest delay tap of the last slot; 1 where it is silent."""
+    one = writer.constant(1, INT64)
+    taps = writer.op("DFT", rows.cut(1, -1).reshape(0, -1, 2), None, one, dtype=rows.dtype, inverse=1)
+    at = (taps * taps).reduced("ReduceSum", 2).op("ArgMax", dtype=INT64, axis=1)  # (sequence, 1, 1)
+    strongest = taps.op("GatherElements", at.op("Expand", writer.shape(1, 1, 2)), axis=1)
+    magnitude = (strongest * strongest).reduced("ReduceSum", 2).op("Sqrt")
+    turn = writer.where(magnitude > 0, strongest / magnitude.op("Max", 1e-30), writer.constant([1.0, 0.0]))
+    return turn.reshape(0, 1, 1, 2)

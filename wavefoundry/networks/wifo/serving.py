@@ -1,29 +1,95 @@
-"""WiFo as a registered predictor."""
+"""WiFo as a registered predictor: one plain ONNX file.
+
+Only the network proper is exported, which depends on numbers of tokens alone; patches and positions are written around
+it, by the definitions in wavefoundry/networks/wifo/model.py and patches.py.
+"""
 
 import math
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import onnx_ir as ir
 import torch
 from torch import nn
 from torch.export import Dim
 
-from wavefoundry.deployment.onnx_export import export_graph
-from wavefoundry.networks.wifo import served
+from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, Term, Writer
+from wavefoundry.deployment.onnx_export import network_of
+from wavefoundry.deployment.plain_predictor import asked, rms_scale, write_plain
 from wavefoundry.networks.wifo.model import WiFo, position_widths
+from wavefoundry.networks.wifo.options import Architecture
 
 
 def export(model: WiFo, folder: Path) -> None:
-    """Write what `wavefoundry.deployment.served_predictor` loads into `folder`, which is made."""
+    """Write `predictor.onnx` into `folder`, which is made."""
     graph = WiFoGraph(model)
-    inputs, sizes = graph.example()
-    size = model.architecture.hidden_size
-    settings = {
-        "patch_size": list(model.architecture.patch_size),
-        "hidden_size": size,
-        "position_widths": position_widths(size),
-        "position_rule": model.architecture.position_rule,
-    }
-    export_graph(graph, inputs, sizes, settings, Path(served.__file__), folder)
+    write_plain(partial(prediction, model.architecture, network_of(graph, *graph.example())), [], folder)
+
+
+def prediction(
+    architecture: Architecture, network: ir.Model, writer: Writer, known: Term, slots: Term, subcarriers: Term
+) -> Term:
+    """Write what `WiFo.predict` does; see `wavefoundry.deployment.plain_predictor.write_plain`."""
+    patch, width = architecture.patch_size, architecture.hidden_size
+    # Padding in front, so that what is asked for begins with a patch; along the antennas behind.
+    lacking = [(-known.size(axis)) % step for axis, step in zip((1, 2, 3), patch, strict=True)]
+    padded = known.padded((0, lacking[0], 0, lacking[2], 0), (0, 0, lacking[1], 0, 0))
+    seen = [padded.size(axis) / step for axis, step in zip((1, 2, 3), patch, strict=True)]
+    beyond = slots.rounded_up(patch[0]), subcarriers.rounded_up(patch[2])
+    grid = [seen[0] + beyond[0], seen[1], seen[2] + beyond[1]]
+    scale = rms_scale(known)
+    boxes = (padded / scale).reshape(0, seen[0], patch[0], seen[1], patch[1], seen[2], patch[2], 2)
+    values = boxes.transpose(0, 1, 3, 5, 7, 2, 4, 6).reshape(0, -1, 2 * math.prod(patch))
+
+    # (time, antenna, subcarrier, width); what is hidden is the band above what is known, and all slots after it.
+    positions = position_encoding(writer, grid, width)
+    before = positions.cut(0, 0, seen[0])
+    visible = before.cut(2, 0, seen[2]).reshape(-1, width)
+    above, after = (part.reshape(-1, width) for part in (before.cut(2, seen[2]), positions.cut(0, seen[0])))
+    found = writer.network(
+        network,
+        values=values,
+        encoder_positions=encoder_positions(architecture, positions, visible, seen, slots, subcarriers),
+        visible_positions=visible,
+        hidden_positions=writer.joined(0, above, after),
+    )
+
+    samples, size = known.size(0), 2 * math.prod(patch)
+    band = found.cut(1, 0, above.size(0)).filled(samples, *seen[:2], beyond[1], size)
+    future = found.cut(1, above.size(0)).filled(samples, beyond[0], *grid[1:], size)
+    present = writer.joined(3, writer.zeros(samples, *seen, size), band)
+    boxes = writer.joined(1, present, future).reshape(0, 0, 0, 0, 2, *patch).transpose(0, 1, 5, 2, 6, 3, 7, 4)
+    box = boxes.reshape(0, *(size * step for size, step in zip(grid, patch, strict=True)), 2) * scale
+    box = box.cut(1, lacking[0]).cut(2, 0, known.size(2)).cut(3, lacking[2])
+    return asked(writer, box, known, slots, subcarriers)
+
+
+def position_encoding(writer: Writer, grid: list[Term], width: int) -> Term:
+    """(time, antenna, subcarrier, width), see `wavefoundry.networks.wifo.model.position_encoding`."""
+    axes = []
+    for dimension, part in enumerate(position_widths(width)):
+        frequencies = 10000 ** (-2 * np.arange(part // 2) / max(part, 1))
+        # Single precision would lose digits of large angles.
+        angles = writer.range(grid[dimension]).cast(DOUBLE).reshape(-1, 1) * writer.constant(frequencies, DOUBLE)
+        shape: list[Term | int] = [1, 1, 1, part]
+        shape[dimension] = -1
+        encoding = writer.joined(1, angles.op("Sin"), angles.op("Cos")).cast(FLOAT).reshape(*shape)
+        axes.append(encoding.op("Expand", writer.shape(*grid, part)))
+    return writer.joined(3, *axes)
+
+
+def encoder_positions(
+    architecture: Architecture, positions: Term, visible: Term, seen: list[Term], slots: Term, subcarriers: Term
+) -> Term:
+    """What the encoder sees of positions (visible token, width), by the rule of the architecture; see
+    `WiFo._encoder_at`."""
+    if architecture.position_rule == "own":
+        return visible
+    writer, width = positions.writer, architecture.hidden_size
+    slot, subcarrier = writer.range(seen[0]).reshape(-1, 1, 1), writer.range(seen[2])
+    index = writer.where(slots > 0, slot, subcarrier).op("Expand", writer.shape(*seen)).reshape(-1)
+    return writer.where((slots > 0) & (subcarriers > 0), visible, positions.reshape(-1, width).take(index))
 
 
 class WiFoGraph(nn.Module):
