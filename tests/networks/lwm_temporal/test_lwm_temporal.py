@@ -78,7 +78,8 @@ def test_hidden_tokens_have_no_influence():
 @settings(max_examples=20)
 @given(st.floats(1e-6, 1e3))
 def test_reconstruction_scales_with_the_channel(factor):
-    model = backbone().eval().double()
+    # With eight keys some queries of the first layer choose among tokens of equal score, which rounding decides.
+    model = backbone(architecture={"routing_topk_min": 1}).eval().double()
     tokens = torch.randn(1, 24, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     mask = torch.rand(1, 24, generator=torch.Generator().manual_seed(0)) < 0.5
     straight = model.reconstruction(tokens, mask, (4, 3, 2))
@@ -319,7 +320,7 @@ def test_rotary_positions_do_not_know_where_the_ring_of_angles_begins_and_learne
     # A turn of two antennas' spatial frequency moves everything by one patch of two angle bins.
     turned = csi * torch.exp(2j * torch.pi * 2 / 8 * torch.arange(8))[:, None]
     for positions, same in (("rotary", True), ("learned", False)):
-        model = embedder(positions=positions)
+        model = embedder(positions=positions, corridor="wide")
         if not same:
             torch.nn.init.normal_(model.positions.axes)
         shifted = model.embed_sequence(csi).patches.unflatten(1, (2, 4, 2)).roll(1, dims=2).flatten(1, 3)
