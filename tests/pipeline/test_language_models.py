@@ -79,7 +79,7 @@ def test_from_the_language_model_to_the_registry(study):
         assert set(scored["question"]) == {"time"} and set(scored["model"]) == {"csi_alm", "csi_alm_light"}
         (claim,) = pandas.read_csv(study.folder / "metrics/claims.csv").to_dict("records")
         assert claim["other"] == "csi_alm" and claim["holds"] in ("yes", "no", "undecided")
-        assert claim["difference_db"] == pytest.approx(claim["model_db"] - claim["other_db"])
+        assert claim["difference"] == pytest.approx(claim["score"] - claim["other_score"])
         decisions = json.loads((study.folder / "measurements/registry.json").read_text())
         assert decisions["csi_alm"]["alias"] == decisions["csi_alm_light"]["alias"] == "champion"
         # The base stays where it is.
