@@ -80,8 +80,9 @@ def test_perturbing_one_token_changes_others_of_its_sample_and_no_other_sample()
         network.codeword(csi, rates, Routing(), trace)
         hidden.append(trace.encoder_hidden.after_residual)
     moved = (hidden[1] - hidden[0]).abs().amax(-1)
-    assert (moved[0] > 1e-6).all()
-    assert not moved[1:].any()
+    assert (moved[0] > 0.01).all()
+    # Of other samples the rounding alone: an expert's product has other sizes, which some processors round otherwise.
+    assert (moved[1:] < 1e-5).all()
     # Attention maps are those of the tokens of a sample: each row a distribution over all of them.
     trace = Trace()
     network.codeword(before, rates, Routing(), trace)
