@@ -51,9 +51,9 @@ def sparse_attention(
     query = query * width**-0.5
     if routing is not None and tokens > DENSE_TOKENS:
         # Sums over single features would lose too much in half precision.
-        parts = [part if part.dtype == torch.float64 else part.float() for part in (query, key, value)]
-        bias = None if key_bias is None else key_bias.to(parts[0].dtype)
-        mixed = shift_attention(*parts, bias, grid, windows, routing).to(kind)
+        exact = torch.promote_types(kind, torch.float32)
+        bias = None if key_bias is None else key_bias.to(exact)
+        mixed = shift_attention(query.to(exact), key.to(exact), value.to(exact), bias, grid, windows, routing).to(kind)
         if not front:
             return mixed
         seen = None if key_bias is None else key_bias.unsqueeze(-2)
