@@ -27,8 +27,10 @@ def score_all(parameters: "Params", name: str) -> tuple[list[dict], list[dict]]:
     from wavefoundry.evaluation.feedback_summary import question
     from wavefoundry.networks.capabilities import FeedbackCodec
 
-    section, rows, samples = parameters.evaluate.feedback, [], []
+    section = parameters.evaluate.feedback
     assert section is not None
+    rows: list[dict] = []
+    samples: list[dict] = []
     for seed in parameters.models[name].seeds:
         codec = load_network(parameters, name, model_folder(name, seed))
         assert isinstance(codec, FeedbackCodec)  # the options of its family say so
@@ -60,7 +62,8 @@ def main() -> None:
     with stage(f"evaluate_feedback_{group}@{name}", section=section, dependencies=inputs, outputs=outputs) as run:
         from wavefoundry.evaluation.results import as_table, table_of_samples
 
-        rows, samples = [], []
+        rows: list[dict] = []
+        samples: list[dict] = []
         if parameters.fed_back(name):
             import torch
 
