@@ -140,6 +140,7 @@ def study_parameters() -> dict:
     content["scenarios"] = {name: content["scenarios"][name] for name in ("street_canyon", "canyon")}
     content["pretrain"] = {"lwm_temporal": content["pretrain"]["lwm_temporal"]}
     content["predictors"] = {"sample_and_hold": {}}
+    content["evaluate"]["prediction"]["suites"]["generalisation"]["datasets"] = ["street_canyon"]
     downstream = content["evaluate"]["downstream"]
     downstream |= {"channels": "canyon", "beams": "canyon", "tuning": None}
     downstream["tasks"] = {name: downstream["tasks"][name] for name in ("los", "interpolation")}
