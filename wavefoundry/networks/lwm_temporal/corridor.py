@@ -5,11 +5,10 @@ in which a path can have moved. Source: model card of LWM-Temporal (arXiv:2603.1
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
-Corridor = Literal["published", "wide"]
+from wavefoundry.networks.lwm_temporal.options import Corridor
 
 
 @dataclass(frozen=True)

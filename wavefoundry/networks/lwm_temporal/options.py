@@ -6,7 +6,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.networks.lwm_temporal.corridor import Corridor
 from wavefoundry.section import (
     Count,
     Fraction,
@@ -27,6 +26,8 @@ def _require_other_frames(offsets: list[int]) -> list[int]:
     return offsets
 
 
+# How windows in other frames widen: wavefoundry/networks/lwm_temporal/corridor.py.
+Corridor = Literal["published", "wide"]
 TemporalOffsets = Annotated[list[int], AfterValidator(_require_other_frames)]
 
 
