@@ -24,7 +24,7 @@ def score_all(parameters: "Params", name: str) -> tuple[list[dict], list[dict]]:
     """Rows of the table of results of one entry, and the columns of its table of samples."""
     from stages.loading import load_network, load_split
     from wavefoundry.evaluation.feedback import rows_of, score
-    from wavefoundry.evaluation.feedback_summary import question
+    from wavefoundry.evaluation.feedback_options import question
     from wavefoundry.networks.capabilities import FeedbackCodec
 
     section = parameters.evaluate.feedback

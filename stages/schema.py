@@ -15,7 +15,7 @@ from wavefoundry.evaluation import options as evaluation
 from wavefoundry.evaluation.claim_options import ClaimOptions, FeedbackClaim, PredictionClaim, TaskClaim
 from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
-from wavefoundry.evaluation.feedback_summary import question as rate_question
+from wavefoundry.evaluation.feedback_options import question as rate_question
 from wavefoundry.evaluation.suite_options import SuiteOptions
 from wavefoundry.evaluation.table_options import TableOptions
 from wavefoundry.facts import Facts

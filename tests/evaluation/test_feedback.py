@@ -11,8 +11,8 @@ from tests.networks.karhunen_loeve.example import karhunen_loeve
 from tests.networks.lmmse.example import smooth
 from tests.networks.truncated_angle_delay.example import truncated_angle_delay
 from wavefoundry.evaluation.feedback import cosine_similarity, rows_of, score
-from wavefoundry.evaluation.feedback_options import Feedback
-from wavefoundry.evaluation.feedback_summary import feedback_means, question, summarise_feedback
+from wavefoundry.evaluation.feedback_options import Feedback, question
+from wavefoundry.evaluation.feedback_summary import feedback_means, summarise_feedback
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.feedback.bits import from_bits, to_bits
 from wavefoundry.feedback.uplink import bit_error_rate

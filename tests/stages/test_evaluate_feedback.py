@@ -66,7 +66,7 @@ CLAIM = {"source": "ours", "says": "it is better", "model": "codec", "others": [
     ("changes", "message"),
     [
         ({"bits": 4}, r"claims\.one\.bits is 4, allowed are evaluate\.feedback\.rates: 3, 5"),
-        ({"bits": 0}, r"claims\.one\.bits"),
+        ({"bits": 0}, r"claims\.one\.\[feedback\]\.bits: found 0"),
         ({"model": "wifo"}, r"claims\.one\.model: 'wifo' is no codec of this study, found: codec, truncated"),
         ({"datasets": ["nowhere"]}, r"claims\.one\.datasets: no data set 'nowhere'"),
         ({"question": "time"}, r"claims\.one.*question"),

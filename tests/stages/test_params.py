@@ -156,7 +156,7 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
          r"downstream\.tasks\.weather\.task: found weather, allowed: .*beam_predict"),
         (f"{DOWNSTREAM}.tasks.los", {}, r"downstream\.tasks\.los\.hidden: missing"),
         (f"{DOWNSTREAM}.tasks.interpolation.pilot_spacing", [16, 4], "leaves fewer than two pilots along an axis"),
-        ("scenarios", {}, r"channels: there is no data set|scenarios and imported are both empty"),
+        ("scenarios", {}, r"channels: there is no data set|generalisation\.datasets: no data set"),
     ],
 )  # fmt: skip
 def test_faults_are_named(key, value, message):

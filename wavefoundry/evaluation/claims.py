@@ -14,7 +14,7 @@ from wavefoundry.evaluation.downstream.paired_scores import resampled_scores
 from wavefoundry.evaluation.downstream.parts import CURVE
 from wavefoundry.evaluation.downstream.scores import ScoreTable, at_fraction
 from wavefoundry.evaluation.downstream.task import DownstreamTask
-from wavefoundry.evaluation.feedback_summary import question as rate_question
+from wavefoundry.evaluation.feedback_options import question as rate_question
 from wavefoundry.evaluation.options import Bootstrap
 from wavefoundry.evaluation.over_seeds import spread
 from wavefoundry.evaluation.paired import differences, tails

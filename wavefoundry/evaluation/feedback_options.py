@@ -20,3 +20,8 @@ class Feedback(Section):
     batch_size: Count
     beamforming_snr_db: float = Field(description="of one antenna, where recovered channels steer beams [dB]")
     uplink: UplinkOptions
+
+
+def question(rate: int) -> str:
+    """What a rate is called in the table of results."""
+    return f"{rate} bits"

@@ -10,11 +10,6 @@ from wavefoundry.evaluation.over_seeds import spread
 BOUND = "nmse_gaussian_bound"
 
 
-def question(rate: int) -> str:
-    """What a rate is called in the table of results."""
-    return f"{rate} bits"
-
-
 def feedback_means(table: pandas.DataFrame, datasets: Sequence[str], split: str) -> pandas.DataFrame:
     """Mean of every metric, codec, rate and seed over some data sets, each of which counts the same.
 
