@@ -38,6 +38,11 @@ def study(request) -> Params:
     return laid_over(request.param)
 
 
+@pytest.fixture(params=["distillation_ablations.yaml", "distillation_paper.yaml"])
+def ablations(request) -> Params:
+    return laid_over(request.param)
+
+
 @pytest.fixture
 def paper() -> Params:
     return laid_over("distillation_paper.yaml")
@@ -49,7 +54,9 @@ def test_all_learn_from_the_sixteen_sets_and_from_nothing_else(study):
     assert all(set(datasets) == LEARNT for datasets in study.compared.values())
 
 
-def test_all_students_have_one_teacher_as_many_updates_and_the_same_seeds(study):
+@pytest.mark.parametrize("name", ["distillation.yaml", "distillation_ablations.yaml", "distillation_paper.yaml"])
+def test_all_students_have_one_teacher_as_many_updates_and_the_same_seeds(name):
+    study = laid_over(name)
     first = study.models["tiny_wifo"]
     for name in study.distill:
         student = study.models[name]
@@ -60,8 +67,8 @@ def test_all_students_have_one_teacher_as_many_updates_and_the_same_seeds(study)
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_an_ablation_changes_nothing_but_its_own_key(study, name):
-    full, ablated = (study.models[one] for one in ("tiny_wifo", name))
+def test_an_ablation_changes_nothing_but_its_own_key(ablations, name):
+    full, ablated = (ablations.models[one] for one in ("tiny_wifo", name))
     assert ablated.objective == full.objective.model_copy(update=CHANGES[name])
     assert ablated.objective != full.objective and ablated.options == full.options
 
@@ -74,7 +81,11 @@ def test_students_without_mcakd_and_smaller_ones_are_otherwise_those_with_it(stu
     assert study.objective_name("tiny_wifo_lmkd") == "output_matching"
     for name in VERSIONS:
         assert study.models[name].objective == full.objective
-    remembering = study.models["tiny_wifo_memory"].objective
+
+
+def test_a_memory_is_another_reading_of_the_same_objective(ablations):
+    full = ablations.models["tiny_wifo"]
+    remembering = ablations.models["tiny_wifo_memory"].objective
     assert remembering.memory > 0 and remembering.model_copy(update={"memory": 0.0}) == full.objective
 
 
