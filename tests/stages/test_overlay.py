@@ -158,7 +158,7 @@ def test_tables_go_with_what_they_show(params, tmp_path):
     apply(TOP / "studies/distillation.yaml", params)
     before = set(parse(params.read_text(), "p").tables)
     apply(write(tmp_path, "only: {distill: [tiny_wifo, tiny_wifo_v1, tiny_wifo_v2, tiny_wifo_v3]}"), params)
-    assert before - set(parse(params.read_text(), "p").tables) == {"table_1", "table_2", "readings"}
+    assert before - set(parse(params.read_text(), "p").tables) == {"table_1"}
 
 
 def test_suites_go_with_their_last_data_set(params, tmp_path):
