@@ -13,6 +13,7 @@ import os
 import random
 import runpy
 import selectors
+import shlex
 import signal
 import socket
 import struct
@@ -20,6 +21,8 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
+
+from setproctitle import setproctitle
 
 # Imported before anything is split off. The only threads that they start are those of OpenBLAS and jemalloc, which both
 # prepare for a fork.
@@ -162,6 +165,7 @@ def _run(request: Request) -> None:
     os.environ.update(request.environment)
     sys.path.insert(0, request.folder)
     sys.argv = [request.module, *request.arguments]
+    setproctitle(shlex.join(["python", "-m", *sys.argv]))
     runpy.run_module(request.module, run_name="__main__", alter_sys=True)
 
 

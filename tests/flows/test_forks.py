@@ -70,6 +70,11 @@ def test_the_libraries_are_in_memory_and_nothing_of_the_project_is(forks, tmp_pa
     assert run(processes_with(forks), tmp_path) == (0, ["True set()"])
 
 
+def test_it_is_called_by_what_it_does(forks, tmp_path):
+    work(tmp_path, "import os, psutil; print(' '.join(psutil.Process(os.getpid()).cmdline()).strip())")
+    assert run(processes_with(forks), tmp_path, "one '2 3'") == (0, ["python -m stages.work one '2 3'"])
+
+
 def test_two_draw_other_random_numbers(forks, tmp_path):
     work(tmp_path, "import random; print(random.random())")
     one, two = (run(processes_with(forks), tmp_path)[1] for _ in range(2))
