@@ -173,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="flows/fork_server.py", description=__doc__.splitlines()[0])
     parser.add_argument("descriptor", type=int, help="of the socket that requests come from")
     starter = socket.socket(fileno=parser.parse_args().descriptor)
+    setproctitle("python flows/fork_server.py")  # now, for it finds its place by an environment that nobody has changed
     for name in LIBRARIES:
         with suppress(ImportError):  # the stage that needs it says so
             import_module(name)
