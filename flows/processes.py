@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from flows.forks import Fork, Forks, request_of
-
 LEASH = Path(__file__).with_name("leash.py")
 # A progress bar that redraws itself is passed on this often [s].
 PROGRESS_INTERVAL = 10.0
@@ -28,19 +26,15 @@ class Processes:
     """Commands under way; each is the head of a process group that is killed when the command has ended, is stopped,
     or when this process is gone."""
 
-    def __init__(self, grace: float | None = None, split_off: bool = False):
+    def __init__(self, grace: float | None = None):
         """
         Args:
             grace: from asking a command to end to killing it [s]; None: as long as a stage has for it.
-            split_off: commands that are stages of the project are split off from a process that has the libraries in
-                memory, as soon as it has.
         """
         self._grace = GRACE if grace is None else grace
         self._lock = threading.Lock()
-        self._running: set[Fork | _Started] = set()
+        self._running: dict[subprocess.Popen, threading.Thread] = {}
         self._stopped = False
-        self._split_off = split_off
-        self._forks: Forks | None = None
 
     @property
     def stopped(self) -> bool:
@@ -65,31 +59,32 @@ class Processes:
         with self._lock:
             if self._stopped:
                 raise StoppedError
-            process = self._fork(command, folder, environment) or _Started(command, folder, environment)
-            self._running.add(process)
-        try:
+            # -I -S: nothing but the standard library is needed, and it starts in a few milliseconds.
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(LEASH), *command], cwd=folder, env=environment,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            end = threading.Thread(target=self._end, args=(process,), daemon=True)
+            self._running[process] = end
+            end.start()
+        assert process.stdin is not None and process.stdout is not None  # pipes
+        with process.stdin, process.stdout:
             # newline="": a line may end at "\r" too, and keeps its end.
-            with io.TextIOWrapper(process.output, errors="replace", newline="") as output:
-                for line in readable_lines(output):
-                    log(line)
-                process.ended.wait()
-        except BaseException:
-            process.signal(signal.SIGKILL)
-            raise
-        finally:
-            with self._lock:
-                self._running.remove(process)
-        if process.code and self._stopped:
+            for line in readable_lines(io.TextIOWrapper(process.stdout, errors="replace", newline="")):
+                log(line)
+            end.join()
+        if process.returncode and self._stopped:
             raise StoppedError
-        return process.code
+        return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
-    def _fork(self, command: Sequence[str], folder: str, environment: dict[str, str]) -> Fork | None:
-        """The command, split off; None where it must be started."""
-        if not self._split_off or not (request := request_of(command, folder, environment)):
-            return None
-        if self._forks is None:
-            self._forks = Forks(environment)
-        return self._forks.start(request) if self._forks.ready else None
+    def _end(self, process: subprocess.Popen) -> None:
+        """Wait for the end of a command, then end what it left behind, which might also keep its output open."""
+        # The process is not yet reaped: its number still names this group and no other one.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            del self._running[process]
 
     def stop(self) -> None:
         """End all commands and start no more; those that do not end in time are killed.
@@ -100,51 +95,11 @@ class Processes:
         for number in (signal.SIGINT, signal.SIGKILL):
             with self._lock:
                 self._stopped = True
-                running = list(self._running)
-            for process in running:
-                process.signal(number)
-            for process in running:
-                process.ended.wait(max(0.0, deadline - time.monotonic()) if number == signal.SIGINT else None)
-
-    def close(self) -> None:
-        """End the process that stages are split off from, if there is one."""
-        if self._forks:
-            self._forks.end()
-
-
-class _Started:
-    """A command as a process of its own, as `Fork` is one that was split off; it does not outlive this process."""
-
-    def __init__(self, command: Sequence[str], folder: str, environment: dict[str, str]):
-        # -I -S: nothing but the standard library is needed, and it starts in a few milliseconds.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LEASH), *command], cwd=folder, env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        assert self._process.stdout is not None  # a pipe
-        self.output: IO[bytes] = self._process.stdout
-        self.ended = threading.Event()
-        self.code = 0
-        self._lock = threading.Lock()
-        threading.Thread(target=self._wait, daemon=True).start()
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the command and to all that it has started."""
-        with self._lock:
-            if not self.ended.is_set():
-                os.killpg(self._process.pid, number)
-
-    def _wait(self) -> None:
-        """Wait for the end of the command, then end what it left behind, which might also keep its output open."""
-        # The process is not yet reaped: its number still names this group and no other one.
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        with self._lock:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            code = self._process.wait()
-            self.code = code if code >= 0 else 128 - code
-            self.ended.set()
-        assert self._process.stdin is not None  # a pipe
-        self._process.stdin.close()
+                ends = list(self._running.values())
+                for process in self._running:
+                    os.killpg(process.pid, number)
+            for end in ends:
+                end.join(max(0.0, deadline - time.monotonic()) if number == signal.SIGINT else None)
 
 
 def end_politely() -> None:

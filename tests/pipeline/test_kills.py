@@ -76,9 +76,8 @@ def note_children(flow, started: dict[int, psutil.Process]) -> None:
 
 
 def command_of(process: psutil.Process) -> list[str]:
-    """Its words; what was split off has them in one."""
     try:
-        return " ".join(process.cmdline()).split()
+        return process.cmdline()
     except psutil.Error:
         return []
 
