@@ -62,6 +62,7 @@ def parameters(tmp_path, monkeypatch):
     content = tiny_parameters()
     content["scenarios"] = {"street_canyon": content["scenarios"]["street_canyon"]}
     content["imported"] = {}
+    content["evaluate"]["prediction"]["suites"] = {}
     content["evaluate"]["downstream"] = None
     parameters = params.Params.model_validate(content)
     for index, name in enumerate(parameters.sequences):
