@@ -22,56 +22,44 @@ from stages.paths import (
     RESULTS,
     SUITES,
     SUMMARY,
-    downstream_samples_file,
-    feedback_samples_file,
     measured_file,
     samples_file,
     scores_file,
-    suite_samples_file,
 )
 from stages.stage import clear_errors, stage
-from storage.tables import read_table, write_table
+from storage.tables import read_tables, write_table
 from wavefoundry.evaluation.downstream.options import RAW
 
 if TYPE_CHECKING:
     import pandas
 
 
+def entries(parameters: params.Params) -> dict[str, list[str]]:
+    """Of whom each evaluation writes tables."""
+    everybody = [*parameters.predictors, *parameters.models]
+    return {
+        "prediction": everybody,
+        "suites": everybody,
+        "downstream": [RAW, *parameters.models],
+        "feedback": list(parameters.models),
+        "efficiency": everybody,
+    }
+
+
 def score_files(parameters: params.Params) -> list[Path]:
     """The tables of the study's entries that do not differ from run to run."""
-    entries = [*parameters.predictors, *parameters.models]
-    embedders = [RAW, *parameters.models]
-    return [
-        *(scores_file("prediction", name) for name in entries),
-        *(scores_file("downstream", name) for name in embedders),
-        *(scores_file("feedback", name) for name in parameters.models),
-        *(scores_file("efficiency", name) for name in entries),
-    ]
+    evaluations = ("prediction", "downstream", "feedback", "efficiency")
+    return [scores_file(evaluation, name) for evaluation in evaluations for name in entries(parameters)[evaluation]]
 
 
 def measured_files(parameters: params.Params) -> list[Path]:
     """The tables of latencies and memory."""
-    return [measured_file(name) for name in [*parameters.predictors, *parameters.models]]
+    return [measured_file(name) for name in entries(parameters)["efficiency"]]
 
 
-def sample_files(parameters: params.Params) -> list[Path]:
-    """The tables of single samples."""
-    return [samples_file(name) for name in [*parameters.predictors, *parameters.models]]
-
-
-def feedback_sample_files(parameters: params.Params) -> list[Path]:
-    """The tables of single samples of channel feedback."""
-    return [feedback_samples_file(name) for name in parameters.models]
-
-
-def downstream_sample_files(parameters: params.Params) -> list[Path]:
-    """The tables of single samples of the downstream tasks."""
-    return [downstream_samples_file(name) for name in [RAW, *parameters.models]]
-
-
-def suite_sample_files(parameters: params.Params) -> list[Path]:
-    """The tables of single samples in the suites of questions."""
-    return [suite_samples_file(name) for name in [*parameters.predictors, *parameters.models]]
+def sample_files(parameters: params.Params, evaluation: str) -> list[Path]:
+    """The tables of single samples in an evaluation, one of `stages.paths.SAMPLES`."""
+    return [samples_file(evaluation, name) for name in entries(parameters)[evaluation]]
 
 
 def pairs(parameters: params.Params, table: "pandas.DataFrame") -> dict[str, list[tuple[str, str]]]:
@@ -88,13 +76,11 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     scores, measured = score_files(parameters), measured_files(parameters)
-    samples = [*sample_files(parameters), *feedback_sample_files(parameters)]
-    task_samples, in_suites = downstream_sample_files(parameters), suite_sample_files(parameters)
+    samples = [*sample_files(parameters, "prediction"), *sample_files(parameters, "feedback")]
+    task_samples, in_suites = (sample_files(parameters, evaluation) for evaluation in ("downstream", "suites"))
     inputs = [*scores, *samples, *task_samples, *in_suites, *measured]
     outputs = [RESULTS, SUMMARY, DIFFERENCES, SUITES, CLAIMS, MEASURED]
     with stage("compare", section=None, dependencies=inputs, outputs=outputs) as run:
-        import pandas
-
         from wavefoundry.evaluation.claims import Evidence, judge
         from wavefoundry.evaluation.downstream.task import tasks_of
         from wavefoundry.evaluation.feedback_summary import summarise_feedback
@@ -103,24 +89,23 @@ def main() -> None:
         from wavefoundry.evaluation.suites import CONDITION_SAMPLE_COLUMNS, condition_differences
         from wavefoundry.evaluation.summary import summarise
 
-        tables = pandas.concat([read_table(path, COLUMNS) for path in scores], ignore_index=True)
+        tables = read_tables(scores, COLUMNS)
         write_table(RESULTS, tables)
-        write_table(MEASURED, pandas.concat([read_table(path, COLUMNS) for path in measured], ignore_index=True))
-        every = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in samples], ignore_index=True)
+        write_table(MEASURED, read_tables(measured, COLUMNS))
+        every = read_tables(samples, SAMPLE_COLUMNS)
         tested, bootstrap = every[every["split"] == "test"], parameters.evaluate.prediction.bootstrap
         compared = pairs(parameters, tables)
         write_table(DIFFERENCES, differences(tested, parameters.compared, compared, bootstrap))
-        of_suites = pandas.concat([read_table(path, CONDITION_SAMPLE_COLUMNS) for path in in_suites], ignore_index=True)
+        of_suites = read_tables(in_suites, CONDITION_SAMPLE_COLUMNS)
         suites = parameters.evaluate.prediction.suites
         write_table(SUITES, condition_differences(of_suites, suites, parameters.compared, compared, bootstrap))
         section = parameters.evaluate.downstream
-        of_tasks = [read_table(path, DOWNSTREAM_SAMPLE_COLUMNS) for path in task_samples]
         evidence = Evidence(
             tables,
             tested,
             parameters.compared | parameters.feedback_compared_at,
             {} if section is None else tasks_of(section),
-            pandas.concat(of_tasks, ignore_index=True),
+            read_tables(task_samples, DOWNSTREAM_SAMPLE_COLUMNS),
             bootstrap,
         )
         write_table(CLAIMS, judge(parameters.claims, evidence))

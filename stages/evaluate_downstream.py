@@ -18,9 +18,9 @@ from stages.json_files import write_json
 from stages.paths import (
     TASKS,
     csi_store,
-    downstream_samples_file,
     embedder_folder,
     inputs_file,
+    samples_file,
     scores_file,
     seconds_file,
 )
@@ -241,7 +241,7 @@ def main() -> None:
     if model is not None:
         inputs += [embedder_folder(name, model.seeds[0]), inputs_file(name, "code")]
         stage_name = f"evaluate_downstream_{group}@{name}"
-    scores, samples, costs = scores_file("downstream", name), downstream_samples_file(name), seconds_file(name)
+    scores, samples, costs = scores_file("downstream", name), samples_file("downstream", name), seconds_file(name)
     with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, samples, costs]) as run:
         from storage.tables import write_table
         from wavefoundry.evaluation.results import DOWNSTREAM_SAMPLE_COLUMNS, as_table, table_of_samples

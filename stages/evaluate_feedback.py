@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.arguments import group_and_name
 from stages.evaluate_prediction import users_of
-from stages.paths import feedback_samples_file, inputs_file, model_folder, scores_file
+from stages.paths import inputs_file, model_folder, samples_file, scores_file
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
@@ -53,7 +53,7 @@ def main() -> None:
     with clear_errors():
         parameters = params.read()
         model = parameters.model(name, [group])
-    section, outputs = parameters.evaluate.feedback, [scores_file("feedback", name), feedback_samples_file(name)]
+    section, outputs = parameters.evaluate.feedback, [scores_file("feedback", name), samples_file("feedback", name)]
     inputs = [
         *(model_folder(name, seed) for seed in model.seeds),
         inputs_file(name, "fed_back"),

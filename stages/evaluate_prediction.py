@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.arguments import group_and_name
 from stages.loading import load_predictors, load_split, predictor_folders
-from stages.paths import csi_store, examples_file, inputs_file, samples_file, scores_file, suite_samples_file
+from stages.paths import csi_store, examples_file, inputs_file, samples_file, scores_file
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
@@ -247,7 +247,12 @@ def main() -> None:
         parameters = params.read()
         folders = predictor_folders(parameters, group, name)
     inputs = [*folders, inputs_file(name, "scored"), inputs_file(name, "code")]
-    outputs = [scores_file("prediction", name), samples_file(name), suite_samples_file(name), examples_file(name)]
+    outputs = [
+        scores_file("prediction", name),
+        samples_file("prediction", name),
+        samples_file("suites", name),
+        examples_file(name),
+    ]
     with stage(
         f"evaluate_prediction_{group}@{name}",
         section=parameters.evaluate.prediction,
@@ -258,14 +263,14 @@ def main() -> None:
         import torch
 
         from wavefoundry.evaluation.results import as_table, table_of_samples
-        from wavefoundry.evaluation.suites import table_of_conditions
+        from wavefoundry.evaluation.suites import CONDITION_SAMPLE_COLUMNS
 
         torch.set_num_threads(1)
         predictors = load_predictors(parameters, group, name) if parameters.answered(name) else {}
         rows, samples, in_suites = score_all(parameters, name, predictors)
         write_table(scores_file("prediction", name), as_table(rows))
-        write_table(samples_file(name), table_of_samples(samples))
-        write_table(suite_samples_file(name), table_of_conditions(in_suites))
+        write_table(samples_file("prediction", name), table_of_samples(samples))
+        write_table(samples_file("suites", name), table_of_samples(in_suites, CONDITION_SAMPLE_COLUMNS))
         first = next(iter(predictors.values()), None)
         maps = {} if first is None else example_maps(parameters, name, first)
         examples_file(name).parent.mkdir(parents=True, exist_ok=True)

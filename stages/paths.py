@@ -15,6 +15,13 @@ CLAIMS = Path("metrics/claims.csv")
 MEASURED = Path("measurements/results.csv")
 DECISIONS = Path("measurements/registry.json")
 REPORT = Path("report")
+# By evaluation, the folders of what is told sample by sample.
+SAMPLES = {
+    "prediction": Path("metrics/samples"),
+    "suites": Path("metrics/suite_samples"),
+    "downstream": Path("metrics/downstream_samples"),
+    "feedback": Path("metrics/feedback/samples"),
+}
 
 
 def scenario_folder(name: str) -> Path:
@@ -89,24 +96,9 @@ def scores_file(evaluation: str, name: str) -> Path:
     return Path("metrics") / evaluation / f"{name}.csv"
 
 
-def samples_file(name: str) -> Path:
-    """The scores of one entry sample by sample."""
-    return Path("metrics/samples") / f"{name}.csv"
-
-
-def feedback_samples_file(name: str) -> Path:
-    """The scores of channel feedback of single samples of one entry."""
-    return Path("metrics/feedback/samples") / f"{name}.csv"
-
-
-def downstream_samples_file(name: str) -> Path:
-    """What the scores of the downstream tasks of one entry are made of, sample by sample."""
-    return Path("metrics/downstream_samples") / f"{name}.csv"
-
-
-def suite_samples_file(name: str) -> Path:
-    """The scores of one entry in the suites of questions, sample by sample."""
-    return Path("metrics/suite_samples") / f"{name}.csv"
+def samples_file(evaluation: str, name: str) -> Path:
+    """What an evaluation, one of `SAMPLES`, says of one entry sample by sample."""
+    return SAMPLES[evaluation] / f"{name}.csv"
 
 
 def examples_file(name: str) -> Path:

@@ -25,7 +25,7 @@ from stages.paths import (
 )
 from stages.provenance import provenance
 from stages.stage import clear_errors, stage
-from storage.tables import read_table
+from storage.tables import read_table, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +155,6 @@ def dataset_figures(name: str) -> list[str]:
 
 def write_report(parameters: params.Params) -> None:
     """Write report.md and report.html with their pictures."""
-    import pandas
 
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
@@ -185,7 +184,7 @@ def write_report(parameters: params.Params) -> None:
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
     names, sequences = list(parameters.datasets), parameters.sequences
     section, downstream = parameters.evaluate, parameters.evaluate.downstream
-    samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
+    samples = read_tables(sample_files(parameters, "prediction"), SAMPLE_COLUMNS)
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
     # The question whose latency is measured.
     first = next(iter(parameters.compared), None)
@@ -271,7 +270,7 @@ def main() -> None:
     parameters = params.read()
     inputs = [Path("data/scenario"), Path("figures"), Path("history")]
     inputs += [RESULTS, DIFFERENCES, SUITES, CLAIMS, MEASURED, DECISIONS]
-    inputs += sample_files(parameters)
+    inputs += sample_files(parameters, "prediction")
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
         REPORT.mkdir(exist_ok=True)
         write_report(parameters)

@@ -16,7 +16,7 @@ from stages.compare import sample_files
 from stages.paths import CLAIMS, DIFFERENCES, MEASURED, RESULTS, SUITES, history_file, training_time_file
 from stages.provenance import write_page
 from stages.stage import clear_errors
-from storage.tables import read_table
+from storage.tables import read_table, read_tables
 
 if TYPE_CHECKING:
     import pandas
@@ -103,7 +103,6 @@ def feedback_tables(parameters: params.Params, table: "pandas.DataFrame") -> str
 
 def paper_tables(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:
     """The tables of the section `tables`; nothing where there is none."""
-    import pandas
 
     from wavefoundry.evaluation.results import SAMPLE_COLUMNS
     from wavefoundry.evaluation.summary import latencies_ms, parameter_counts
@@ -111,7 +110,7 @@ def paper_tables(parameters: params.Params, table: "pandas.DataFrame", measured:
 
     if not parameters.tables:
         return ""
-    samples = pandas.concat([read_table(path, SAMPLE_COLUMNS) for path in sample_files(parameters)], ignore_index=True)
+    samples = read_tables(sample_files(parameters, "prediction"), SAMPLE_COLUMNS)
     costs: dict[str, Mapping[str, float]] = {
         "parameters": parameter_counts(table),
         "latency_ms": latencies_ms(measured),

@@ -1,6 +1,6 @@
 """Tables of results: CSV files that pandas reads, written whole or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas
@@ -34,3 +34,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> pandas.DataFrame:
     if list(table.columns) != list(columns):
         raise StorageError(f"{path}: found the columns {', '.join(table.columns)}, allowed: {', '.join(columns)}")
     return table
+
+
+def read_tables(paths: Iterable[Path], columns: Mapping[str, str]) -> pandas.DataFrame:
+    """Tables of the same columns as one, in the order of their files; arguments and errors as of `read_table`."""
+    return pandas.concat([read_table(path, columns) for path in paths], ignore_index=True)

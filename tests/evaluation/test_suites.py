@@ -10,6 +10,7 @@ from wavefoundry.csi.impairment_options import CommonPhaseError, DroppedSlots
 from wavefoundry.csi.impairments import Impairment
 from wavefoundry.evaluation.options import Bootstrap
 from wavefoundry.evaluation.prediction import score
+from wavefoundry.evaluation.results import table_of_samples
 from wavefoundry.evaluation.suite_options import UNIMPAIRED, SuiteOptions
 from wavefoundry.evaluation.suites import (
     CONDITION_COLUMNS,
@@ -17,7 +18,6 @@ from wavefoundry.evaluation.suites import (
     condition_differences,
     condition_of,
     nmse_under,
-    table_of_conditions,
 )
 
 CHOSEN = [0, 5, 40]
@@ -90,7 +90,7 @@ def samples():
                 values = {"nmse": level * generator.uniform(0.9, 1.1, 6), "sample": np.arange(6)}
                 labels = {"suite": name, "condition": condition, "model": model, "seed": 0 if model == "net" else None}
                 rows.append(labels | {"question": "time", "dataset": dataset, "trajectory": np.arange(6)} | values)
-    return table_of_conditions(rows)
+    return table_of_samples(rows, CONDITION_SAMPLE_COLUMNS)
 
 
 def told(found, condition, model, other=None):
@@ -117,7 +117,7 @@ def test_every_condition_has_its_means_and_differences():
 
 
 def test_no_suites_and_no_answers_are_empty_tables():
-    empty = table_of_conditions([])
+    empty = table_of_samples([], CONDITION_SAMPLE_COLUMNS)
     assert list(empty.columns) == list(CONDITION_SAMPLE_COLUMNS) and empty.empty
     for suites in ({}, SUITES):
         found = condition_differences(empty, suites, {"time": ["d1"]}, {}, BOOTSTRAP)

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from stages import evaluate_feedback, inputs, params
-from stages.paths import FEEDBACK_ASKED, csi_store, feedback_samples_file, inputs_file, model_folder, scores_file
+from stages.paths import FEEDBACK_ASKED, csi_store, inputs_file, model_folder, samples_file, scores_file
 from storage.models.model_folder import save_model
 from storage.stores.csi_store import write_store
 from storage.tables import read_table
@@ -163,7 +163,7 @@ def test_the_stage_writes_a_table_also_of_what_is_no_codec(study, monkeypatch, n
     table = read_table(scores_file("feedback", name), COLUMNS)
     assert len(table) == count
     assert np.isfinite(table["value"]).all()
-    samples = read_table(feedback_samples_file(name), SAMPLE_COLUMNS)
+    samples = read_table(samples_file("feedback", name), SAMPLE_COLUMNS)
     assert samples["nmse"].notna().all() and samples.empty == (not count)
 
 

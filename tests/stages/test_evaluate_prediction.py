@@ -19,7 +19,7 @@ from wavefoundry.evaluation.methods import methods
 from wavefoundry.evaluation.options import ZeroForcing
 from wavefoundry.evaluation.prediction import Scores
 from wavefoundry.evaluation.results import SAMPLE_COLUMNS, table_of_samples
-from wavefoundry.evaluation.suites import table_of_conditions
+from wavefoundry.evaluation.suites import CONDITION_SAMPLE_COLUMNS
 
 NMSE = torch.tensor([0.1, 0.2, 0.4, 0.8], dtype=torch.float64)
 FOUND = Scores(NMSE, torch.stack([NMSE, 2 * NMSE], dim=1), 0.3, 2 * torch.ones(4), 3 * torch.ones(4), NMSE / 2)
@@ -122,8 +122,9 @@ def test_suites_ask_the_first_seed_about_few_samples_and_tell_all_seeds_where_no
     monkeypatch.setattr(Params, "answered", lambda *_: asked)
     errors = {(*pair, seed): NMSE + seed for pair in asked for seed in (0, 1)}
     users = {dataset: {"sample": np.arange(10, 14), "trajectory": None, "speed": SPEED}}
-    found = table_of_conditions(
-        score_suites(parameters, "sample_and_hold", {0: method, 1: method}, {dataset: csi}, users, errors)
+    found = table_of_samples(
+        score_suites(parameters, "sample_and_hold", {0: method, 1: method}, {dataset: csi}, users, errors),
+        CONDITION_SAMPLE_COLUMNS,
     )
     robust, new = (found[found["suite"] == name] for name in ("robustness", "generalisation"))
     assert set(robust["condition"]) == {"unimpaired", "burst", "drops"} and set(robust["seed"]) == {0}

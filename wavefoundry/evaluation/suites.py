@@ -4,7 +4,7 @@ A condition is an impairment of the known block, or none (`UNIMPAIRED`), over al
 without impairments has its data sets as conditions.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas
 import torch
@@ -68,13 +68,6 @@ def nmse_under(
 def condition_of(suite: SuiteOptions, dataset: str) -> str:
     """The condition under which a data set is asked about without an impairment."""
     return UNIMPAIRED if suite.impairments else dataset
-
-
-def table_of_conditions(rows: Iterable[Mapping]) -> pandas.DataFrame:
-    """Columns of figures, one mapping for each condition, seed, question and data set, as one table of samples."""
-    parts = [pandas.DataFrame({name: row.get(name) for name in CONDITION_SAMPLE_COLUMNS}) for row in rows]
-    joined = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=[*CONDITION_SAMPLE_COLUMNS])
-    return joined.astype(CONDITION_SAMPLE_COLUMNS)
 
 
 def condition_differences(
