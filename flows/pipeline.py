@@ -166,7 +166,7 @@ def pipeline(
                 log(in_a_line(left))
             if folder:
                 _show("parameters", lambda: _about(folder, study, scenarios, seed))
-            with closing(Elsewhere(scheduler)) if scheduler else nullcontext(Processes()) as processes:
+            with closing(Elsewhere(scheduler) if scheduler else Processes(split_off=True)) as processes:
                 return _bring_up_to_date(book, processes, parallel)
     except (InputError, UnknownTargetError, StorageError, OSError) as error:
         return Failed(message=str(error))

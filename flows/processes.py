@@ -1,17 +1,17 @@
 """Processes of stages, none of which outlives this one."""
 
 import io
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import IO
 
-LEASH = Path(__file__).with_name("leash.py")
+from flows.forks import ForkServer, request_of
+from flows.leashed import Leashed, start
+
 # A progress bar that redraws itself is passed on this often [s].
 PROGRESS_INTERVAL = 10.0
 # From asking a stage to end to killing it [s].
@@ -23,18 +23,22 @@ class StoppedError(Exception):
 
 
 class Processes:
-    """Commands under way; each is the head of a process group that is killed when the command has ended, is stopped,
-    or when this process is gone."""
+    """Commands under way; each has a process group, which is killed when the command has ended, is stopped, or when
+    this process is gone."""
 
-    def __init__(self, grace: float | None = None):
+    def __init__(self, grace: float | None = None, split_off: bool = False):
         """
         Args:
             grace: from asking a command to end to killing it [s]; None: as long as a stage has for it.
+            split_off: stages of the project are split off from a process that has the large libraries in memory
+                (fork_server.py).
         """
         self._grace = GRACE if grace is None else grace
         self._lock = threading.Lock()
-        self._running: dict[subprocess.Popen, threading.Thread] = {}
+        self._running: set[Leashed] = set()
         self._stopped = False
+        self._split_off = split_off
+        self._server: ForkServer | None = None
 
     @property
     def stopped(self) -> bool:
@@ -59,47 +63,53 @@ class Processes:
         with self._lock:
             if self._stopped:
                 raise StoppedError
-            # -I -S: nothing but the standard library is needed, and it starts in a few milliseconds.
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), *command], cwd=folder, env=environment,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-            end = threading.Thread(target=self._end, args=(process,), daemon=True)
-            self._running[process] = end
-            end.start()
-        assert process.stdin is not None and process.stdout is not None  # pipes
-        with process.stdin, process.stdout:
+            leash = self._start(command, folder, environment)
+            self._running.add(leash)
+        try:
             # newline="": a line may end at "\r" too, and keeps its end.
-            for line in readable_lines(io.TextIOWrapper(process.stdout, errors="replace", newline="")):
-                log(line)
-            end.join()
-        if process.returncode and self._stopped:
+            with io.TextIOWrapper(leash.output, errors="replace", newline="") as output:
+                for line in readable_lines(output):
+                    log(line)
+                code = leash.wait()
+        finally:
+            leash.close()
+            with self._lock:
+                self._running.remove(leash)
+        if code and self._stopped:
             raise StoppedError
-        return process.returncode if process.returncode >= 0 else 128 - process.returncode
+        return code
 
-    def _end(self, process: subprocess.Popen) -> None:
-        """Wait for the end of a command, then end what it left behind, which might also keep its output open."""
-        # The process is not yet reaped: its number still names this group and no other one.
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        with self._lock:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            del self._running[process]
+    def _start(self, command: Sequence[str], folder: str, environment: dict[str, str]) -> Leashed:
+        if not self._split_off or not (request := request_of(command, folder, environment)):
+            return start(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if self._server is None or self._server.gone:
+            # Libraries read their settings when they are imported, in the environment of the commands.
+            self._server = ForkServer(environment)
+        return self._server.split_off(request)
 
     def stop(self) -> None:
         """End all commands and start no more; those that do not end in time are killed.
 
         They are asked as by Ctrl-C: a stage then removes its outputs and closes its record.
         """
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
         deadline = time.monotonic() + self._grace
-        for number in (signal.SIGINT, signal.SIGKILL):
-            with self._lock:
-                self._stopped = True
-                ends = list(self._running.values())
-                for process in self._running:
-                    os.killpg(process.pid, number)
-            for end in ends:
-                end.join(max(0.0, deadline - time.monotonic()) if number == signal.SIGINT else None)
+        for leash in running:
+            leash.signal(signal.SIGINT)
+        for leash in running:
+            leash.wait(max(0.0, deadline - time.monotonic()))
+        self.close()
+        for leash in running:
+            leash.close()
+        for leash in running:
+            leash.wait()
+
+    def close(self) -> None:
+        """End the process that stages are split off from, if there is one."""
+        if self._server:
+            self._server.close()
 
 
 def end_politely() -> None:

@@ -14,8 +14,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
-def wait_for_end(*pids: int, seconds: float = 10.0) -> None:
-    """Wait for processes that somebody must have ended: soon, not when they would end by themselves."""
+def wait_for_end(*pids: int, seconds: float = 30.0) -> None:
+    """Wait for processes that somebody must have ended: soon, not when they would end by themselves.
+
+    One that closes a record in MLflow imports it first, which takes ten seconds where the machine is busy.
+    """
     wait_for(lambda: all(is_gone(pid) for pid in pids), seconds)
 
 

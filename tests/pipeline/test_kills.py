@@ -76,8 +76,9 @@ def note_children(flow, started: dict[int, psutil.Process]) -> None:
 
 
 def command_of(process: psutil.Process) -> list[str]:
+    """Its words; what was split off has them in one."""
     try:
-        return process.cmdline()
+        return " ".join(process.cmdline()).split()
     except psutil.Error:
         return []
 
