@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 LEASH = Path(__file__).with_name("leash.py")
 
@@ -16,7 +16,9 @@ LEASH = Path(__file__).with_name("leash.py")
 class Leashed:
     """A process group that ends when this object is closed or this process is gone (leash.py)."""
 
-    def __init__(self, output: BinaryIO | None, control: BinaryIO, status: BinaryIO, process: subprocess.Popen | None):
+    def __init__(
+        self, output: IO[bytes] | None, control: IO[bytes], status: IO[bytes], process: subprocess.Popen | None
+    ):
         """
         Args:
             output: what the command prints.
@@ -31,7 +33,7 @@ class Leashed:
         self._end.start()
 
     @property
-    def output(self) -> BinaryIO:
+    def output(self) -> IO[bytes]:
         """What the command prints, if it is read here."""
         assert self._output is not None
         return self._output

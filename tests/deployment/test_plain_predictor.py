@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavefoundry.deployment.graph_writer import FLOAT, INT64, Writer, product
+from wavefoundry.deployment.graph_writer import BOOL, FLOAT, INT64, Writer, product
 from wavefoundry.deployment.plain_predictor import Limit, asked, rms_scale, write_plain
 from wavefoundry.deployment.served_predictor import ServedPredictor
 
@@ -151,10 +151,43 @@ def test_root_mean_square_at_any_level(level):
 
 
 def test_a_loop_hands_on_its_state_and_collects_what_each_turn_finds():
-    def step(body, state):
-        following = state * 2.0
-        return following, state + 1.0
+    def write(writer, state, turns):
+        offset = state.reduced("ReduceSum", 0)
+
+        def step(body, turn, state):
+            return state * 2.0, state + offset.within(body) + turn.cast(FLOAT)
+
+        last, found = writer.loop(turns, state, step)
+        return writer.joined(0, found, last.op("Unsqueeze", writer.shape(0)))
 
     state = np.array([1.0, 3.0], np.float32)
-    found = evaluate(lambda writer, state, turns: writer.loop(turns, state, step), state=state, turns=np.array([4]))
-    np.testing.assert_array_equal(found, [2**turn * state + 1 for turn in range(4)])
+    found = evaluate(write, state=state, turns=np.array([4]))
+    np.testing.assert_array_equal(found, [*(2**turn * state + 4 + turn for turn in range(4)), 16 * state])
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_branch_computes_what_the_condition_says_and_nothing_else(sign):
+    def write(writer, values):
+        positive = values.reduced("ReduceSum", 0) > 0
+
+        def then(body):
+            return [values.within(body).op("Sqrt"), body.constant([7.0])]
+
+        def otherwise(body):
+            body.refuse_unless(positive.within(body).op("Not", dtype=BOOL), "it is only computed where this holds")
+            return [values, body.constant([8.0])]
+
+        return writer.joined(0, *writer.branch(positive, then, otherwise))
+
+    found = evaluate(write, values=sign * np.array([4.0, 9.0], np.float32))
+    np.testing.assert_array_equal(found, [2.0, 3.0, 7.0] if sign > 0 else [-4.0, -9.0, 8.0])
+
+
+def test_the_largest_of_an_axis_and_where_they_are():
+    def write(writer, values, count):
+        found, at = values.largest(count, axis=1)
+        return writer.joined(1, found, at.cast(FLOAT))
+
+    values = np.array([[3.0, 9.0, 1.0, 5.0], [4.0, 2.0, 8.0, 6.0]], np.float32)
+    found = evaluate(write, values=values, count=np.array([2]))
+    np.testing.assert_array_equal(found, [[9.0, 5.0, 1.0, 3.0], [8.0, 6.0, 2.0, 3.0]])

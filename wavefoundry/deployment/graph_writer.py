@@ -112,11 +112,19 @@ class Term:
         return self.writer.op("Slice", self, shape(start), shape(end), shape(axis), dtype=self.dtype)
 
     def padded(self, before: Sequence[Term | int], after: Sequence[Term | int]) -> Term:
-        """With zeros before and after along every axis."""
+        """With zeros before and after along every axis; of a number below 0, without so many entries."""
         return self.writer.op("Pad", self, self.writer.shape(*before, *after), dtype=self.dtype)
 
     def take(self, at: Term, axis: int = 0) -> Term:
         return self.op("Gather", at, axis=axis)
+
+    def largest(self, count: Term, axis: int) -> tuple[Term, Term]:
+        """So many largest values along an axis, the largest first, and where they are."""
+        return self.writer.op_of_two("TopK", self, count, dtypes=(self.dtype, INT64), axis=axis)
+
+    def within(self, writer: Writer) -> Term:
+        """The same value, for expressions that are written into the body of a loop or a branch of this graph."""
+        return Term(writer, self.value, self.dtype)
 
 
 class Writer:
@@ -145,16 +153,26 @@ class Writer:
         self, operator: str, *inputs: Term | None, dtype: ir.DataType, name: str | None = None, **attributes
     ) -> Term:
         given = [None if term is None else term.value for term in inputs]
-        node = ir.node(operator, given, attributes=attributes)
-        node.outputs[0].type = ir.TensorType(dtype)
-        self._add(node, name or f"{self._name}/{operator}_{len(self._nodes)}")
-        return Term(self, node.outputs[0], dtype)
+        (found,) = self._add(ir.node(operator, given, attributes=attributes), (dtype,), name)
+        return found
 
-    def _add(self, node: ir.Node, name: str) -> None:
-        node.name = name
-        for index, output in enumerate(node.outputs):
-            output.name = f"{self._name}/{len(self._nodes)}.{index}"
+    def op_of_two(
+        self, operator: str, *inputs: Term, dtypes: tuple[ir.DataType, ir.DataType], **attributes
+    ) -> tuple[Term, Term]:
+        """As `op`, of an operator with two outputs."""
+        node = ir.node(operator, [term.value for term in inputs], attributes=attributes, num_outputs=2)
+        first, second = self._add(node, dtypes)
+        return first, second
+
+    def _add(self, node: ir.Node, dtypes: Sequence[ir.DataType], name: str | None = None) -> list[Term]:
+        """Its outputs, of these types."""
+        node.name = name or f"{self._name}/{node.op_type}_{len(self._nodes)}"
+        found = []
+        for index, (output, dtype) in enumerate(zip(node.outputs, dtypes, strict=True)):
+            output.name, output.type = f"{self._name}/{len(self._nodes)}.{index}", ir.TensorType(dtype)
+            found.append(Term(self, output, dtype))
         self._nodes.append(node)
+        return found
 
     def constant(self, value: Any, dtype: ir.DataType = FLOAT) -> Term:
         return self.op("Constant", dtype=dtype, value=ir.tensor(np.asarray(value, dtype.numpy())))
@@ -206,25 +224,53 @@ class Writer:
         self._nodes += nodes
         return Term(self, output, FLOAT)
 
-    def loop(self, turns: Term, state: Term, step: Callable[[Writer, Term], tuple[Term, Term]]) -> Term:
-        """What each turn of a loop has found, one after the other along a new axis in front.
+    def loop(
+        self, turns: Term, state: Term, step: Callable[[Writer, Term, Term], tuple[Term, Term]]
+    ) -> tuple[Term, Term]:
+        """A loop: the state after its last turn, and what each turn has found, along a new axis in front.
 
         Args:
             turns: how many, (1,).
             state: of the first turn.
-            step: from a writer of the body and the state to the next state, of the same shape, and what is found.
+            step: from a writer of the body, the number of the turn, (), and the state to the next state, of the same
+                shape, and what is found.
         """
-        body = Writer(f"{self._name}_turn")
-        body.input("turn", INT64, [])
-        goes_on = body.input("goes_on", BOOL, [])
-        before = body.input("state", state.dtype, state.value.shape)
-        after, found = step(body, before)
+        body = self._inner("turn")
+        turn = body.input(f"{body._name}/number", INT64, [])
+        goes_on = body.input(f"{body._name}/goes_on", BOOL, [])
+        before = body.input(f"{body._name}/state", state.dtype, state.value.shape)
+        after, found = step(body, turn, before)
         again = body.op("Identity", goes_on, dtype=BOOL)
-        graph = body._graph({"goes_on_again": again, "next_state": after, "turn_found": found})
+        # Copies: an output of a body may be no input of it, nor a value from outside.
+        outputs = [again, *(term.within(body).op("Identity") for term in (after, found))]
+        graph = body._graph({f"{body._name}/out_{index}": term for index, term in enumerate(outputs)})
         inputs = [self.op("Squeeze", turns, dtype=INT64), self.constant(True, BOOL), state]
         node = ir.node("Loop", [term.value for term in inputs], {"body": graph}, num_outputs=2)
-        self._add(node, f"{self._name}/Loop")
-        return Term(self, node.outputs[1], found.dtype)
+        last, collected = self._add(node, (state.dtype, found.dtype))
+        return last, collected
+
+    def branch(
+        self,
+        condition: Term,
+        then: Callable[[Writer], Sequence[Term]],
+        otherwise: Callable[[Writer], Sequence[Term]],
+    ) -> list[Term]:
+        """What one of two graphs gives, of which only that one is computed.
+
+        Args:
+            condition: (1,).
+            then, otherwise: from a writer of the branch to as many terms of the same types.
+        """
+        graphs, dtypes = {}, []
+        for name, write in (("then_branch", then), ("else_branch", otherwise)):
+            body = self._inner(name)
+            outputs = [term.within(body).op("Identity") for term in write(body)]
+            graphs[name] = body._graph({f"{body._name}/out_{index}": term for index, term in enumerate(outputs)})
+            dtypes = [term.dtype for term in outputs]
+        return self._add(ir.node("If", [condition.value], graphs, num_outputs=len(dtypes)), dtypes)
+
+    def _inner(self, name: str) -> Writer:
+        return Writer(f"{self._name}/{len(self._nodes)}_{name}")
 
     def model(self, outputs: Mapping[str, Term], **metadata: str) -> ir.Model:
         """The graph as a model."""

@@ -32,11 +32,13 @@ TOLD = {
     "slots": "int64 scalar: how many slots after the known ones are asked for; 0: the known ones",
     "subcarriers": "int64 scalar: how many subcarriers above the known ones are asked for; 0: the known ones",
     "answer": "float32 (batch, slots or known slots, antenna, subcarriers or known subcarriers, 2), in the unit of csi",
+    "expected_error": "float32 (batch, slots or known slots, subcarriers or known subcarriers): the square magnitude "
+    "to be expected of the error of an entry of the answer, as a mean over the antennas, in the unit of csi squared",
 }
 # Whose power of two is still a normal number of single precision, and that of its inverse.
 LARGEST_EXPONENT = 126
 
-Answer = Callable[[Writer, Term, Term, Term], Term]
+Answer = Callable[[Writer, Term, Term, Term], Term | tuple[Term, Term]]
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,22 @@ class Limit:
         return kept & (size % self.multiple).equals(0) if self.multiple > 1 else kept
 
 
-def write_plain(answer: Answer, limits: Sequence[Limit], folder: Path) -> None:
+def write_plain(answer: Answer, limits: Sequence[Limit | str], folder: Path) -> None:
     """Write `predictor.onnx` into `folder`, which is made.
 
     Args:
         answer: writes what is found of channels: from a writer, channels (sample, time, antenna, subcarrier, 2) of
             which none is silent unless all are, with values of the order of 1, and the numbers of slots and of
-            subcarriers, (1,) each, to (sample, slot, antenna, subcarrier, 2).
-        limits: besides those that hold for all.
+            subcarriers, (1,) each, to (sample, slot, antenna, subcarrier, 2); or to that and the error that is to be
+            expected, (sample, slot, subcarrier).
+        limits: besides those that hold for all; in words, where `answer` refuses what does not keep them.
         folder: of the export.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ir.save(plain_model(answer, limits), folder / PLAIN)
 
 
-def plain_model(answer: Answer, limits: Sequence[Limit]) -> ir.Model:
+def plain_model(answer: Answer, limits: Sequence[Limit | str]) -> ir.Model:
     """See `write_plain`."""
     writer = Writer("around")
     csi = writer.input("csi", FLOAT, ["batch", "time", "antenna", "subcarrier", 2], TOLD["csi"])
@@ -89,9 +92,10 @@ def plain_model(answer: Answer, limits: Sequence[Limit]) -> ir.Model:
     sizes = {name: csi.size(axis) for axis, name in enumerate(("batch", "time", "antenna", "subcarrier"))}
     sizes |= {"slots": slots, "subcarriers": subcarriers}
     least = {"batch": 1, "time": 1, "antenna": 1, "subcarrier": 1}
-    limits = [*(Limit(name, least.get(name, 0)) for name in NAMES if name not in {each.of for each in limits}), *limits]
+    limited = {each.of for each in limits if isinstance(each, Limit)}
+    limits = [*(Limit(name, least.get(name, 0)) for name in NAMES if name not in limited), *limits]
     checked = writer.refuse_unless(slots + subcarriers >= 1, "slots and subcarriers are both 0: nothing is asked for")
-    for limit in limits:
+    for limit in (each for each in limits if isinstance(each, Limit)):
         checked = checked + writer.refuse_unless(limit.holds(sizes[limit.of]), str(limit))
     # A difference of values that are not finite is no number.
     rest = (csi - csi).reduced("ReduceSum", 0, 1, 2, 3, 4, keep=False).flat()
@@ -107,11 +111,27 @@ def plain_model(answer: Answer, limits: Sequence[Limit]) -> ir.Model:
     channels = csi.op("Compress", heard, axis=0) * (writer.constant([1.0]) / unit + checked.cast(FLOAT))
 
     found = answer(writer, channels, slots, subcarriers)
+    answer_found, *error_found = found if isinstance(found, tuple) else (found,)
     places = writer.op("NonZero", heard, dtype=INT64).transpose(1, 0)
-    whole = writer.zeros(csi.size(0), *(found.size(axis) for axis in (1, 2, 3)), 2)
-    whole = whole.op("ScatterND", places, found) * writer.where(silence, 0.0, unit)
-    whole.value.shape, whole.value.doc_string = ir.Shape(["batch", "slot", "antenna", "asked", 2]), TOLD["answer"]
-    return writer.model({"answer": whole}, **TOLD, limits=json.dumps([str(limit) for limit in limits]))
+    factor = writer.where(silence, 0.0, unit)
+
+    def of_all(part: Term, *rest: Term | int) -> Term:
+        """What was found of those that are not silent, and zeros."""
+        return writer.zeros(csi.size(0), *rest).op("ScatterND", places, part)
+
+    slot, antenna, asked_band = (answer_found.size(axis) for axis in (1, 2, 3))
+    outputs = {"answer": of_all(answer_found, slot, antenna, asked_band, 2) * factor}
+    shapes: dict[str, list[str | int]] = {
+        "answer": ["batch", "slot", "antenna", "asked", 2],
+        "expected_error": ["batch", "slot", "asked"],
+    }
+    for error in error_found:
+        # Multiplied twice, for the square of the unit may be beyond the type.
+        outputs["expected_error"] = of_all(error, slot, asked_band) * factor * factor
+    for name, term in outputs.items():
+        term.value.shape, term.value.doc_string = ir.Shape(shapes[name]), TOLD[name]
+    told = {name: TOLD[name] for name in ("csi", "slots", "subcarriers", *outputs)}
+    return writer.model(outputs, **told, limits=json.dumps([str(limit) for limit in limits]))
 
 
 def asked(writer: Writer, box: Term, known: Term, slots: Term, subcarriers: Term) -> Term:

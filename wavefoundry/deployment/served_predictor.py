@@ -38,13 +38,14 @@ class ServedPredictor:
             watch: is shown the inputs of the graph, by name, before each of its runs.
         """
         if Path(folder, PLAIN).exists():
-            self._predictor = PlainGraph(_open_graph(Path(folder, PLAIN), watch))
+            run = Graph(Path(folder, PLAIN), watch)
+            self._predictor = PlainGraph(run) if run.outputs == 1 else PlainGraphWithError(run)
             return
         settings = json.loads(Path(folder, "settings.json").read_text())
         # Run, not imported: two versions with different code can be loaded side by side.
         code = runpy.run_path(str(Path(folder, "code.py")))
         if "around_graph" in code:
-            self._predictor = code["around_graph"](settings, _open_graph(Path(folder, "network.onnx"), watch))
+            self._predictor = code["around_graph"](settings, Graph(Path(folder, "network.onnx"), watch))
         elif "load" in code:
             self._predictor = code["load"](settings, Path(folder))
         else:
@@ -96,8 +97,9 @@ class ServedPredictor:
         if not any(wanted):
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
         _require_moderate(csi.shape, *wanted)
-        if isinstance(self._predictor, PlainGraph) and method == "predict":
-            return (_finite(self._predictor.predict(csi, *wanted)),)
+        if isinstance(self._predictor, PlainGraph):
+            found = getattr(self._predictor, method)(csi, *wanted)
+            return tuple(_finite(part) for part in (found if isinstance(found, tuple) else (found,)))
         # Powers stay within single precision at any amplitude, and division by a power of two rounds nothing.
         unit = power_of_two(csi)
         csi = csi * (1 / unit)
@@ -119,14 +121,17 @@ class ServedPredictor:
 class PlainGraph:
     """A graph from CSI to CSI, which brings channels to its scale, knows silence and refuses what does not fit."""
 
-    def __init__(self, run: Callable[..., np.ndarray]):
+    def __init__(self, run: "Graph"):
         self._run = run
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
+        return self._outputs(known, slots, subcarriers)[0]
+
+    def _outputs(self, known: np.ndarray, slots: int, subcarriers: int) -> list[np.ndarray]:
         asked = {"slots": np.array(slots, np.int64), "subcarriers": np.array(subcarriers, np.int64)}
         parts = np.ascontiguousarray(known).view(np.float32).reshape(*known.shape, 2)
         try:
-            found = self._run(csi=parts, **asked)
+            answer, *others = self._run.all_outputs(csi=parts, **asked)
         except Exception as error:
             # ONNX Runtime has exceptions of its own, and no one class of them.
             refused = REFUSAL.search(str(error))
@@ -135,7 +140,15 @@ class PlainGraph:
             raise ValueError(
                 f"csi of shape {known.shape}, slots {slots} and subcarriers {subcarriers}: {refused.group(1)}"
             ) from None
-        return np.ascontiguousarray(found).view(np.complex64)[..., 0]
+        return [np.ascontiguousarray(answer).view(np.complex64)[..., 0], *others]
+
+
+class PlainGraphWithError(PlainGraph):
+    """One that also says how large its error is to be expected."""
+
+    def predict_with_error(self, known: np.ndarray, slots: int, subcarriers: int) -> tuple[np.ndarray, np.ndarray]:
+        answer, error = self._outputs(known, slots, subcarriers)
+        return answer, error
 
 
 def _finite(answer: np.ndarray) -> np.ndarray:
@@ -150,20 +163,25 @@ def power_of_two(csi: np.ndarray) -> np.float32:
     return np.float32(max(math.ldexp(1.0, math.frexp(largest)[1] - 1), float(np.finfo(np.float32).tiny)))
 
 
-def _open_graph(file: Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None) -> Callable[..., np.ndarray]:
-    """A function of the inputs of an ONNX graph, by name, that gives its output."""
-    import onnxruntime
+class Graph:
+    """An ONNX graph: called with its inputs, by name, it gives its first output."""
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # a refusal is no error of the machine
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    def __init__(self, file: Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None):
+        import onnxruntime
 
-    def run(**inputs: np.ndarray) -> np.ndarray:
-        if watch is not None:
-            watch(inputs)
-        return session.run(None, inputs)[0]
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # a refusal is no error of the machine
+        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self._watch = watch
+        self.outputs = len(self._session.get_outputs())
 
-    return run
+    def __call__(self, **inputs: np.ndarray) -> np.ndarray:
+        return self.all_outputs(**inputs)[0]
+
+    def all_outputs(self, **inputs: np.ndarray) -> list[np.ndarray]:
+        if self._watch is not None:
+            self._watch(inputs)
+        return self._session.run(None, inputs)
 
 
 def _require_moderate(shape: tuple[int, ...], slots: int, subcarriers: int) -> None:

@@ -12,7 +12,6 @@ from tests.networks.spectral_predictor.example import gaussian_channels, options
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
-from wavefoundry.networks.spectral_predictor import served
 from wavefoundry.networks.spectral_predictor.model import (
     AXES,
     SpectralPredictor,
@@ -22,7 +21,7 @@ from wavefoundry.networks.spectral_predictor.model import (
     strongest,
     to_bins,
 )
-from wavefoundry.networks.spectral_predictor.serving import EstimatorsGraph, export, settings_of
+from wavefoundry.networks.spectral_predictor.serving import export
 from wavefoundry.predictors import autoregression
 
 QUESTIONS = {"time": (3, 0), "frequency": (0, 3), "both": (2, 5)}
@@ -198,35 +197,41 @@ def test_a_step_says_which_axis_it_learns_and_leaves_the_other_alone():
     assert seen == {"time_loss", "frequency_loss"}
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> ServedPredictor:
+    folder = tmp_path_factory.mktemp("served") / "new"
+    export(MODEL, folder)
+    assert [file.name for file in folder.iterdir()] == ["predictor.onnx"]
+    return ServedPredictor(folder)
+
+
 @settings(max_examples=25, deadline=None)
-@given(sizes=sizes, question=questions, seed=st.integers(0, 99))
-def test_what_is_served_gives_the_same_answers(sizes, question, seed):
-    """The graph before its export, with the numpy around it that travels."""
-    graph = EstimatorsGraph(MODEL)
-
-    @torch.inference_mode()
-    def run(features, axis):
-        return graph(torch.from_numpy(features), torch.from_numpy(axis)).numpy()
-
-    known = noise(*sizes, seed=seed)
-    travelling = served.SpectralPredictor(settings_of(MODEL), run)
-    answers = travelling.predict_with_error(known.numpy(), *question)
+@given(sizes=sizes, question=questions, seed=st.integers(0, 99), level=st.sampled_from([1e-12, 1.0, 1e6]))
+def test_what_is_served_gives_the_same_answers(served, sizes, question, seed, level):
+    known = level * noise(*sizes, seed=seed)
+    answers = served.predict_with_error(known.numpy(), *question)
     for expected, found in zip(MODEL.predict_with_error(known, *question), answers, strict=True):
+        assert found.shape == expected.shape
         assert np.abs(found - expected.numpy()).max() <= 1e-4 * np.abs(expected.numpy()).max()
+    assert np.array_equal(served.predict(known.numpy(), *question), answers[0])
 
 
-def test_an_export_serves_every_question_without_torch(tmp_path):
-    export(MODEL, tmp_path / "new")
-    predictor = ServedPredictor(tmp_path / "new")
-    for known in (noise(2, 6, 4, 8), noise(1, 3, 1, 5), torch.zeros(1, 4, 2, 3, dtype=torch.complex64)):
-        for question in QUESTIONS.values():
-            expected = MODEL.predict(known, *question).numpy()
-            found = predictor.predict(known.numpy(), *question)
-            assert found.shape == expected.shape
-            assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
-            assert np.array_equal(predictor.predict_with_error(known.numpy(), *question)[0], found)
-    with pytest.raises(ValueError, match="1 known entry along time; the network needs 2"):
-        predictor.predict(noise(1, 1, 4, 8).numpy(), 2, 0)
+@pytest.mark.parametrize("question", QUESTIONS.values())
+def test_silence_is_served_as_silence_that_errs_nowhere(served, question):
+    known = noise(3, 6, 4, 8).numpy()
+    known[1] = 0
+    found, error = served.predict_with_error(known, *question)
+    assert not found[1].any() and not error[1].any()
+    for part, alone in zip((found, error), served.predict_with_error(known[[0, 2]], *question), strict=True):
+        np.testing.assert_array_equal(part[[0, 2]], alone)
+    assert not served.predict(np.zeros_like(known), *question).any()
+
+
+def test_a_single_known_entry_is_refused_where_it_is_to_be_continued(served):
+    for shape, axis, question in (((1, 1, 4, 8), "time", (2, 0)), ((1, 4, 4, 1), "frequency", (0, 2))):
+        with pytest.raises(ValueError, match=f"to continue {axis}, the network takes at least 2 known entries"):
+            served.predict(noise(*shape).numpy(), *question)
+        assert np.isfinite(served.predict(noise(*shape).numpy(), *question[::-1])).all()
 
 
 @settings(max_examples=25, deadline=None)

@@ -63,12 +63,16 @@ def continuation(
     series.value.shape = ir.Shape(["sequence", past, width, 2])
     turns = slots.rounded_up(link.horizon)
 
-    def turn(body: Writer, rows: Term) -> tuple[Term, Term]:
+    def turn(body: Writer, _: Term, rows: Term) -> tuple[Term, Term]:
         found = continued(options, network, body, rows)
         return body.joined(1, rows, found).cut(1, -past), found
 
-    found = writer.loop(turns, series, turn).transpose(1, 0, 2, 3, 4)
-    answer = found.reshape(known.size(0), known.size(2), bands, turns * link.horizon, width, 2).cut(3, 0, slots)
+    _, found = writer.loop(turns, series, turn)
+    answer = (
+        found.transpose(1, 0, 2, 3, 4)
+        .reshape(known.size(0), known.size(2), bands, turns * link.horizon, width, 2)
+        .cut(3, 0, slots)
+    )
     return answer.transpose(0, 3, 1, 2, 4, 5).reshape(0, 0, 0, bands * width, 2)
 
 

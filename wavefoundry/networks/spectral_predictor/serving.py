@@ -1,72 +1,202 @@
-"""A spectral predictor as a registered predictor."""
+"""A spectral predictor as a registered predictor: one plain ONNX file, with the error that is to be expected.
 
+Only the estimators are exported; bins, autoregression, features and linear prediction are written around them, by the
+definitions in wavefoundry/networks/spectral_predictor/model.py, in double precision like there.
+"""
+
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+import onnx_ir as ir
 import torch
-from torch import nn
 from torch.export import Dim
 
-from wavefoundry.deployment.onnx_export import export_graph
-from wavefoundry.networks.spectral_predictor import model as definitions
-from wavefoundry.networks.spectral_predictor import served
+from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
+from wavefoundry.deployment.onnx_export import network_of
+from wavefoundry.deployment.plain_predictor import asked, rms_scale, write_plain
 from wavefoundry.networks.spectral_predictor.calibration import KINDS
-from wavefoundry.networks.spectral_predictor.model import AXES, Estimator, SpectralPredictor
+from wavefoundry.networks.spectral_predictor.model import (
+    AXES,
+    ERROR_GAIN,
+    ERROR_TERMS,
+    FARTHEST,
+    LARGEST_ERROR,
+    LEAST_ERROR,
+    PREDICTIONS,
+    Estimator,
+    SpectralPredictor,
+)
+from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture
+from wavefoundry.networks.spectral_predictor.serving_bins import Complex, all_bins, from_bins, limited, pick, to_bins
+from wavefoundry.networks.spectral_predictor.serving_features import features_of
+from wavefoundry.networks.spectral_predictor.serving_prediction import extrapolated, lattice, wiener
 
 
 def export(model: SpectralPredictor, folder: Path) -> None:
-    """Write what `wavefoundry.deployment.served_predictor` loads into `folder`, which is made."""
-    graph = EstimatorsGraph(model)
-    inputs, sizes = graph.example()
-    export_graph(graph, inputs, sizes, settings_of(model), Path(served.__file__), folder)
+    """Write `predictor.onnx` into `folder`, which is made."""
+    axes = {name: Axis.of(model, name) for name in AXES}
+    factors = dict(zip(KINDS, model.error_factors.tolist(), strict=True))
+    limits = [at_least_two(name) for name in AXES]
+    write_plain(partial(prediction, model.architecture, axes, factors), limits, folder)
 
 
-def settings_of(model: SpectralPredictor) -> dict:
-    """What the code around the graph needs to know of the network."""
-    architecture = model.architecture.model_dump()
-    kept = ("frequencies", "orders", "share", "damping", "noise_floor", "first")
-    constants = {
-        "log_unit": definitions.LOG_UNIT,
-        "quiet": definitions.QUIET,
-        "quiet_line": definitions.QUIET_LINE,
-        "neighbours": list(definitions.NEIGHBOURS),
-        "fewest_known": definitions.FEWEST_KNOWN,
-        "farthest": definitions.FARTHEST,
-        "error_limits": [definitions.LEAST_ERROR, definitions.LARGEST_ERROR],
-        "others_error": {
-            axis: (definitions.ERROR_GAIN * cast(Estimator, estimator).others_error).tolist()
-            for axis, estimator in model.estimators.items()
-        },
-        "error_factors": dict(zip(KINDS, model.error_factors.tolist(), strict=True)),
-    }
-    return {key: architecture[key] for key in kept} | constants
+def at_least_two(axis: str) -> str:
+    return f"to continue {axis}, the network takes at least {FEWEST_KNOWN} known entries along it"
 
 
-class EstimatorsGraph(nn.Module):
-    """The estimators of both axes; the axis picks the weights."""
+@dataclass(frozen=True)
+class Axis:
+    """What continues the series along one axis.
 
-    def __init__(self, model: SpectralPredictor):
-        super().__init__()
-        first, *others = (cast(Estimator, model.estimators[axis]) for axis in AXES)
-        self.estimator = first
-        self.width = first.width
-        self.names = [name for name, _ in first.named_parameters()]
-        for index, name in enumerate(self.names):
-            each = [estimator.get_parameter(name).detach() for estimator in (first, *others)]
-            self.register_buffer(f"weights_{index}", torch.stack(each))
+    name: a key of AXES.
+    estimator: its network, (bin, feature) to (bin, estimate).
+    orders: of the two autoregressions.
+    others_error: terms of the error of the bins that the network is not asked about.
+    """
 
-    def forward(self, features, axis):
-        """Estimates (bin, value).
+    name: str
+    estimator: ir.Model
+    orders: list[int]
+    others_error: np.ndarray
 
-        Args:
-            features: (bin, feature), of the bins of one axis.
-            axis: (1,), which one: 0 is time, 1 is frequency.
-        """
-        weights = {
-            name: self.get_buffer(f"weights_{index}").index_select(0, axis)[0] for index, name in enumerate(self.names)
-        }
-        return torch.func.functional_call(self.estimator, weights, (features,))
+    @classmethod
+    def of(cls, model: SpectralPredictor, name: str) -> "Axis":
+        estimator = cast(Estimator, model.estimators[name])
+        features = {"features": torch.randn(5, estimator.width)}
+        network = network_of(estimator, features, {"features": {0: Dim("bins")}})
+        others_error = (ERROR_GAIN * estimator.others_error.detach()).double().numpy()
+        return cls(name, network, getattr(model.architecture.orders, name), others_error)
 
-    def example(self):
-        inputs = {"features": torch.randn(5, self.width), "axis": torch.tensor([1])}
-        return inputs, {"features": {0: Dim("bins")}, "axis": None}
+
+def prediction(
+    architecture: Architecture,
+    axes: dict[str, Axis],
+    factors: dict[str, float],
+    writer: Writer,
+    known: Term,
+    slots: Term,
+    subcarriers: Term,
+) -> tuple[Term, Term]:
+    """Write what `SpectralPredictor.predict_with_error` does; see `write_plain` of
+    wavefoundry/deployment/plain_predictor.py."""
+    steps = {"time": slots, "frequency": subcarriers}
+    checked = writer.constant([0], INT64)
+    for name, dimension in AXES.items():
+        fits = (steps[name] <= 0) | (known.size(dimension) >= FEWEST_KNOWN)
+        checked = checked + writer.refuse_unless(fits, at_least_two(name))
+    scale = rms_scale(known)
+    box = (known / scale).cast(DOUBLE) + checked.cast(DOUBLE)
+    error = box.cut(4, 0, 1).reduced("ReduceSum", 1, 2, 3) * 0.0  # (sample, 1, 1, 1, 1)
+    second = "frequency" if architecture.first == "time" else "time"
+    for name in (architecture.first, second):
+        box, error = continued(architecture, axes[name], box, error, steps[name])
+    both, time = (slots > 0) & (subcarriers > 0), slots > 0
+    factor = writer.where(time, factors["time"], writer.constant(factors["frequency"], DOUBLE))
+    factor = writer.where(both, factors["both"], factor)
+    answer = asked(writer, box, known, slots, subcarriers).cast(FLOAT) * scale
+    # An error for each slot and subcarrier of the answer.
+    error = (error * factor).cast(FLOAT) * scale * scale
+    error = error.op("Expand", writer.shape(1, answer.size(1), 1, answer.size(3), 1))
+    return answer, error.reshape(0, -1, answer.size(3))
+
+
+def continued(architecture: Architecture, axis: Axis, box: Term, error: Term, horizon: Term) -> tuple[Term, Term]:
+    """The box with what follows along an axis, and the error of both, where anything is asked for along it."""
+    writer, dimension = box.writer, AXES[axis.name]
+
+    def then(branch: Writer) -> list[Term]:
+        known = box.within(branch)
+        series = to_bins(Complex.of(known), axis.name)
+        beyond, expected = continuation(architecture, axis, series, horizon.within(branch))
+        shape = [branch.constant([1], INT64) for _ in range(5)]
+        shape[0], shape[dimension] = expected.size(0), expected.size(1)
+        return [
+            branch.joined(dimension, known, from_bins(beyond, axis.name).pairs()),
+            error.within(branch) + expected.reshape(*shape),
+        ]
+
+    longer, larger = writer.branch(horizon > 0, then, lambda branch: [box, error])
+    return longer, larger
+
+
+def continuation(architecture: Architecture, axis: Axis, series: Complex, horizon: Term) -> tuple[Complex, Term]:
+    """Continue all bins (sample, row, column, step).
+
+    Returns:
+        (sample, row, column, horizon), and the error to be expected of an entry of CSI, (sample, horizon).
+    """
+    writer, seen = series.real.writer, series.real.size(3)
+    rows, columns = series.real.size(1), series.real.size(2)
+    bins = rows * columns
+    count = (bins.cast(DOUBLE) * architecture.share).op("Round").cast(INT64).op("Max", 1)
+    level = series.power().reduced("ReduceMean", 3, keep=False).reshape(0, -1)
+    _, chosen = level.largest(count, axis=1)
+
+    def of_chosen(part: Term) -> Term:
+        return pick(all_bins(part), chosen)
+
+    filters, residual = lattice(series, axis.orders)
+    beyond = extrapolated(series.each(all_bins), filters[0].each(all_bins), horizon)
+    own = series.each(of_chosen)
+
+    features = features_of(architecture, series, chosen, filters[0].each(of_chosen), residual)
+    width = features.size(2)
+    estimate = writer.network(axis.estimator, features=features.reshape(-1, width).cast(FLOAT))
+    estimate = estimate.cast(DOUBLE).reshape(series.real.size(0), count, -1)
+    lines = architecture.frequencies
+    ends = np.cumsum([lines, 1, PREDICTIONS, PREDICTIONS, ERROR_TERMS]).tolist()
+    spectrum, noise, levels, slopes, error_terms = (
+        estimate.cut(2, start, end) for start, end in zip([0, *ends], ends, strict=False)
+    )
+    spectrum = spectrum.op("Softmax", axis=-1)
+    by_spectrum = wiener(own, spectrum, noise.op("Exp") + architecture.noise_floor, horizon, lines)
+    own_power = own.power().reduced("ReduceMean", 2)  # (sample, bin, 1)
+    limit = own_power.op("Sqrt") * 3.0
+    by_filters = [
+        limited(beyond.each(lambda part: pick(part, chosen)), limit),
+        limited(extrapolated(own, filters[1].each(of_chosen), horizon), limit),
+    ]
+    ahead = steps_ahead(horizon, seen)
+    preferences = levels.reshape(0, 0, 1, -1) + slopes.reshape(0, 0, 1, -1) * ahead.reshape(1, 1, -1, 1)
+    found = weighted(preferences.op("Softmax", axis=-1), [by_spectrum, *by_filters])
+    places = chosen.op("Unsqueeze", writer.shape(2)).op("Expand", writer.shape(1, 1, horizon))
+    beyond = Complex(
+        *(
+            before.op("ScatterElements", places, after, axis=1).reshape(0, rows, columns, horizon)
+            for before, after in ((beyond.real, found.real), (beyond.imaginary, found.imaginary))
+        )
+    )
+
+    silent = writer.constant([0.0], DOUBLE).op("Expand", chosen.op("Shape", dtype=INT64))
+    weak = level.op("ScatterElements", chosen, silent, axis=1).reduced("ReduceSum", 1)
+    own_error = (own_power * relative_error(error_terms, ahead)).reduced("ReduceSum", 1, keep=False)
+    others = relative_error(writer.constant(axis.others_error[None], DOUBLE), ahead)
+    return beyond, (own_error + weak * others) / bins.cast(DOUBLE)
+
+
+def weighted(weights: Term, parts: list[Complex]) -> Complex:
+    """Sum of parts (sample, bin, step), weighted by (sample, bin, step, part)."""
+    total = None
+    for index, part in enumerate(parts):
+        weight = weights.cut(3, index, index + 1).op("Squeeze", weights.writer.shape(3))
+        share = Complex(part.real * weight, part.imaginary * weight)
+        total = share if total is None else total + share
+    assert total is not None
+    return total
+
+
+def steps_ahead(horizon: Term, seen: Term) -> Term:
+    """(horizon,): how far ahead each entry lies, in lengths of what is seen."""
+    steps = (horizon.writer.range(horizon) + 1).cast(DOUBLE) / seen.cast(DOUBLE)
+    return steps.op("Min", FARTHEST)
+
+
+def relative_error(terms: Term, ahead: Term) -> Term:
+    """As `model.relative_error`, of terms (..., 3): (..., horizon)."""
+    writer = terms.writer
+    basis = [ahead * 0.0 + 1.0, ahead - 0.5, ahead.op("Log") + 1.0]
+    found = terms.op("MatMul", writer.joined(0, *(row.reshape(1, -1) for row in basis)))
+    return found.op("Clip", LEAST_ERROR, LARGEST_ERROR).op("Exp")
