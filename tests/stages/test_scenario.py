@@ -3,7 +3,6 @@
 import contextlib
 import json
 import threading
-import time
 
 import numpy as np
 import psutil
@@ -70,15 +69,18 @@ class Assassin(threading.Thread):
 
     victim = None
 
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over = threading.Event()
+
     def run(self):
-        while self.victim is None:
+        while not self.over.wait(0.05):
             for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    if "spawn_main" in " ".join(child.cmdline()) and child.cpu_times().user > 1:
+                    if "dask worker" in " ".join(child.cmdline()).lower() and child.cpu_times().user > 1:
                         child.kill()
                         self.victim = child.pid
                         return
-            time.sleep(0.05)
 
 
 def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch, scenario):
@@ -86,9 +88,12 @@ def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch, scenario):
     run(tmp_path / "whole", chosen, "uma_nlos")
     monkeypatch.setattr("stages.scale_out.WORTHWHILE", -1.0)
     monkeypatch.setattr("stages.scale_out.idle_cores", lambda: 8.0)
-    assassin = Assassin(daemon=True)
+    assassin = Assassin()
     assassin.start()
-    run(tmp_path / "killed", chosen, "uma_nlos", processes=2)
+    try:
+        run(tmp_path / "killed", chosen, "uma_nlos", processes=2)
+    finally:
+        assassin.over.set()
     assert assassin.victim is not None
     assert digest(tmp_path / "whole") == digest(tmp_path / "killed")
 
