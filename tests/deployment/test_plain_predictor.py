@@ -155,9 +155,9 @@ def test_a_loop_hands_on_its_state_and_collects_what_each_turn_finds():
         offset = state.reduced("ReduceSum", 0)
 
         def step(body, turn, state):
-            return state * 2.0, state + offset.within(body) + turn.cast(FLOAT)
+            return [state * 2.0], [state + offset.within(body) + turn.cast(FLOAT)]
 
-        last, found = writer.loop(turns, state, step)
+        (last,), (found,) = writer.loop(turns, [state], step)
         return writer.joined(0, found, last.op("Unsqueeze", writer.shape(0)))
 
     state = np.array([1.0, 3.0], np.float32)

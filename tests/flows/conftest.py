@@ -1,30 +1,16 @@
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import flows  # noqa: F401 - what Prefect reads while it is imported
-from flows.server import lock_temporary_server
-
-# isort: split
-from prefect.context import refresh_global_settings_context
-from prefect.testing.utilities import prefect_test_harness
-
-SECRETS = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
+from tests.prefect_server import shared_server
 
 
 @pytest.fixture(scope="package")
-def server():
-    """One temporary Prefect server for all tests: starting it takes seconds. It is locked as that of a run is."""
-    before = {name: os.environ.get(name) for name in SECRETS}
-    lock_temporary_server()
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-    for name, value in before.items():
-        os.environ.pop(name)
-        if value is not None:
-            os.environ[name] = value
-    refresh_global_settings_context()
+def server() -> Iterator[str]:
+    """One Prefect server for all tests of this folder."""
+    with shared_server() as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

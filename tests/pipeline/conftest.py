@@ -16,6 +16,7 @@ import yaml
 
 from stages.yaml_files import read_dag
 from tests.parameters import PROJECT, tiny_parameters
+from tests.prefect_server import shared_server
 
 COPIED = ("stages", "storage", "wavefoundry", "flows", "dvc.yaml", ".dvcignore")
 
@@ -34,6 +35,8 @@ class Study:
     def __init__(self, folder: Path, parameters: dict):
         self.folder = folder
         self.parameters = parameters
+        # Address of a Prefect server; None: each flow starts its own.
+        self.server: str | None = None
         for name in COPIED:
             source = PROJECT / name
             if source.is_dir():
@@ -72,7 +75,7 @@ class Study:
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         own = {"PATH": path, "OMP_WAIT_POLICY": "PASSIVE", "PREFECT_HOME": str(self.folder / ".prefect")}
-        return os.environ | own
+        return os.environ | own | ({"PREFECT_API_URL": self.server} if self.server else {})
 
     def start(self, *command: str, **options) -> subprocess.Popen:
         return subprocess.Popen(
@@ -144,14 +147,23 @@ def study_parameters() -> dict:
     downstream = content["evaluate"]["downstream"]
     downstream |= {"channels": "canyon", "beams": "canyon", "tuning": None}
     downstream["tasks"] = {name: downstream["tasks"][name] for name in ("los", "interpolation")}
+    content["register"]["int8"] = None  # tests/stages/test_registered_model.py has that form
     return content
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Study:
-    """The study, reproduced once for all tests, which leave it as it is."""
+def server() -> Iterator[str]:
+    """Address of a Prefect server."""
+    with shared_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory, server) -> Study:
+    """The study, reproduced once for all tests, which leave it as it is; by a flow that starts its own server."""
     study = Study(tmp_path_factory.mktemp("study"), study_parameters())
     study.first_run = study.flow()
+    study.server = server
     return study
 
 

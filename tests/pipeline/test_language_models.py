@@ -71,7 +71,7 @@ def test_from_the_language_model_to_the_registry(study):
     content["claims"] = {"light_equals_teacher": CLAIM}
     with study.put_back():
         study.write_parameters(content)
-        ran = study.repro("register")
+        ran = study.flow("register")
         assert {"teach@csi_alm", "distill@csi_alm_light", "evaluate_prediction_distill@csi_alm_light"} <= set(ran)
         assert not {"teach@wifo", "pretrain@lwm_temporal", "language_model@tiny_llama"} & set(ran)
         results = pandas.read_csv(study.folder / "metrics/results.csv")
@@ -89,6 +89,6 @@ def test_from_the_language_model_to_the_registry(study):
         # Other weights of the language model concern those that build on it.
         content["language_models"]["tiny_llama"]["source"]["seed"] = 1
         study.write_parameters(content)
-        ran = study.repro("distill")
+        ran = study.flow("distill")
         assert {"language_model@tiny_llama", "inputs", "teach@csi_alm", "distill@csi_alm_light"} <= set(ran)
         assert not {"teach@wifo", "distill@tiny_wifo"} & set(ran)

@@ -225,29 +225,31 @@ class Writer:
         return Term(self, output, FLOAT)
 
     def loop(
-        self, turns: Term, state: Term, step: Callable[[Writer, Term, Term], tuple[Term, Term]]
-    ) -> tuple[Term, Term]:
-        """A loop: the state after its last turn, and what each turn has found, along a new axis in front.
+        self, turns: Term, state: Sequence[Term], step: Callable[..., tuple[Sequence[Term], Sequence[Term]]]
+    ) -> tuple[list[Term], list[Term]]:
+        """A loop: the state after its last turn, and what its turns have found, along a new axis in front.
 
         Args:
             turns: how many, (1,).
-            state: of the first turn.
-            step: from a writer of the body, the number of the turn, (), and the state to the next state, of the same
-                shape, and what is found.
+            state: terms, of the first turn.
+            step: from a writer of the body, the number of the turn, (), and the terms of the state to those of the next
+                state, of the same shapes, and terms that are found.
         """
         body = self._inner("turn")
         turn = body.input(f"{body._name}/number", INT64, [])
         goes_on = body.input(f"{body._name}/goes_on", BOOL, [])
-        before = body.input(f"{body._name}/state", state.dtype, state.value.shape)
-        after, found = step(body, turn, before)
-        again = body.op("Identity", goes_on, dtype=BOOL)
+        before = [
+            body.input(f"{body._name}/state_{index}", term.dtype, term.value.shape) for index, term in enumerate(state)
+        ]
+        after, found = step(body, turn, *before)
         # Copies: an output of a body may be no input of it, nor a value from outside.
-        outputs = [again, *(term.within(body).op("Identity") for term in (after, found))]
+        outputs = [body.op("Identity", goes_on, dtype=BOOL)]
+        outputs += [term.within(body).op("Identity") for term in (*after, *found)]
         graph = body._graph({f"{body._name}/out_{index}": term for index, term in enumerate(outputs)})
-        inputs = [self.op("Squeeze", turns, dtype=INT64), self.constant(True, BOOL), state]
-        node = ir.node("Loop", [term.value for term in inputs], {"body": graph}, num_outputs=2)
-        last, collected = self._add(node, (state.dtype, found.dtype))
-        return last, collected
+        inputs = [self.op("Squeeze", turns, dtype=INT64), self.constant(True, BOOL), *state]
+        node = ir.node("Loop", [term.value for term in inputs], {"body": graph}, num_outputs=len(outputs) - 1)
+        results = self._add(node, [term.dtype for term in outputs[1:]])
+        return results[: len(state)], results[len(state) :]
 
     def branch(
         self,

@@ -63,11 +63,11 @@ def continuation(
     series.value.shape = ir.Shape(["sequence", past, width, 2])
     turns = slots.rounded_up(link.horizon)
 
-    def turn(body: Writer, _: Term, rows: Term) -> tuple[Term, Term]:
+    def turn(body: Writer, _: Term, rows: Term) -> tuple[list[Term], list[Term]]:
         found = continued(options, network, body, rows)
-        return body.joined(1, rows, found).cut(1, -past), found
+        return [body.joined(1, rows, found).cut(1, -past)], [found]
 
-    _, found = writer.loop(turns, series, turn)
+    _, (found,) = writer.loop(turns, [series], turn)
     answer = (
         found.transpose(1, 0, 2, 3, 4)
         .reshape(known.size(0), known.size(2), bands, turns * link.horizon, width, 2)

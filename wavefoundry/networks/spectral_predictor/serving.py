@@ -109,12 +109,12 @@ def continued(architecture: Architecture, axis: Axis, box: Term, error: Term, ho
 
     def then(branch: Writer) -> list[Term]:
         known = box.within(branch)
-        series = to_bins(Complex.of(known), axis.name)
+        series = to_bins(known, axis.name)
         beyond, expected = continuation(architecture, axis, series, horizon.within(branch))
         shape = [branch.constant([1], INT64) for _ in range(5)]
         shape[0], shape[dimension] = expected.size(0), expected.size(1)
         return [
-            branch.joined(dimension, known, from_bins(beyond, axis.name).pairs()),
+            branch.joined(dimension, known, from_bins(beyond, axis.name)),
             error.within(branch) + expected.reshape(*shape),
         ]
 
@@ -123,17 +123,17 @@ def continued(architecture: Architecture, axis: Axis, box: Term, error: Term, ho
 
 
 def continuation(architecture: Architecture, axis: Axis, series: Complex, horizon: Term) -> tuple[Complex, Term]:
-    """Continue all bins (sample, row, column, step).
+    """Continue all bins (step, sample, row, column).
 
     Returns:
-        (sample, row, column, horizon), and the error to be expected of an entry of CSI, (sample, horizon).
+        (horizon, sample, row, column), and the error to be expected of an entry of CSI, (sample, horizon).
     """
-    writer, seen = series.real.writer, series.real.size(3)
-    rows, columns = series.real.size(1), series.real.size(2)
+    writer = series.real.writer
+    seen, samples, rows, columns = (series.real.size(dimension) for dimension in range(4))
     bins = rows * columns
     count = (bins.cast(DOUBLE) * architecture.share).op("Round").cast(INT64).op("Max", 1)
-    level = series.power().reduced("ReduceMean", 3, keep=False).reshape(0, -1)
-    _, chosen = level.largest(count, axis=1)
+    level = series.power().reduced("ReduceMean", 0).reshape(samples, -1)
+    level_chosen, chosen = level.largest(count, axis=1)
 
     def of_chosen(part: Term) -> Term:
         return pick(all_bins(part), chosen)
@@ -145,58 +145,57 @@ def continuation(architecture: Architecture, axis: Axis, series: Complex, horizo
     features = features_of(architecture, series, chosen, filters[0].each(of_chosen), residual)
     width = features.size(2)
     estimate = writer.network(axis.estimator, features=features.reshape(-1, width).cast(FLOAT))
-    estimate = estimate.cast(DOUBLE).reshape(series.real.size(0), count, -1)
     lines = architecture.frequencies
     ends = np.cumsum([lines, 1, PREDICTIONS, PREDICTIONS, ERROR_TERMS]).tolist()
     spectrum, noise, levels, slopes, error_terms = (
-        estimate.cut(2, start, end) for start, end in zip([0, *ends], ends, strict=False)
+        estimate.cut(1, start, end).cast(DOUBLE).transpose(1, 0) for start, end in zip([0, *ends], ends, strict=False)
+    )  # (value, sample x bin)
+    noise = noise.op("Exp") + architecture.noise_floor
+    by_spectrum = wiener(
+        own.each(lambda part: part.reshape(0, -1)), spectrum.op("Softmax", axis=0), noise, horizon, lines
     )
-    spectrum = spectrum.op("Softmax", axis=-1)
-    by_spectrum = wiener(own, spectrum, noise.op("Exp") + architecture.noise_floor, horizon, lines)
-    own_power = own.power().reduced("ReduceMean", 2)  # (sample, bin, 1)
+    own_power = level_chosen.op("Unsqueeze", writer.shape(0))  # (1, sample, bin)
     limit = own_power.op("Sqrt") * 3.0
-    by_filters = [
+    parts = [
+        by_spectrum.each(lambda part: part.reshape(0, samples, -1)),
         limited(beyond.each(lambda part: pick(part, chosen)), limit),
         limited(extrapolated(own, filters[1].each(of_chosen), horizon), limit),
     ]
-    ahead = steps_ahead(horizon, seen)
-    preferences = levels.reshape(0, 0, 1, -1) + slopes.reshape(0, 0, 1, -1) * ahead.reshape(1, 1, -1, 1)
-    found = weighted(preferences.op("Softmax", axis=-1), [by_spectrum, *by_filters])
-    places = chosen.op("Unsqueeze", writer.shape(2)).op("Expand", writer.shape(1, 1, horizon))
+    ahead = steps_ahead(horizon, seen)  # (horizon, 1)
+    preferences = levels.reshape(0, 1, -1) + slopes.reshape(0, 1, -1) * ahead
+    preferences = preferences.op("Softmax", axis=0).reshape(0, 0, samples, -1)  # (prediction, horizon, sample, bin)
+    found = weighted(preferences, parts)
+    places = chosen.op("Unsqueeze", writer.shape(0)).op("Expand", writer.shape(horizon, 1, 1))
     beyond = Complex(
         *(
-            before.op("ScatterElements", places, after, axis=1).reshape(0, rows, columns, horizon)
+            before.op("ScatterElements", places, after, axis=2).reshape(0, 0, rows, columns)
             for before, after in ((beyond.real, found.real), (beyond.imaginary, found.imaginary))
         )
     )
 
     silent = writer.constant([0.0], DOUBLE).op("Expand", chosen.op("Shape", dtype=INT64))
     weak = level.op("ScatterElements", chosen, silent, axis=1).reduced("ReduceSum", 1)
-    own_error = (own_power * relative_error(error_terms, ahead)).reduced("ReduceSum", 1, keep=False)
-    others = relative_error(writer.constant(axis.others_error[None], DOUBLE), ahead)
-    return beyond, (own_error + weak * others) / bins.cast(DOUBLE)
+    own_error = relative_error(error_terms, ahead).reshape(0, samples, -1) * own_power
+    others = relative_error(writer.constant(axis.others_error[:, None], DOUBLE), ahead)  # (horizon, 1)
+    expected = own_error.reduced("ReduceSum", 2, keep=False).transpose(1, 0) + weak * others.transpose(1, 0)
+    return beyond, expected / bins.cast(DOUBLE)
 
 
 def weighted(weights: Term, parts: list[Complex]) -> Complex:
-    """Sum of parts (sample, bin, step), weighted by (sample, bin, step, part)."""
-    total = None
-    for index, part in enumerate(parts):
-        weight = weights.cut(3, index, index + 1).op("Squeeze", weights.writer.shape(3))
-        share = Complex(part.real * weight, part.imaginary * weight)
-        total = share if total is None else total + share
-    assert total is not None
-    return total
+    """Sum of parts (step, sample, bin), weighted by (part, step, sample, bin)."""
+    writer = weights.writer
+    first, *others = (part.scaled(weights.take(writer.constant(index, INT64))) for index, part in enumerate(parts))
+    return sum(others, start=first)
 
 
 def steps_ahead(horizon: Term, seen: Term) -> Term:
-    """(horizon,): how far ahead each entry lies, in lengths of what is seen."""
+    """(horizon, 1): how far ahead each entry lies, in lengths of what is seen."""
     steps = (horizon.writer.range(horizon) + 1).cast(DOUBLE) / seen.cast(DOUBLE)
-    return steps.op("Min", FARTHEST)
+    return steps.op("Min", FARTHEST).reshape(-1, 1)
 
 
 def relative_error(terms: Term, ahead: Term) -> Term:
-    """As `model.relative_error`, of terms (..., 3): (..., horizon)."""
-    writer = terms.writer
+    """As `model.relative_error`, of terms (3, ...) and steps (horizon, 1): (horizon, ...)."""
     basis = [ahead * 0.0 + 1.0, ahead - 0.5, ahead.op("Log") + 1.0]
-    found = terms.op("MatMul", writer.joined(0, *(row.reshape(1, -1) for row in basis)))
+    found = terms.writer.joined(1, *basis).op("MatMul", terms)
     return found.op("Clip", LEAST_ERROR, LARGEST_ERROR).op("Exp")

@@ -1,7 +1,7 @@
 """Complex values and bins of CSI in a graph, as wavefoundry/networks/spectral_predictor/model.py defines them.
 
 All is double precision. Real and imaginary parts are values of their own: in one array with them every product would
-copy four slices.
+copy four slices. Bins are the last axes, so that what differs from bin to bin is computed in long rows.
 """
 
 from __future__ import annotations
@@ -40,8 +40,18 @@ class Complex:
         """Both parts, changed alike."""
         return Complex(change(self.real), change(self.imaginary))
 
+    def scaled(self, factor: Term) -> Complex:
+        return Complex(self.real * factor, self.imaginary * factor)
+
+    def summed(self, axis: int) -> Complex:
+        """The sum over an axis, which stays."""
+        return self.each(lambda part: part.reduced("ReduceSum", axis))
+
     def __add__(self, other: Complex) -> Complex:
         return Complex(self.real + other.real, self.imaginary + other.imaginary)
+
+    def __sub__(self, other: Complex) -> Complex:
+        return Complex(self.real - other.real, self.imaginary - other.imaginary)
 
     def __mul__(self, other: Complex) -> Complex:
         return Complex(
@@ -56,22 +66,22 @@ class Complex:
         return self.real * self.real + self.imaginary * self.imaginary
 
 
-def to_bins(csi: Complex, axis: str) -> Complex:
-    """(sample, time, antenna, subcarrier) to the series of bins (sample, row, column, step)."""
-    angles = unitary(csi.pairs(), 2)
+def to_bins(csi: Term, axis: str) -> Complex:
+    """(sample, time, antenna, subcarrier, 2) to the series of bins (step, sample, row, column)."""
+    angles = unitary(csi, 2)
     if axis == "time":
-        return Complex.of(unitary(angles, 3, inverse=True).transpose(0, 2, 3, 1, 4))
-    return Complex.of(unitary(angles, 1).transpose(0, 2, 1, 3, 4))
+        return Complex.of(unitary(angles, 3, inverse=True).transpose(1, 0, 2, 3, 4))
+    return Complex.of(unitary(angles, 1).transpose(3, 0, 2, 1, 4))
 
 
-def from_bins(series: Complex, axis: str) -> Complex:
+def from_bins(series: Complex, axis: str) -> Term:
     """Inverse of `to_bins`."""
     pairs = series.pairs()
     if axis == "time":
-        angles = unitary(pairs.transpose(0, 3, 1, 2, 4), 3)
+        angles = unitary(pairs.transpose(1, 0, 2, 3, 4), 3)
     else:
-        angles = unitary(pairs.transpose(0, 2, 1, 3, 4), 1, inverse=True)
-    return Complex.of(unitary(angles, 2, inverse=True))
+        angles = unitary(pairs.transpose(1, 3, 2, 0, 4), 1, inverse=True)
+    return unitary(angles, 2, inverse=True)
 
 
 def unitary(pairs: Term, axis: int, inverse: bool = False) -> Term:
@@ -95,30 +105,45 @@ def transformed(pairs: Term, axis: int, inverse: bool = False, length: Term | No
     return writer.op("DFT", pairs, size, writer.constant(axis, INT64), dtype=pairs.dtype, inverse=int(inverse))
 
 
-def pooled(values: Term) -> Term:
-    """Weighted mean over the 3 x 3 bins around each: (sample, row, column, ...); rows and columns are circles."""
-    before, here, after = NEIGHBOURS
-    for axis in (1, 2):
-        earlier = values.writer.joined(axis, values.cut(axis, -1), values.cut(axis, 0, -1))
-        later = values.writer.joined(axis, values.cut(axis, 1), values.cut(axis, 0, 1))
-        values = earlier * before + values * here + later * after
-    return values
+def circles(series: Complex) -> tuple[Term, Term]:
+    """By which the bins of a series are pooled along rows and along columns: (row, row) and (column, column)."""
+    writer = series.real.writer
+    return circle(writer, series.real.size(2)), circle(writer, series.real.size(3))
+
+
+def circle(writer: Writer, size: Term) -> Term:
+    """Weights (bin, bin) of the bin before, the bin itself and the bin after on a circle of bins."""
+    index = writer.range(size)
+    turns = (index.reshape(-1, 1) - index + size) % size
+    weights = writer.constant([0.0], DOUBLE)
+    for weight, turn in zip(NEIGHBOURS, (1, 0, -1), strict=True):
+        at = turns.equals((size + turn) % size)
+        weights = weights + writer.where(at, weight, writer.constant(0.0, DOUBLE))
+    return weights
+
+
+def pooled(values: Term, around: tuple[Term, Term]) -> Term:
+    """Weighted mean over the 3 x 3 bins around each of (value, sample, row, column), by `circles`; both are symmetric."""
+    rows, columns = around
+    return rows.op("MatMul", values.op("MatMul", columns))
 
 
 def all_bins(values: Term) -> Term:
-    """(sample, row, column, value) -> (sample, bin, value)."""
-    return values.reshape(0, -1, values.size(3))
+    """(value, sample, row, column) -> (value, sample, bin)."""
+    return values.reshape(0, 0, -1)
 
 
 def pick(values: Term, chosen: Term) -> Term:
-    """(sample, bin, ...) and (sample, chosen bin) -> (sample, chosen bin, ...)."""
-    return values.op("GatherND", chosen.op("Unsqueeze", values.writer.shape(2)), batch_dims=1)
+    """(value, sample, bin) and (sample, chosen bin) -> (value, sample, chosen bin)."""
+    writer = values.writer
+    places = chosen.op("Unsqueeze", writer.shape(0)).op("Expand", writer.shape(values.size(0), 1, 1))
+    return values.op("GatherElements", places, axis=2)
 
 
 def limited(values: Complex, limit: Term) -> Complex:
-    """Complex values (sample, bin, step) with magnitudes cut at `limit` (sample, bin, 1)."""
+    """Complex values (step, sample, bin) with magnitudes cut at `limit` (1, sample, bin)."""
     factor = (limit / values.power().op("Sqrt").op("Max", TINY)).op("Min", 1.0)
-    return values.each(lambda part: part * factor)
+    return values.scaled(factor)
 
 
 def waves(writer: Writer, steps: Term, lines: int) -> tuple[Term, Term]:

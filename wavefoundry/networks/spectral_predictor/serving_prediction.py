@@ -1,74 +1,76 @@
 """Linear prediction in a graph, as wavefoundry/networks/spectral_predictor/model.py defines it, in double precision."""
 
 from wavefoundry.deployment.graph_writer import DOUBLE, INT64, Term, Writer
-from wavefoundry.networks.spectral_predictor.serving_bins import TINY, Complex, pooled, waves
+from wavefoundry.networks.spectral_predictor.serving_bins import TINY, Complex, circles, pooled, waves
 
 
 def lattice(series: Complex, orders: list[int]) -> tuple[list[Complex], Term]:
-    """As `model.lattice`, of bins (sample, row, column, step).
+    """As `model.lattice`, of bins (step, sample, row, column).
 
     Returns:
-        The filters (sample, row, column, coefficient), and what the longest one leaves, (sample, row, column, 1).
-        Where there are fewer past steps than a filter has coefficients, the last ones are zeros.
+        The filters (coefficient, sample, row, column), and what the longest one leaves, (1, sample, row, column). Where
+        there are fewer past steps than a filter has coefficients, the last ones are zeros.
     """
-    writer, seen = series.real.writer, series.real.size(3)
+    writer, seen = series.real.writer, series.real.size(0)
     forward = backward = series
-    zero = series.each(lambda part: part.cut(3, 0, 1) * 0.0)
+    zero = series.each(lambda part: part.cut(0, 0, 1) * 0.0)
     filters = {0: Complex(zero.real + 1.0, zero.imaginary)}
-    residual = series.power().reduced("ReduceMean", 3)
+    residual, around = series.power().reduced("ReduceMean", 0), circles(series)
     for order in range(1, max(orders) + 1):
         # What has no past is zero: of series that are too short nothing is left, all sums are 0, and so is the gain.
-        follows = (writer.range(seen) >= order).cast(DOUBLE)
-        forward = Complex(forward.real * follows, forward.imaginary * follows)
-        backward = backward.each(lambda part: part.padded([0, 0, 0, 1], [0, 0, 0, -1]))
+        follows = (writer.range(seen) >= order).cast(DOUBLE).reshape(-1, 1, 1, 1)
+        forward = forward.scaled(follows)
+        backward = backward.each(shifted)
         cross = forward * backward.conjugate()
         parts = (forward.power() + backward.power(), cross.real, cross.imaginary)
-        sums = pooled(writer.joined(3, *(part.reduced("ReduceSum", 3) for part in parts)))
-        factor = writer.constant(-2.0, DOUBLE) / sums.cut(3, 0, 1).op("Max", TINY)
-        gain = Complex(sums.cut(3, 1, 2) * factor, sums.cut(3, 2, 3) * factor)
+        sums = pooled(writer.joined(0, *(part.reduced("ReduceSum", 0) for part in parts)), around)
+        factor = writer.constant(-2.0, DOUBLE) / sums.cut(0, 0, 1).op("Max", TINY)
+        gain = Complex(sums.cut(0, 1, 2), sums.cut(0, 2, 3)).scaled(factor)
         before = filters[order - 1]
-        longer = Complex(writer.joined(3, before.real, zero.real), writer.joined(3, before.imaginary, zero.imaginary))
+        longer = Complex(writer.joined(0, before.real, zero.real), writer.joined(0, before.imaginary, zero.imaginary))
         backwards = writer.constant(list(range(order, -1, -1)), INT64)
-        turned = Complex(longer.real.take(backwards, axis=3), -longer.imaginary.take(backwards, axis=3))
+        turned = Complex(longer.real.take(backwards), -longer.imaginary.take(backwards))
         filters[order] = longer + gain * turned
         forward, backward = forward + gain * backward, backward + gain.conjugate() * forward
         left = seen - order
-        mean = forward.power().reduced("ReduceSum", 3) / left.op("Max", 1).cast(DOUBLE)
+        mean = forward.power().reduced("ReduceSum", 0) / left.op("Max", 1).cast(DOUBLE)
         residual = writer.where(left > 0, mean, residual)
     return [filters[order] for order in orders], residual
 
 
+def shifted(values: Term) -> Term:
+    """One step later along the first axis of four, 0 at its beginning; what was last is gone."""
+    return values.padded([1, 0, 0, 0], [-1, 0, 0, 0])
+
+
 def extrapolated(series: Complex, filters: Complex, horizon: Term) -> Complex:
-    """As `model.extrapolate`, of series (sample, bin, step) and filters (sample, bin, coefficient)."""
-    writer, length = series.real.writer, filters.real.size(2)
+    """As `model.extrapolate`, of series (step, sample, bin) and filters (coefficient, sample, bin)."""
+    writer, length = series.real.writer, filters.real.size(0)
     order = length - 1
-    past = series.each(lambda part: part.padded([0, 0, order], [0, 0, 0]).cut(2, -order)).pairs(2)
+    past = series.each(lambda part: part.padded([order, 0, 0], [0, 0, 0]).cut(0, -order))
     backwards = writer.range(order) * -1 + order
-    weights = matrices(filters.each(lambda part: -part.take(backwards, axis=2)))
+    weights = filters.each(lambda part: -part.take(backwards))
 
-    def step(body: Writer, _: Term, before: Term) -> tuple[Term, Term]:
-        found = weights.within(body).op("MatMul", before.reshape(0, 0, -1, 1))  # (sample, bin, part, 1)
-        return body.joined(3, before.cut(3, 1), found), found
+    def step(body: Writer, _: Term, real: Term, imaginary: Term) -> tuple[list[Term], list[Term]]:
+        known = Complex(real, imaginary)
+        found = (known * weights.each(lambda part: part.within(body))).summed(0)
+        after = [body.joined(0, real.cut(0, 1), found.real), body.joined(0, imaginary.cut(0, 1), found.imaginary)]
+        return after, [found.real, found.imaginary]
 
-    _, found = writer.loop(horizon, past, step)  # (horizon, sample, bin, part, 1)
-    return Complex.of(found.transpose(1, 2, 3, 0, 4).reshape(0, 0, 2, -1), axis=2)
+    _, found = writer.loop(horizon, [past.real, past.imaginary], step)  # each (horizon, 1, sample, bin)
+    return Complex(*(part.op("Squeeze", writer.shape(1)) for part in found))
 
 
 def wiener(series: Complex, spectrum: Term, noise: Term, horizon: Term, lines: int) -> Complex:
-    """As `SpectralPredictor._linear`, of series (sample, bin, step): (sample, bin, horizon)."""
-    writer, seen = series.real.writer, series.real.size(2)
-    cosines, sines = (wave.transpose(1, 0) for wave in waves(writer, seen + horizon, lines))
-    covariance = Complex(spectrum.op("MatMul", cosines), spectrum.op("MatMul", sines))
-    weights = solved(covariance, noise, series)  # (sample, bin, part, step)
+    """As `SpectralPredictor._linear`, of series (step, bin), spectra (line, bin) and noise (1, bin): (horizon, bin)."""
+    writer, seen = series.real.writer, series.real.size(0)
+    covariance = Complex(*(wave.op("MatMul", spectrum) for wave in waves(writer, seen + horizon, lines)))
+    weights = solved(covariance, noise, series)
     lags = (writer.range(horizon) + seen).reshape(-1, 1) - writer.range(seen)
-    # (sample, bin, part, part x horizon x step)
-    across = matrices(covariance.each(lambda part: part.take(lags, axis=2).reshape(0, 0, -1)))
-    across = across.reshape(0, 0, 2, 2, horizon, seen).transpose(0, 1, 2, 4, 3, 5).reshape(0, 0, horizon * 2, seen * 2)
-    found = across.op("MatMul", weights.reshape(0, 0, -1, 1))
-    return Complex.of(found.reshape(0, 0, 2, -1), axis=2)
+    return (covariance.each(lambda part: part.take(lags)) * weights).summed(1).each(lambda part: part.reshape(0, -1))
 
 
-def solved(covariance: Complex, noise: Term, series: Complex) -> Term:
+def solved(covariance: Complex, noise: Term, series: Complex) -> Complex:
     """The solution of Hermitian Toeplitz systems, by Levinson's recursion.
 
     Norman Levinson, "The Wiener RMS (Root Mean Square) Error Criterion in Filter Design and Prediction", 1946. A turn
@@ -79,51 +81,33 @@ def solved(covariance: Complex, noise: Term, series: Complex) -> Term:
     where b is a turned round and conjugated.
 
     Args:
-        covariance: (sample, bin, lag), of lags 0, 1, ..., at least as many as a series has steps.
-        noise: (sample, bin, 1), added to lag 0.
-        series: y, (sample, bin, step).
+        covariance: (lag, bin), of lags 0, 1, ..., at least as many as a series has steps.
+        noise: (1, bin), added to lag 0.
+        series: y, (step, bin).
 
     Returns:
-        x, (sample, bin, part, step).
+        x, (step, bin).
     """
-    writer, seen = series.real.writer, series.real.size(2)
-    lags, values = matrices(covariance).reshape(0, 0, 2, 2, -1), series.pairs(2)
-    energy = (covariance.real.cut(2, 0, 1) + noise).op("Unsqueeze", writer.shape(3))  # (sample, bin, 1, 1)
-    first = writer.range(seen).equals(0).cast(DOUBLE)
-    start = values * 0.0 + writer.constant([[1.0], [0.0]], DOUBLE) * first
-    found = values.cut(3, 0, 1) / energy * first
-    # The rows of a, of b, of x, and of E.
-    state = writer.joined(2, start, start, found, energy.op("Expand", writer.shape(1, 1, 1, seen)))
+    writer, seen = series.real.writer, series.real.size(0)
+    energy = covariance.real.cut(0, 0, 1) + noise
+    first = writer.range(seen).equals(0).cast(DOUBLE).reshape(-1, 1)
+    one, zero = series.real * 0.0 + first, series.real * 0.0
+    start = series.each(lambda part: part.cut(0, 0, 1) / energy * first)
 
-    def turn(body: Writer, number: Term, before: Term) -> tuple[Term, Term]:
-        a, b, x = (before.cut(2, row, row + 2) for row in (0, 2, 4))
-        energy = before.cut(2, 6, 7).cut(3, 0, 1)
-        at = (number + 1 - body.range(seen.within(body))).op("Max", 0)
-        window = lags.within(body).take(at, axis=4).reshape(0, 0, 2, -1)  # (sample, bin, part, part x step)
-        rest, missed = (window.op("MatMul", each.reshape(0, 0, -1, 1)) for each in (a, x))  # (sample, bin, part, 1)
-        shifted = b.padded([0, 0, 0, 1], [0, 0, 0, -1])
-        reflection = square(rest / energy)
-        next_a = a - reflection.op("MatMul", shifted)
-        next_b = shifted - reflection.transpose(0, 1, 3, 2).op("MatMul", a)
-        next_energy = energy - (rest * rest).reduced("ReduceSum", 2) / energy
-        value = values.within(body).take((number + 1).flat(), axis=3)
-        next_x = x + square((value - missed) / next_energy).op("MatMul", next_b)
-        spread = next_energy.op("Expand", body.shape(1, 1, 1, seen.within(body)))
-        return body.joined(2, next_a, next_b, next_x, spread), number
+    def turn(body: Writer, number: Term, *state: Term) -> tuple[list[Term], list[Term]]:
+        a, b, x = (Complex(*state[part : part + 2]) for part in (0, 2, 4))
+        energy, following = state[6], (number + 1).flat()
+        at = (following - body.range(seen.within(body))).op("Max", 0)
+        window = covariance.each(lambda part: part.within(body).take(at))
+        rest, missed = (window * a).summed(0), (window * x).summed(0)
+        reflection = rest.scaled(energy.op("Reciprocal"))
+        later = b.each(lambda part: part.padded([1, 0], [-1, 0]))
+        next_a, next_b = a - reflection * later, later - reflection.conjugate() * a
+        next_energy = energy - rest.power() / energy
+        value = series.each(lambda part: part.within(body).take(following))
+        next_x = x + (value - missed).scaled(next_energy.op("Reciprocal")) * next_b
+        parts = [part for values in (next_a, next_b, next_x) for part in (values.real, values.imaginary)]
+        return [*parts, next_energy], []
 
-    last, _ = writer.loop(seen - 1, state, turn)
-    return last.cut(2, 4, 6)
-
-
-def square(values: Term) -> Term:
-    """Of complex numbers (sample, bin, part, 1) the matrices (sample, bin, 2, 2) that multiply by them."""
-    turned = values.writer.constant([[0.0, -1.0], [1.0, 0.0]], DOUBLE).op("MatMul", values)
-    return values.writer.joined(3, values, turned)
-
-
-def matrices(values: Complex) -> Term:
-    """Of complex numbers (sample, bin, n) the matrices (sample, bin, 2, 2 n) whose products with columns of all real
-    and then all imaginary parts are the sums of products: [[real, -imaginary], [imaginary, real]]."""
-    writer = values.real.writer
-    rows = writer.joined(2, values.real, -values.imaginary), writer.joined(2, values.imaginary, values.real)
-    return writer.joined(2, *(row.op("Unsqueeze", writer.shape(2)) for row in rows))
+    state, _ = writer.loop(seen - 1, [one, zero, one, zero, start.real, start.imaginary, energy], turn)
+    return Complex(state[4], state[5])
