@@ -123,7 +123,7 @@ def circle(writer: Writer, size: Term) -> Term:
 
 
 def pooled(values: Term, around: tuple[Term, Term]) -> Term:
-    """Weighted mean over the 3 x 3 bins around each of (value, sample, row, column), by `circles`, which are symmetric."""
+    """Weighted mean over the 3 x 3 bins around each of (value, sample, row, column), by `circles` (symmetric)."""
     rows, columns = around
     return rows.op("MatMul", values.op("MatMul", columns))
 
