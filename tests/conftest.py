@@ -18,8 +18,6 @@ settings.load_profile("wavefoundry")
 # otherwise those of a file. The longest begin first. Flows come last: in a process in which Prefect has run, a forked
 # worker of a DataLoader ends at once. The marks of pytest-xdist for this are without effect since pytest 9.2.
 TOGETHER = {"pipeline": 0, "flows": 2}
-# Beside those: a file with a study of its own.
-ALONE = "test_doors.py"
 
 
 class Together(LoadScopeScheduling):
@@ -27,7 +25,7 @@ class Together(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        return file.parent.name if file.parent.name in TOGETHER and file.name != ALONE else str(file)
+        return file.parent.name if file.parent.name in TOGETHER else str(file)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from storage.errors import first_line
 from storage.tracking import connection as tracking
+from storage.tracking.records import tell
 from storage.tracking.writer import PARENT_TAG, write
 
 # What Python is started with; as the main program this module has another name.
@@ -152,7 +153,7 @@ def _try(work) -> None:
         work()
     except Exception as error:
         message = f"warning: MLflow ({tracking.tracking_uri()}) does not record this run: {first_line(error)}"
-        print(message, file=sys.stderr, flush=True)
+        tell(message, sys.stderr)
 
 
 def _import_mlflow() -> None:

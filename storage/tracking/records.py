@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from storage.errors import StorageError, first_line
 from storage.replacement import replace_file
@@ -270,7 +270,13 @@ def _warn(error: Exception | str) -> None:
     # The advice stands at the end, behind a reason that is cut.
     reason = error if isinstance(error, str) else first_line(error)
     message = f"warning: MLflow ({tracking.tracking_uri()}) does not record all of this stage: {reason}"
-    print(message, file=sys.stderr, flush=True)
+    tell(message, sys.stderr)
+
+
+def tell(message: str, stream: TextIO) -> None:
+    """Print a line. Whether anybody reads it any more is no matter to what is being recorded."""
+    with suppress(OSError):
+        print(message, file=stream, flush=True)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ stage (storage/tracking/pipeline_writer.py).
 import gc
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from multiprocessing import Pipe, get_context
@@ -67,7 +68,7 @@ def write(connection: Connection, parent: str) -> None:
     name, parameters, tags = begin
     record = records.Record(name, tags | ({PARENT_TAG: parent} if parent else {}))
     if record.id:
-        print(f"MLflow run: {record.address}", flush=True)
+        records.tell(f"MLflow run: {record.address}", sys.stdout)
         records.send_all()
     record.add("parameters", values=parameters)
     record.watch_system()

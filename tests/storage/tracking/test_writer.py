@@ -155,6 +155,21 @@ def test_the_writer_split_off_for_a_killed_stage_closes_its_run_and_ends(project
         assert tracking.client().get_run(run_id).info.status == "KILLED"
 
 
+def test_a_run_is_closed_though_nobody_reads_any_more_what_is_printed(project, monkeypatch):
+    """The flow and its stage are killed at once, before the run has begun."""
+    code = "import os; from storage.tracking.runs import Run; Run('unread', {}, {}).id; os.kill(os.getpid(), 9)"
+    reader, printed = os.pipe()
+    os.close(reader)
+    with pipeline(monkeypatch) as writer:
+        assert writer.id
+        stage = subprocess.run([sys.executable, "-c", code], stdout=printed, stderr=printed)
+    os.close(printed)
+    assert stage.returncode == -signal.SIGKILL
+    client = tracking.client()
+    (run,) = client.search_runs([tracking.experiment_id(client)], "run_name = 'unread'")
+    assert run.info.status == "KILLED"
+
+
 def test_a_writer_that_is_killed_costs_a_warning(project, monkeypatch, capfd):
     with pipeline(monkeypatch) as writer:
         run = Run("csi@munich", {}, {})
