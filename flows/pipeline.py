@@ -59,6 +59,8 @@ PAUSE = 10
 KILLED = "Killed"
 # What a stage prints about its MLflow run: the address, or the id where no server is named.
 MLFLOW_LINE = re.compile(r"^MLflow run: (\S+)$")
+# Stages are split off from one process with the libraries in memory; elsewhere those of the system do not bear a fork.
+SPLIT_OFF = sys.platform == "linux"
 # How often to look whether the server is still there, before a stage is started [s].
 PULSE = 3.0
 # In dvc.yaml, the one_at_a_time of what uses the GPU.
@@ -166,7 +168,7 @@ def pipeline(
                 log(in_a_line(left))
             if folder:
                 _show("parameters", lambda: _about(folder, study, scenarios, seed))
-            with closing(Elsewhere(scheduler) if scheduler else Processes(split_off=True)) as processes:
+            with closing(Elsewhere(scheduler) if scheduler else Processes(split_off=SPLIT_OFF)) as processes:
                 return _bring_up_to_date(book, processes, parallel)
     except (InputError, UnknownTargetError, StorageError, OSError) as error:
         return Failed(message=str(error))
