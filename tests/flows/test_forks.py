@@ -144,7 +144,7 @@ def test_one_that_is_stopped_is_asked_first(server, tmp_path):
 
 
 # While the server imports its libraries, and when it has.
-@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
 def test_nothing_outlives_a_starter_that_is_killed(tmp_path, seconds):
     work(tmp_path, "import subprocess, sys; subprocess.run(['sleep', '100'])")
     with running(tmp_path) as starter:
