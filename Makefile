@@ -22,7 +22,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 OURS := .venv/made-by-make
 COMPLETE := .venv/complete-$(shell { pwd; cat requirements.lock; } | cksum | cut -d ' ' -f 1)
 
-.PHONY: run test check-types run-tests ui environment lock clean-environment help
+.PHONY: run test types tests ui environment lock clean-environment help
 
 # Independent stages at the same time; `dvc repro` is equivalent, one after the other.
 run: environment ## the whole study: what is not up to date is run, then the table of models is printed
@@ -31,13 +31,13 @@ run: environment ## the whole study: what is not up to date is run, then the tab
 
 test: environment ## all checks: style, types, tests
 	ruff check .
-	@$(MAKE) --no-print-directory --jobs 2 check-types run-tests
+	@$(MAKE) --no-print-directory --jobs 2 types tests
 
-# Types take two minutes of one core, beside the tests.
-check-types:
+# On a fresh checkout two minutes of one core.
+types: environment ## types alone
 	mypy
 
-run-tests:
+tests: environment ## tests alone
 	python -m pytest --numprocesses 2 --dist loadscope
 
 # Prefect, MLflow and the flow's deployments on this machine only, their databases in this folder; Ctrl-C ends all.
