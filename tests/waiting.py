@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 import psutil
 
+# For the end of processes one of which closes a record in MLflow [s]: it imports MLflow first, which takes ten seconds
+# where the machine is busy.
+TO_CLOSE_A_RECORD = 30.0
+
 
 def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     """Wait for what must come, however busy the machine is."""
@@ -14,11 +18,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
-def wait_for_end(*pids: int, seconds: float = 30.0) -> None:
-    """Wait for processes that somebody must have ended: soon, not when they would end by themselves.
-
-    One that closes a record in MLflow imports it first, which takes ten seconds where the machine is busy.
-    """
+def wait_for_end(*pids: int, seconds: float = 10.0) -> None:
+    """Wait for processes that somebody must have ended: soon, not when they would end by themselves."""
     wait_for(lambda: all(is_gone(pid) for pid in pids), seconds)
 
 

@@ -21,7 +21,7 @@ from flows import bookkeeping as module
 from flows.bookkeeping import DVC_VERSION, UNFINISHED, DVCVersionError, bookkeeping, changes, plan
 from flows.pipeline import pipeline
 from flows.processes import Processes
-from tests.waiting import wait_for, wait_for_end
+from tests.waiting import TO_CLOSE_A_RECORD, wait_for, wait_for_end
 
 PROJECT = Path(__file__).parents[2]
 
@@ -237,7 +237,7 @@ def test_killed_in_mid_run(server, project, lock):
         mine = psutil.Process(first.pid).children(recursive=True)
         assert int(slow.read_text()) in [process.pid for process in mine]
         first.kill()
-    wait_for_end(*(process.pid for process in mine))
+    wait_for_end(*(process.pid for process in mine), seconds=TO_CLOSE_A_RECORD)
     assert "count:" not in Path("dvc.lock").read_text()
 
     state = pipeline((), 3, return_state=True)
