@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavefoundry.deployment.graph_writer import BOOL, FLOAT, INT64, Writer, product
+from wavefoundry.deployment.complex_values import Complex
+from wavefoundry.deployment.graph_writer import BOOL, FLOAT, INT64, Writer
 from wavefoundry.deployment.plain_predictor import Limit, asked, rms_scale, write_plain
 from wavefoundry.deployment.served_predictor import ServedPredictor
 
@@ -137,7 +138,12 @@ def evaluate(write, **inputs):
 def test_complex_products(conjugate):
     first, second = noise(3, 4), noise(3, 1, seed=1)
     values = [part.view(np.complex64)[..., 0] for part in (first, second)]
-    found = evaluate(lambda writer, a, b: product(a, b, conjugate), a=first, b=second)
+
+    def write(_, a, b):
+        factor = Complex.of(b)
+        return (Complex.of(a) * (factor.conjugate() if conjugate else factor)).pairs()
+
+    found = evaluate(write, a=first, b=second)
     expected = values[0] * (values[1].conj() if conjugate else values[1])
     np.testing.assert_allclose(found.view(np.complex64)[..., 0], expected, rtol=1e-4, atol=1e-5)
 

@@ -291,10 +291,3 @@ class Writer:
             opset_imports={"": OPSET},
             name=self._name,
         )
-
-
-def product(first: Term, second: Term, conjugate: bool = False) -> Term:
-    """Of complex values whose last axis is real and imaginary part, or of the first and the conjugate of the second."""
-    (a, b), (c, d) = ((term.cut(-1, 0, 1), term.cut(-1, 1, 2)) for term in (first, second))
-    real, imaginary = (a * c + b * d, b * c - a * d) if conjugate else (a * c - b * d, a * d + b * c)
-    return first.writer.joined(-1, real, imaginary)

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from wavefoundry.deployment.graph_writer import INT64, Term, Writer, product
+from wavefoundry.deployment.complex_values import Complex, transformed
+from wavefoundry.deployment.graph_writer import INT64, Term, Writer
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import Limit, write_plain
 from wavefoundry.networks.sequences.sequence_network import SequenceNetwork, Trace
@@ -81,21 +82,20 @@ def continued(options: SequenceOptions, network: ir.Model, writer: Writer, rows:
     tiny = float(np.finfo(np.float32).tiny)
     axes = (1, 2) if options.statistics == "sequence" else (0, 1, 2)
     turn = phase(writer, rows) if options.reference == "phase" else None
-    features = (rows if turn is None else product(rows, turn, conjugate=True)).reshape(0, 0, -1)
+    features = (rows if turn is None else (Complex.of(rows) * turn.conjugate()).pairs()).reshape(0, 0, -1)
     mean = features.reduced("ReduceMean", *axes)
     centred = features - mean
     deviation = (centred * centred).reduced("ReduceMean", *axes).op("Sqrt")
     found = writer.network(network, features=centred / deviation.op("Max", tiny)) * deviation + mean
     found = found.reshape(0, 0, -1, 2)
-    return found if turn is None else product(found, turn)
+    return found if turn is None else (Complex.of(found) * turn).pairs()
 
 
-def phase(writer: Writer, rows: Term) -> Term:
-    """(sequence, 1, 1, 2) of magnitude 1: of the strongest delay tap of the last slot; 1 where it is silent."""
-    one = writer.constant(1, INT64)
-    taps = writer.op("DFT", rows.cut(1, -1).reshape(0, -1, 2), None, one, dtype=rows.dtype, inverse=1)
+def phase(writer: Writer, rows: Term) -> Complex:
+    """(sequence, 1, 1) of magnitude 1: of the strongest delay tap of the last slot; 1 where it is silent."""
+    taps = transformed(rows.cut(1, -1).reshape(0, -1, 2), 1, inverse=True)
     at = (taps * taps).reduced("ReduceSum", 2).op("ArgMax", dtype=INT64, axis=1)  # (sequence, 1, 1)
     strongest = taps.op("GatherElements", at.op("Expand", writer.shape(1, 1, 2)), axis=1)
     magnitude = (strongest * strongest).reduced("ReduceSum", 2).op("Sqrt")
     turn = writer.where(magnitude > 0, strongest / magnitude.op("Max", 1e-30), writer.constant([1.0, 0.0]))
-    return turn.reshape(0, 1, 1, 2)
+    return Complex.of(turn.reshape(0, 1, 1, 2))

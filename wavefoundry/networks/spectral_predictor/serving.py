@@ -14,6 +14,7 @@ import onnx_ir as ir
 import torch
 from torch.export import Dim
 
+from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import asked, rms_scale, write_plain
@@ -30,7 +31,7 @@ from wavefoundry.networks.spectral_predictor.model import (
     SpectralPredictor,
 )
 from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture
-from wavefoundry.networks.spectral_predictor.serving_bins import Complex, all_bins, from_bins, limited, pick, to_bins
+from wavefoundry.networks.spectral_predictor.serving_bins import all_bins, from_bins, limited, pick, put, to_bins
 from wavefoundry.networks.spectral_predictor.serving_features import features_of
 from wavefoundry.networks.spectral_predictor.serving_prediction import extrapolated, lattice, wiener
 
@@ -165,13 +166,8 @@ def continuation(architecture: Architecture, axis: Axis, series: Complex, horizo
     preferences = levels.reshape(0, 1, -1) + slopes.reshape(0, 1, -1) * ahead
     preferences = preferences.op("Softmax", axis=0).reshape(0, 0, samples, -1)  # (prediction, horizon, sample, bin)
     found = weighted(preferences, parts)
-    places = chosen.op("Unsqueeze", writer.shape(0)).op("Expand", writer.shape(horizon, 1, 1))
-    beyond = Complex(
-        *(
-            before.op("ScatterElements", places, after, axis=2).reshape(0, 0, rows, columns)
-            for before, after in ((beyond.real, found.real), (beyond.imaginary, found.imaginary))
-        )
-    )
+    beyond = Complex(put(beyond.real, chosen, found.real), put(beyond.imaginary, chosen, found.imaginary))
+    beyond = beyond.each(lambda part: part.reshape(0, 0, rows, columns))
 
     silent = writer.constant([0.0], DOUBLE).op("Expand", chosen.op("Shape", dtype=INT64))
     weak = level.op("ScatterElements", chosen, silent, axis=1).reduced("ReduceSum", 1)

@@ -1,7 +1,8 @@
 """Linear prediction in a graph, as wavefoundry/networks/spectral_predictor/model.py defines it, in double precision."""
 
+from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, INT64, Term, Writer
-from wavefoundry.networks.spectral_predictor.serving_bins import TINY, Complex, circles, pooled, waves
+from wavefoundry.networks.spectral_predictor.serving_bins import TINY, circles, pooled, waves
 
 
 def lattice(series: Complex, orders: list[int]) -> tuple[list[Complex], Term]:

@@ -1,0 +1,81 @@
+"""Complex values in a graph, which ONNX does not have, and their Fourier transforms.
+
+Real and imaginary parts are values of their own: in one array with them every product would copy four slices. The
+transforms of ONNX take pairs, (..., 2), with the real and the imaginary part last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wavefoundry.deployment.graph_writer import INT64, Term
+
+
+@dataclass(frozen=True)
+class Complex:
+    """Complex values of any shape."""
+
+    real: Term
+    imaginary: Term
+
+    @classmethod
+    def of(cls, pairs: Term, axis: int = -1) -> Complex:
+        """Of values that have both parts along an axis, which goes."""
+        axes = pairs.writer.shape(axis)
+        return cls(*(pairs.cut(axis, part, part + 1).op("Squeeze", axes) for part in (0, 1)))
+
+    def pairs(self, axis: int = -1) -> Term:
+        """Both parts along a new axis."""
+        axes = self.real.writer.shape(axis)
+        return self.real.writer.joined(axis, *(part.op("Unsqueeze", axes) for part in (self.real, self.imaginary)))
+
+    def each(self, change: Callable[[Term], Term]) -> Complex:
+        """Both parts, changed alike."""
+        return Complex(change(self.real), change(self.imaginary))
+
+    def scaled(self, factor: Term) -> Complex:
+        return Complex(self.real * factor, self.imaginary * factor)
+
+    def summed(self, axis: int) -> Complex:
+        """The sum over an axis, which stays."""
+        return self.each(lambda part: part.reduced("ReduceSum", axis))
+
+    def __add__(self, other: Complex) -> Complex:
+        return Complex(self.real + other.real, self.imaginary + other.imaginary)
+
+    def __sub__(self, other: Complex) -> Complex:
+        return Complex(self.real - other.real, self.imaginary - other.imaginary)
+
+    def __mul__(self, other: Complex) -> Complex:
+        return Complex(
+            self.real * other.real - self.imaginary * other.imaginary,
+            self.real * other.imaginary + self.imaginary * other.real,
+        )
+
+    def conjugate(self) -> Complex:
+        return Complex(self.real, -self.imaginary)
+
+    def power(self) -> Term:
+        return self.real * self.real + self.imaginary * self.imaginary
+
+
+def unitary(pairs: Term, axis: int, inverse: bool = False) -> Term:
+    """The unitary DFT of pairs along an axis, or its inverse."""
+    root = pairs.size(axis).cast(pairs.dtype).op("Sqrt")
+    found = transformed(pairs, axis, inverse)
+    return found * root if inverse else found / root
+
+
+def transformed(pairs: Term, axis: int, inverse: bool = False, length: Term | None = None) -> Term:
+    """The DFT along an axis, or its inverse, which divides by the length.
+
+    Args:
+        pairs: (..., 2), real and imaginary part last.
+        axis: not the last one.
+        inverse: which of both.
+        length: so many values, with zeros behind, (1,); None: as many as there are.
+    """
+    writer = pairs.writer
+    size = None if length is None else writer.op("Squeeze", length, dtype=INT64)
+    return writer.op("DFT", pairs, size, writer.constant(axis, INT64), dtype=pairs.dtype, inverse=int(inverse))
