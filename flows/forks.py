@@ -56,7 +56,7 @@ class ForkServer:
         for descriptor in its_own:
             os.close(descriptor)
         leash = Leashed(os.fdopen(output, "rb"), os.fdopen(control, "wb"), os.fdopen(status, "rb"), None)
-        leash.ask(json.dumps(request).encode() + b"\n")
+        leash.tell(json.dumps(request).encode() + b"\n")
         return leash
 
     def close(self) -> None:

@@ -44,13 +44,10 @@ class Leashed:
 
     def signal(self, number: int) -> None:
         """Send a signal to all processes of the group."""
-        self._tell(bytes([number]))
+        self.tell(bytes([number]))
 
-    def ask(self, line: bytes) -> None:
-        """Tell what is to be run, where that is not told by the command."""
-        self._tell(line)
-
-    def _tell(self, what: bytes) -> None:
+    def tell(self, what: bytes) -> None:
+        """Write to the control; of a leash that is split off, first of all what is to be run (fork_server.py)."""
         with self._lock, suppress(OSError, ValueError):  # there is nobody any more
             self._control.write(what)
             self._control.flush()

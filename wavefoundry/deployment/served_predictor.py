@@ -98,8 +98,7 @@ class ServedPredictor:
             raise ValueError("slots and subcarriers are both 0: nothing is asked for")
         _require_moderate(csi.shape, *wanted)
         if isinstance(self._predictor, PlainGraph):
-            found = getattr(self._predictor, method)(csi, *wanted)
-            return tuple(_finite(part) for part in (found if isinstance(found, tuple) else (found,)))
+            return tuple(_finite(part) for part in _parts(getattr(self._predictor, method)(csi, *wanted)))
         # Powers stay within single precision at any amplitude, and division by a power of two rounds nothing.
         unit = power_of_two(csi)
         csi = csi * (1 / unit)
@@ -107,7 +106,7 @@ class ServedPredictor:
         heard = csi.any(axis=(1, 2, 3))
         found = getattr(self._predictor, method)(csi[heard] if heard.any() else csi, *wanted)
         answers = []
-        for part in found if isinstance(found, tuple) else (found,):
+        for part in _parts(found):
             whole = np.zeros((len(csi), *part.shape[1:]), np.complex64 if np.iscomplexobj(part) else np.float32)
             if heard.any():
                 whole[heard] = part
@@ -149,6 +148,11 @@ class PlainGraphWithError(PlainGraph):
     def predict_with_error(self, known: np.ndarray, slots: int, subcarriers: int) -> tuple[np.ndarray, np.ndarray]:
         answer, error = self._outputs(known, slots, subcarriers)
         return answer, error
+
+
+def _parts(found: np.ndarray | tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """The prediction, and what is told beside it."""
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _finite(answer: np.ndarray) -> np.ndarray:
