@@ -158,6 +158,7 @@ def write_report(parameters: params.Params) -> None:
 
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
+    from wavefoundry.evaluation.ranks import rank_shares
     from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
     from wavefoundry.evaluation.suites import CONDITION_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
@@ -177,6 +178,7 @@ def write_report(parameters: params.Params) -> None:
         spectral_efficiency_table,
         zero_forcing_part,
     )
+    from wavefoundry.report.ranks import RANKS_NOTE, rank_table
     from wavefoundry.report.suites import suites_section
     from wavefoundry.report.tables import markdown_table, summary_table
     from wavefoundry.report.tradeoff import tradeoff_section
@@ -214,6 +216,8 @@ def write_report(parameters: params.Params) -> None:
             best,
             parameters.has_learnt,
         ),
+        "ranks_note": RANKS_NOTE,
+        "ranks": rank_table(rank_shares(table, parameters.compared, section.prediction.suites)) or "",
         "beamforming_snr_db": f"{section.prediction.beamforming_snr_db:g}",
         "snr_db": f"{section.prediction.snr_db:g}",
         "latency_batch": section.efficiency.batch_size,

@@ -26,6 +26,7 @@ def body(parameters: params.Params) -> str:
     """The page as markdown, below its title."""
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
+    from wavefoundry.evaluation.ranks import rank_shares
     from wavefoundry.evaluation.results import COLUMNS
     from wavefoundry.evaluation.suites import CONDITION_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
@@ -38,6 +39,7 @@ def body(parameters: params.Params) -> str:
         spectral_efficiency_table,
         zero_forcing_part,
     )
+    from wavefoundry.report.ranks import RANKS_NOTE, rank_table
     from wavefoundry.report.suites import suites_section
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
@@ -52,6 +54,7 @@ def body(parameters: params.Params) -> str:
         best,
         parameters.has_learnt,
     )
+    ranks = rank_table(rank_shares(table, parameters.compared, section.suites))
     return f"""Data sets compared: {compared}. SNR of the known block: {section.snr_db:g} dB.
 
 ## Models
@@ -80,6 +83,12 @@ How much more error predictors expect of themselves than is measured; below 0 th
 ## Under other conditions
 
 {suites or "This study has no suites."}
+
+## Ranks
+
+{RANKS_NOTE}
+
+{ranks or "No predictor was scored in this study."}
 {feedback_tables(parameters, table)}
 ## Claims
 
