@@ -4,9 +4,9 @@ import pandas
 
 from wavefoundry.report.tables import markdown_table
 
-RANKS_NOTE = """How often every predictor comes first, as a share of the combinations of question, data set and condition,
-and in brackets its mean rank where it answers; equal ones share the better rank. Ranks say who is ahead where, not by
-how much, and not how surely: for that, see the intervals."""
+RANKS_NOTE = """How often every predictor comes first, as a share of the combinations of question, data set and
+condition, and in brackets its mean rank where it answers; equal ones share the better rank. Ranks say who is ahead
+where, not by how much, and not how surely: for that, see the intervals."""
 
 
 def rank_table(ranks: pandas.DataFrame) -> str | None:
