@@ -12,15 +12,9 @@ from tests.networks.spectral_predictor.example import gaussian_channels, options
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
-from wavefoundry.networks.spectral_predictor.model import (
-    AXES,
-    SpectralPredictor,
-    extrapolate,
-    from_bins,
-    lattice,
-    strongest,
-    to_bins,
-)
+from wavefoundry.networks.spectral_predictor.bins import AXES, from_bins, strongest, to_bins
+from wavefoundry.networks.spectral_predictor.linear_prediction import extrapolate, lattice
+from wavefoundry.networks.spectral_predictor.model import SpectralPredictor
 from wavefoundry.networks.spectral_predictor.serving import export
 from wavefoundry.predictors import autoregression
 

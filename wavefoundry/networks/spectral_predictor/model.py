@@ -20,7 +20,8 @@ few lines, and so its spectrum says how it goes on. For each of the strongest bi
 
 All of it is linear in the series but for weights that a complex factor does not change: the prediction is equivariant
 to it by construction, and silence is continued by silence. Nothing depends on the number of known entries, of bins or
-of entries that are asked for. The weaker bins, which hold mostly noise, are continued by the autoregression alone.
+of entries that are asked for. The weaker bins, which hold mostly noise, are continued by the autoregression alone. Slots
+that are lost are put in before (lost_slots.py), with which training has nothing to do.
 """
 
 import math
@@ -34,23 +35,30 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.csi.augmentation import random_symmetry
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
+from wavefoundry.networks.spectral_predictor.bins import (
+    AXES,
+    from_bins,
+    others_than,
+    pick,
+    pooled,
+    power,
+    strongest,
+    to_bins,
+)
 from wavefoundry.networks.spectral_predictor.calibration import KINDS, error_factors, kind_of
+from wavefoundry.networks.spectral_predictor.linear_prediction import extrapolate, lattice, wiener
+from wavefoundry.networks.spectral_predictor.lost_slots import with_lost_slots
 from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture, Options
 from wavefoundry.training.one_pass import batches
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
 
-# Name of an axis, its dimension in CSI (batch, time, antenna, subcarrier).
-AXES = {"time": 1, "frequency": 3}
-# Weights of the bin before, the bin itself and the bin after, along either axis of bins, where sums are pooled.
-NEIGHBOURS = (0.25, 0.5, 0.25)
 # Predictions of a bin that are weighed: by the spectrum, and by the autoregressions of two orders.
 PREDICTIONS = 3
 # Scalars that the network reads of a bin besides its spectra.
@@ -280,7 +288,8 @@ class SpectralPredictor(PreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `wavefoundry.networks.capabilities.ErrorEstimator`.
 
-        All but the network itself is computed in double precision. Where time and frequency are both continued, the
+        All but the network itself is computed in double precision. Slots that are lost are put in before
+        (lost_slots.py); the expected error does not know of it. Where time and frequency are both continued, the
         second continuation reads the first one's answer: the errors of both are added. The sum is multiplied by the
         factor that `calibrate` has found for this kind of question.
 
@@ -291,7 +300,7 @@ class SpectralPredictor(PreTrainedModel):
         for name, dimension in AXES.items():
             if steps[name] and known.shape[dimension] < FEWEST_KNOWN:
                 raise InputError(f"{known.shape[dimension]} known entry along {name}; {FEWEST_KNOWN} are needed")
-        known = known.to(self.device)
+        known = with_lost_slots(known.to(self.device))
         scale = rms_scale(known).double()
         box = known.to(torch.complex128) / scale
         error = box.real.new_zeros(len(box), slots or 1, subcarriers or 1)
@@ -371,7 +380,7 @@ class SpectralPredictor(PreTrainedModel):
             spectrum, noise, levels, slopes, error = estimate.to(series.real.dtype).split(
                 [self.architecture.frequencies, 1, PREDICTIONS, PREDICTIONS, ERROR_TERMS], dim=-1
             )
-            by_spectrum = self._linear(own, spectrum.softmax(-1), self.architecture.noise_floor + noise.exp(), horizon)
+            by_spectrum = wiener(own, spectrum.softmax(-1), self.architecture.noise_floor + noise.exp(), horizon)
             own_power = power(own).mean(-1)[..., None]
             limit = 3 * own_power.sqrt()
             by_filters = [limited(extrapolate(own, each, horizon), limit) for each in filters]
@@ -379,30 +388,6 @@ class SpectralPredictor(PreTrainedModel):
             weights = (levels[..., None, :] + slopes[..., None, :] * ahead).softmax(-1)
             values = (weights * torch.stack([by_spectrum, *by_filters], dim=-1)).sum(-1)
             return Continuation(values, by_spectrum, own_power * relative_error(error, horizon, own))
-
-    def _linear(self, series: torch.Tensor, spectrum: torch.Tensor, noise: torch.Tensor, horizon: int) -> torch.Tensor:
-        """Linear minimum mean square error prediction.
-
-        Args:
-            series: complex (..., step).
-            spectrum: real (..., line), sum 1, of lines at frequencies 0, 1 / lines, ... cycles per step.
-            noise: real (..., 1), power of the white noise in the series, relative to that of the lines.
-            horizon: entries to predict.
-
-        Returns:
-            complex (..., horizon).
-        """
-        seen, lines = series.shape[-1], spectrum.shape[-1]
-        lag = torch.arange(seen + horizon, device=series.device, dtype=spectrum.dtype)
-        angles = 2 * math.pi / lines * torch.arange(lines, device=series.device, dtype=spectrum.dtype)[:, None] * lag
-        covariance = torch.complex(spectrum @ angles.cos(), spectrum @ angles.sin())
-        covariance = torch.cat([covariance[..., 1:seen].flip(-1).conj(), covariance], dim=-1)
-        before = torch.arange(seen, device=series.device)
-        after = torch.arange(seen, seen + horizon, device=series.device)
-        among = covariance[..., before[:, None] - before + seen - 1]
-        among = among + torch.diag_embed(noise.expand(*noise.shape[:-1], seen)).to(series.dtype)
-        across = covariance[..., after[:, None] - before + seen - 1]
-        return (across @ torch.linalg.solve(among, series[..., None]))[..., 0]
 
     @torch.no_grad()
     def _features(self, bins: "Bins", chosen: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -438,58 +423,6 @@ class SpectralPredictor(PreTrainedModel):
         return torch.cat([autoregression, *periodograms, torch.stack(scalars, dim=-1)], dim=-1), filters
 
 
-def to_bins(csi: torch.Tensor, axis: str) -> torch.Tensor:
-    """CSI to the series of bins along an axis; unitary.
-
-    Args:
-        csi: complex (batch, time, antenna, subcarrier).
-        axis: "time", of angle-delay bins, or "frequency", of angle-Doppler bins.
-
-    Returns:
-        complex (batch, angle, delay, slot) or (batch, angle, Doppler, subcarrier). The angles are a plain DFT over the
-        antennas in their order, whatever the shape of the array.
-    """
-    if axis == "time":
-        return to_angle_delay(csi, (1, 1, csi.shape[2]), csi.shape[3]).permute(0, 2, 3, 1)
-    return torch.fft.fft2(csi, dim=(1, 2), norm="ortho").permute(0, 2, 1, 3)
-
-
-def from_bins(series: torch.Tensor, axis: str) -> torch.Tensor:
-    """Inverse of `to_bins`."""
-    if axis == "time":
-        return to_csi(series.permute(0, 3, 1, 2), (1, 1, series.shape[1]), series.shape[2])
-    return torch.fft.ifft2(series.permute(0, 2, 1, 3), dim=(1, 2), norm="ortho")
-
-
-def power(values: torch.Tensor) -> torch.Tensor:
-    """|.|^2 by parts: the modulus of a complex tensor costs a square root, and its gradient a division."""
-    return values.real.square() + values.imag.square()
-
-
-def strongest(series: torch.Tensor, count: int) -> torch.Tensor:
-    """Positions (batch, count) of the bins of (batch, row, column, step) with the most power, the strongest first."""
-    return power(series).sum(-1).flatten(1).topk(count, dim=1).indices
-
-
-def others_than(chosen: torch.Tensor, series: torch.Tensor) -> torch.Tensor:
-    """1 for the bins of (batch, row, column, step) that are not among those at the positions `chosen`, 0 for those."""
-    weak = torch.ones_like(series[..., 0].real).flatten(1)
-    return weak.scatter(1, chosen, 0.0).unflatten(1, series.shape[1:3])
-
-
-def pick(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """(batch, row, column, value) and (batch, chosen bin) -> (batch, chosen bin, value)."""
-    return values.flatten(1, 2).take_along_dim(chosen[..., None], dim=1)
-
-
-def pooled(values: torch.Tensor) -> torch.Tensor:
-    """Weighted mean over the 3 x 3 bins around each: (batch, row, column, ...); rows and columns are circles."""
-    before, here, after = NEIGHBOURS
-    for dimension in (1, 2):
-        values = before * values.roll(1, dimension) + here * values + after * values.roll(-1, dimension)
-    return values
-
-
 def periodogram(lags: torch.Tensor, lines: int) -> torch.Tensor:
     """Logarithm of the periodogram, relative to the greatest it can be, from autocorrelations: (..., line)."""
     seen = lags.shape[-1]
@@ -499,44 +432,6 @@ def periodogram(lags: torch.Tensor, lines: int) -> torch.Tensor:
     values = lags.real @ (weight * angles.cos()) + lags.imag @ (weight * angles.sin())
     relative = values / seen / lags[..., :1].real.clamp_min(torch.finfo(torch.float32).tiny)
     return LOG_UNIT * (relative + QUIET_LINE).clamp_min(QUIET_LINE).log()
-
-
-def lattice(series: torch.Tensor, orders: list[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Prediction error filters of every bin by Burg's lattice, with sums over steps pooled over the bins around.
-
-    The reflection coefficients have magnitudes of at most 1, so that no prediction grows without bound.
-
-    Args:
-        series: complex (batch, row, column, step).
-        orders: past steps of each filter; as many as there are before the last step at most.
-
-    Returns:
-        The filters, complex (batch, row, column, order + 1), the first coefficient 1, and the mean power of the error
-        that the longest one leaves, real (batch, row, column).
-    """
-    forward = backward = series
-    filters = {0: torch.ones_like(series[..., :1])}
-    longest = min(max(orders), series.shape[-1] - 1)
-    for order in range(1, longest + 1):
-        forward, backward = forward[..., 1:], backward[..., :-1]
-        total = pooled((power(forward) + power(backward)).sum(-1))
-        cross = pooled((forward * backward.conj()).sum(-1))
-        gain = (-2 * cross / total.clamp_min(torch.finfo(torch.float32).tiny))[..., None]
-        longer = torch.cat([filters[order - 1], torch.zeros_like(gain)], dim=-1)
-        filters[order] = longer + gain * longer.flip(-1).conj()
-        forward, backward = forward + gain * backward, backward + gain.conj() * forward
-    return [filters[min(order, longest)] for order in orders], power(forward).mean(-1)
-
-
-def extrapolate(series: torch.Tensor, filters: torch.Tensor, horizon: int) -> torch.Tensor:
-    """Continue series (..., step) by prediction error filters (..., order + 1): (..., horizon)."""
-    order = filters.shape[-1] - 1
-    weights = -filters[..., 1:].flip(-1)
-    past, found = series[..., series.shape[-1] - order :], []
-    for _ in range(horizon):
-        found.append((past * weights).sum(-1, keepdim=True))
-        past = torch.cat([past[..., 1:], found[-1]], dim=-1)
-    return torch.cat(found, dim=-1)
 
 
 def steps_ahead(horizon: int, like: torch.Tensor) -> torch.Tensor:

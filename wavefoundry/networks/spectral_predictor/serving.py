@@ -1,7 +1,7 @@
 """A spectral predictor as a registered predictor: one plain ONNX file, with the error that is to be expected.
 
 Only the estimators are exported; bins, autoregression, features and linear prediction are written around them, by the
-definitions in wavefoundry/networks/spectral_predictor/model.py, in double precision like there.
+definitions in wavefoundry/networks/spectral_predictor/model.py and beside it, in double precision like there.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import asked, rms_scale, write_plain
+from wavefoundry.networks.spectral_predictor.bins import AXES
 from wavefoundry.networks.spectral_predictor.calibration import KINDS
 from wavefoundry.networks.spectral_predictor.model import (
-    AXES,
     ERROR_GAIN,
     ERROR_TERMS,
     FARTHEST,
@@ -33,6 +33,7 @@ from wavefoundry.networks.spectral_predictor.model import (
 from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture
 from wavefoundry.networks.spectral_predictor.serving_bins import all_bins, from_bins, limited, pick, put, to_bins
 from wavefoundry.networks.spectral_predictor.serving_features import features_of
+from wavefoundry.networks.spectral_predictor.serving_lost_slots import with_lost_slots
 from wavefoundry.networks.spectral_predictor.serving_prediction import extrapolated, lattice, wiener
 
 
@@ -88,6 +89,7 @@ def prediction(
     for name, dimension in AXES.items():
         fits = (steps[name] <= 0) | (known.size(dimension) >= FEWEST_KNOWN)
         checked = checked + writer.refuse_unless(fits, at_least_two(name))
+    known = with_lost_slots(known)
     scale = rms_scale(known)
     box = (known / scale).cast(DOUBLE) + checked.cast(DOUBLE)
     error = box.cut(4, 0, 1).reduced("ReduceSum", 1, 2, 3) * 0.0  # (sample, 1, 1, 1, 1)

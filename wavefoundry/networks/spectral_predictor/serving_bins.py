@@ -1,4 +1,4 @@
-"""Bins of CSI in a graph, as wavefoundry/networks/spectral_predictor/model.py defines them, in double precision.
+"""Bins of CSI in a graph, as wavefoundry/networks/spectral_predictor/bins.py defines them, in double precision.
 
 They are the last axes, so that what differs from bin to bin is computed in long rows.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from wavefoundry.deployment.complex_values import Complex, unitary
 from wavefoundry.deployment.graph_writer import DOUBLE, Term, Writer
-from wavefoundry.networks.spectral_predictor.model import NEIGHBOURS
+from wavefoundry.networks.spectral_predictor.bins import NEIGHBOURS
 
 TINY = float(np.finfo(np.float32).tiny)
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from wavefoundry.deployment.complex_values import Complex, transformed
 from wavefoundry.deployment.graph_writer import DOUBLE, Term
-from wavefoundry.networks.spectral_predictor.model import AXES, LOG_UNIT, QUIET, QUIET_LINE
+from wavefoundry.networks.spectral_predictor.bins import AXES
+from wavefoundry.networks.spectral_predictor.model import LOG_UNIT, QUIET, QUIET_LINE
 from wavefoundry.networks.spectral_predictor.options import Architecture
 from wavefoundry.networks.spectral_predictor.serving_bins import (
     TINY,

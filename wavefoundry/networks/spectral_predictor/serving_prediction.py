@@ -1,12 +1,19 @@
-"""Linear prediction in a graph, as wavefoundry/networks/spectral_predictor/model.py defines it, in double precision."""
+"""Linear prediction in a graph, in double precision, as it is defined in
+wavefoundry/networks/spectral_predictor/linear_prediction.py.
+"""
 
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, INT64, Term, Writer
 from wavefoundry.networks.spectral_predictor.serving_bins import TINY, circles, pooled, waves
 
 
-def lattice(series: Complex, orders: list[int]) -> tuple[list[Complex], Term]:
-    """As `model.lattice`, of bins (step, sample, row, column).
+def lattice(series: Complex, orders: list[int], arrived: Term | None = None) -> tuple[list[Complex], Term]:
+    """As `linear_prediction.lattice`, of bins (step, sample, row, column).
+
+    Args:
+        series: of all bins.
+        orders: past steps of each filter.
+        arrived: (step, sample, 1, 1), 1 or 0; errors that involve a step with 0 count as 0. None: all have arrived.
 
     Returns:
         The filters (coefficient, sample, row, column), and what the longest one leaves, (1, sample, row, column). Where
@@ -17,11 +24,14 @@ def lattice(series: Complex, orders: list[int]) -> tuple[list[Complex], Term]:
     zero = series.each(lambda part: part.cut(0, 0, 1) * 0.0)
     filters = {0: Complex(zero.real + 1.0, zero.imaginary)}
     residual, around = series.power().reduced("ReduceMean", 0), circles(series)
+    counted = (writer.range(seen) >= 0).cast(DOUBLE).reshape(-1, 1, 1, 1) if arrived is None else arrived
     for order in range(1, max(orders) + 1):
         # What has no past is zero: of series that are too short nothing is left, all sums are 0, and so is the gain.
-        follows = (writer.range(seen) >= order).cast(DOUBLE).reshape(-1, 1, 1, 1)
-        forward = forward.scaled(follows)
+        counted = counted * shifted(counted)
+        forward = forward.scaled(counted)
         backward = backward.each(shifted)
+        if arrived is not None:
+            backward = backward.scaled(counted)
         cross = forward * backward.conjugate()
         parts = (forward.power() + backward.power(), cross.real, cross.imaginary)
         sums = pooled(writer.joined(0, *(part.reduced("ReduceSum", 0) for part in parts)), around)
@@ -39,13 +49,13 @@ def lattice(series: Complex, orders: list[int]) -> tuple[list[Complex], Term]:
     return [filters[order] for order in orders], residual
 
 
-def shifted(values: Term) -> Term:
-    """One step later along the first axis of four, 0 at its beginning; what was last is gone."""
-    return values.padded([1, 0, 0, 0], [-1, 0, 0, 0])
+def shifted(values: Term, by: int = 1) -> Term:
+    """So many steps later along the first axis of four, or earlier of a number below 0; 0 where nothing comes from."""
+    return values.padded([by, 0, 0, 0], [-by, 0, 0, 0])
 
 
 def extrapolated(series: Complex, filters: Complex, horizon: Term) -> Complex:
-    """As `model.extrapolate`, of series (step, sample, bin) and filters (coefficient, sample, bin)."""
+    """As `linear_prediction.extrapolate`, of series (step, sample, bin) and filters (coefficient, sample, bin)."""
     writer, length = series.real.writer, filters.real.size(0)
     order = length - 1
     past = series.each(lambda part: part.padded([order, 0, 0], [0, 0, 0]).cut(0, -order))
@@ -63,7 +73,7 @@ def extrapolated(series: Complex, filters: Complex, horizon: Term) -> Complex:
 
 
 def wiener(series: Complex, spectrum: Term, noise: Term, horizon: Term, lines: int) -> Complex:
-    """As `SpectralPredictor._linear`, of series (step, bin), spectra (line, bin) and noise (1, bin): (horizon, bin)."""
+    """As `linear_prediction.wiener`, of series (step, bin), spectra (line, bin) and noise (1, bin): (horizon, bin)."""
     writer, seen = series.real.writer, series.real.size(0)
     covariance = Complex(*(wave.op("MatMul", spectrum) for wave in waves(writer, seen + horizon, lines)))
     weights = solved(covariance, noise, series)
