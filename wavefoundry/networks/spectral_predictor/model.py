@@ -20,8 +20,8 @@ few lines, and so its spectrum says how it goes on. For each of the strongest bi
 
 All of it is linear in the series but for weights that a complex factor does not change: the prediction is equivariant
 to it by construction, and silence is continued by silence. Nothing depends on the number of known entries, of bins or
-of entries that are asked for. The weaker bins, which hold mostly noise, are continued by the autoregression alone. Slots
-that are lost are put in before (lost_slots.py), with which training has nothing to do.
+of entries that are asked for. The weaker bins, which hold mostly noise, are continued by the autoregression alone.
+Slots that are lost are put in before (lost_slots.py), with which training has nothing to do.
 """
 
 import math

@@ -66,10 +66,19 @@ def chosen(filters: list[Complex], order: Term) -> Complex:
     writer, most = order.writer, len(filters) - 1
     found = filters[most]
     for shorter in reversed(range(most)):
-        padded = filters[shorter].each(lambda part, lack=most - shorter: part.padded([0] * 4, [lack, 0, 0, 0]))
-        is_it = order.equals(shorter)
-        found = Complex(*(writer.where(is_it, *pair) for pair in zip(parts(padded), parts(found), strict=True)))
+        longer, is_it = lengthened(filters[shorter], most - shorter), order.equals(shorter)
+        found = Complex(*(writer.where(is_it, *pair) for pair in zip(parts(longer), parts(found), strict=True)))
     return found
+
+
+def lengthened(filters: Complex, by: int) -> Complex:
+    """Filters with so many zeros behind."""
+    return filters.each(lambda part: part.padded([0] * 4, [by, 0, 0, 0]))
+
+
+def coefficient(filters: Complex, index: int) -> Complex:
+    """One coefficient of filters, (1, sample, row, column)."""
+    return filters.each(lambda part: part.cut(0, index, index + 1))
 
 
 def normal(series: Complex, filters: Complex, order: Term) -> Complex:
@@ -78,7 +87,7 @@ def normal(series: Complex, filters: Complex, order: Term) -> Complex:
     step = writer.range(seen)
     follows = (step >= order).cast(DOUBLE).reshape(-1, 1, 1, 1)
     precedes = (step <= seen - 1 - order).cast(DOUBLE).reshape(-1, 1, 1, 1)
-    taps = [filters.each(lambda part, tap=tap: part.cut(0, tap, tap + 1)) for tap in range(ORDER + 1)]
+    taps = [coefficient(filters, index) for index in range(ORDER + 1)]
     forward = added([tap * moved(series, by) for by, tap in enumerate(taps)]).scaled(follows)
     backward = added([tap.conjugate() * moved(series, -by) for by, tap in enumerate(taps)]).scaled(precedes)
     back = [tap.conjugate() * moved(forward, -by) for by, tap in enumerate(taps)]
