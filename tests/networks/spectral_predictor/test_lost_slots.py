@@ -7,11 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.networks.spectral_predictor.example import gaussian_channels, spectral_predictor
-from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.networks.spectral_predictor.bins import to_bins
 from wavefoundry.networks.spectral_predictor.linear_prediction import lattice
 from wavefoundry.networks.spectral_predictor.lost_slots import ORDER, interpolate, with_lost_slots
-from wavefoundry.networks.spectral_predictor.serving import export
 
 MODEL = spectral_predictor().eval()
 slots = st.integers(2, 9)
@@ -117,24 +115,3 @@ def test_a_prediction_from_nearly_all_slots_is_nearly_as_good_as_from_all():
         for seen in (known, without(known, lost))
     ]
     assert errors[0] < errors[1] < 2 * errors[0]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory) -> ServedPredictor:
-    folder = tmp_path_factory.mktemp("served") / "new"
-    export(MODEL, folder)
-    return ServedPredictor(folder)
-
-
-@settings(max_examples=30, deadline=None)
-@given(length=st.integers(3, 9), question=st.sampled_from([(3, 0), (0, 3), (2, 4)]), seed=st.integers(0, 99))
-def test_what_is_served_puts_in_the_same(served, length, question, seed):
-    lost = some_lost(3, length, seed)
-    # Without two neighbours zeros stay, and the angle-Doppler bins of a single slot are equally strong: which of them
-    # are the strongest is for rounding to say.
-    lost[0] = False
-    lost[:, 1:3] = False
-    known = without(noise(3, length, 3, 4, seed=seed), lost)
-    answers = served.predict_with_error(known.numpy(), *question)
-    for expected, found in zip(MODEL.predict_with_error(known, *question), answers, strict=True):
-        assert np.abs(found - expected.numpy()).max() <= 1e-4 * np.abs(expected.numpy()).max()

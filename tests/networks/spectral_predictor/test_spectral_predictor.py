@@ -21,6 +21,7 @@ from wavefoundry.predictors import autoregression
 QUESTIONS = {"time": (3, 0), "frequency": (0, 3), "both": (2, 5)}
 sizes = st.tuples(st.integers(1, 3), st.integers(2, 9), st.integers(1, 5), st.integers(2, 9))
 questions = st.sampled_from(sorted(QUESTIONS.values()))
+some_of_seven = st.lists(st.booleans(), min_size=7, max_size=7)
 
 
 def noise(*shape, seed: int = 0) -> torch.Tensor:
@@ -208,6 +209,18 @@ def test_what_is_served_gives_the_same_answers(served, sizes, question, seed, le
         assert found.shape == expected.shape
         assert np.abs(found - expected.numpy()).max() <= 1e-4 * np.abs(expected.numpy()).max()
     assert np.array_equal(served.predict(known.numpy(), *question), answers[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(length=st.integers(3, 9), question=questions, late=some_of_seven, early=some_of_seven)
+def test_slots_that_are_lost_are_put_in_where_it_is_served_too(served, length, question, late, early):
+    """Two slots in a row arrive: otherwise zeros stay, and the angle-Doppler bins of one slot are equally strong."""
+    known = noise(3, length, 3, 4)
+    known[1, 2:][torch.tensor(late[: length - 2])] = 0
+    known[2, :-2][torch.tensor(early[: length - 2])] = 0
+    answers = served.predict_with_error(known.numpy(), *question)
+    for expected, found in zip(MODEL.predict_with_error(known, *question), answers, strict=True):
+        assert np.abs(found - expected.numpy()).max() <= 1e-4 * np.abs(expected.numpy()).max()
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values())

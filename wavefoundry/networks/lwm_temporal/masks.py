@@ -3,6 +3,7 @@
 Source: model card of LWM-Temporal (arXiv:2603.10024), pretraining: `rect`, `tube`, `comb` and `random`.
 """
 
+import numpy as np
 import torch
 
 STRATEGIES = ("rect", "tube", "comb", "random")
@@ -49,16 +50,18 @@ def _lowest(values: torch.Tensor, ratio: float) -> torch.Tensor:
 
 def _rectangles(rows: int, columns: int, ratio: float, generator: torch.Generator) -> torch.Tensor:
     """Cover a frame with rectangles until the ratio is met; the last one is cut to meet it exactly."""
-    mask = torch.zeros(rows, columns, dtype=torch.bool)
-    wanted = _hidden_count(rows * columns, ratio)
-    while (missing := wanted - int(mask.sum())) > 0:
+    # numpy: tensors of so few values cost several times as much, and a mask is drawn for every sample of every step.
+    mask = np.zeros((rows, columns), dtype=bool)
+    missing = _hidden_count(rows * columns, ratio)
+    while missing > 0:
         height, width = (1 + _draw(max(1, (size + 1) // 2), generator) for size in (rows, columns))
         top, left = _draw(rows, generator), _draw(columns - width + 1, generator)
-        rectangle = torch.zeros_like(mask)
-        rectangle[torch.arange(top, top + height) % rows, left : left + width] = True
-        fresh = (rectangle & ~mask).flatten().nonzero().flatten()[:missing]
-        mask.view(-1)[fresh] = True
-    return mask
+        rectangle = np.zeros_like(mask)
+        rectangle[np.arange(top, top + height) % rows, left : left + width] = True
+        fresh = np.flatnonzero(rectangle & ~mask)[:missing]
+        mask.flat[fresh] = True
+        missing -= len(fresh)
+    return torch.from_numpy(mask)
 
 
 def _draw(size: int, generator: torch.Generator) -> int:
