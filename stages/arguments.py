@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
+# Whose entries predict.
+PREDICTOR_GROUPS = ("pretrain", "teach", "distill", "predictors")
+
 
 def group_and_name(program: str, description: str | None, groups: Sequence[str]) -> tuple[str, str]:
     """What the command line names: a group, such as "teach", and one of its entries.

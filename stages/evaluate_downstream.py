@@ -34,8 +34,8 @@ from wavefoundry.evaluation.downstream.task import tasks_of
 if TYPE_CHECKING:
     from stages.schema import Params
     from wavefoundry.evaluation.downstream.inputs import Input
+    from wavefoundry.evaluation.downstream.probing import Probing, Results, Row
     from wavefoundry.evaluation.downstream.snapshots import Snapshots
-    from wavefoundry.evaluation.downstream.suite import Results, Row, Suite
 
 GROUPS = (RAW, "pretrain", "teach", "distill")
 Seconds = dict[str, float]  # by what took them
@@ -107,24 +107,24 @@ class NetworkEvaluation:
             return f"it gives no representations of {self._section.channels}: {reason}"
         return None if isinstance(self._load(), Embedder) else "its network gives no representations of single slots"
 
-    def frozen(self, suite: "Suite") -> "tuple[Results, Seconds]":
+    def frozen(self, probing: "Probing") -> "tuple[Results, Seconds]":
         """Scores of the frozen network and of its control, and the seconds that each took.
 
         The control is the same network before any training, on the features that were chosen for the trained one.
         """
         start = time.perf_counter()
-        results, choices = suite.evaluate(self._name, self._inputs(self._load()))
+        results, choices = probing.evaluate(self._name, self._inputs(self._load()))
         trained = time.perf_counter()
         control = self._name + UNTRAINED
-        results.add(suite.evaluate_choices(control, self._inputs(self._before_training()), choices))
+        results.add(probing.evaluate_choices(control, self._inputs(self._before_training()), choices))
         seconds = {self._name: _rounded(trained - start), control: _rounded(time.perf_counter() - trained)}
         return results, seconds
 
-    def tuned(self, suite: "Suite", snapshots: "Snapshots") -> "tuple[Results, Seconds]":
+    def tuned(self, probing: "Probing", snapshots: "Snapshots") -> "tuple[Results, Seconds]":
         """Scores of heads trained together with the last layers, and the seconds that they took; nothing where the
         study or the network leaves them out."""
         from wavefoundry.evaluation.downstream.inputs import NATIVE
-        from wavefoundry.evaluation.downstream.suite import Choice, Results
+        from wavefoundry.evaluation.downstream.probing import Choice, Results
         from wavefoundry.evaluation.downstream.tuning import tune
         from wavefoundry.networks.capabilities import Tunable
 
@@ -142,7 +142,7 @@ class NetworkEvaluation:
                 # The losses of a dozen short trainings would bury what the stage has to say.
                 with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
                     found[seed] = tune(task, self._load(), patch_size, snapshots, section, seed, Path(checkpoints))
-            results.add(suite.results(self._name, name, TUNED, choice, section.fraction, found, snapshots.rows))
+            results.add(probing.results(self._name, name, TUNED, choice, section.fraction, found, snapshots.rows))
         return results, {f"{self._name}, last layers tuned": _rounded(time.perf_counter() - start)}
 
     def _load(self) -> Any:
@@ -163,15 +163,15 @@ class NetworkEvaluation:
         return network_inputs(network, self._sizes)
 
 
-def evaluate_raw(suite: "Suite", section: Downstream) -> "tuple[Results, Seconds]":
+def evaluate_raw(probing: "Probing", section: Downstream) -> "tuple[Results, Seconds]":
     """Scores of the raw channel and what is reached without learning, and the seconds that they took."""
     from wavefoundry.evaluation.downstream.inputs import raw_inputs
 
     start = time.perf_counter()
-    results, _ = suite.evaluate(RAW, raw_inputs(section.patch_sizes))
-    results.add(suite.references())
+    results, _ = probing.evaluate(RAW, raw_inputs(section.patch_sizes))
+    results.add(probing.references())
     patches = time.perf_counter()
-    results.add(suite.whole_channels())
+    results.add(probing.whole_channels())
     return results, {RAW: _rounded(patches - start), RAW_LMMSE: _rounded(time.perf_counter() - patches)}
 
 
@@ -208,7 +208,7 @@ def summarise(rows: "Iterable[Row]", section: Downstream) -> dict[str, float]:
 def evaluate(name: str, parameters: "Params") -> "tuple[Results, Seconds]":
     """Scores of one entry, or of the raw channel, and seconds by what took them; nothing, and the reason printed, where
     there is nothing to evaluate."""
-    from wavefoundry.evaluation.downstream.suite import Results, Suite
+    from wavefoundry.evaluation.downstream.probing import Probing, Results
 
     section = parameters.evaluate.downstream
     if section is None:
@@ -219,11 +219,11 @@ def evaluate(name: str, parameters: "Params") -> "tuple[Results, Seconds]":
         print(f"{name}: no downstream tasks, for {reason}")
         return Results(), {}
     snapshots = load_snapshots(section)
-    suite = Suite(tasks_of(section), snapshots, section)
+    probing = Probing(tasks_of(section), snapshots, section)
     if network is None:
-        return evaluate_raw(suite, section)
-    results, seconds = network.frozen(suite)
-    tuned, more_seconds = network.tuned(suite, snapshots)
+        return evaluate_raw(probing, section)
+    results, seconds = network.frozen(probing)
+    tuned, more_seconds = network.tuned(probing, snapshots)
     results.add(tuned)
     return results, seconds | more_seconds
 

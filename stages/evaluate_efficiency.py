@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.arguments import group_and_name
-from stages.evaluate_prediction import GROUPS, question_about
+from stages.arguments import PREDICTOR_GROUPS, group_and_name
 from stages.loading import load_network, load_predictors, load_split, predictor_folders
 from stages.paths import embedder_folder, inputs_file, measured_file, scores_file
+from stages.questions import question_about
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
@@ -89,7 +89,7 @@ def cost_of_prediction(parameters: params.Params, name: str, predictor: "Predict
 
 
 def main() -> None:
-    group, name = group_and_name("stages.evaluate_efficiency", __doc__, GROUPS)
+    group, name = group_and_name("stages.evaluate_efficiency", __doc__, PREDICTOR_GROUPS)
     with clear_errors():
         parameters = params.read()
         folders = predictor_folders(parameters, group, name)[:1]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.arguments import group_and_name
-from stages.evaluate_prediction import users_of
 from stages.paths import inputs_file, model_folder, samples_file, scores_file
+from stages.samples import users_of
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 

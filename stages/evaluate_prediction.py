@@ -9,31 +9,22 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.arguments import group_and_name
+from stages.arguments import PREDICTOR_GROUPS, group_and_name
+from stages.examples import example_maps
 from stages.loading import load_predictors, load_split, predictor_folders
-from stages.paths import csi_store, examples_file, inputs_file, samples_file, scores_file
+from stages.paths import examples_file, inputs_file, samples_file, scores_file
+from stages.questions import question_about
+from stages.samples import spread_out, users_of
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from wavefoundry.evaluation.options import Prediction
-    from wavefoundry.evaluation.prediction import Question, Scores
+    from wavefoundry.evaluation.prediction import Scores
 
-GROUPS = ("pretrain", "teach", "distill", "predictors")
 SPLITS = ("validation", "test")
-
-
-def question_about(parameters: params.Params, name: str, dataset: str) -> "Question":
-    """A question of the study, as it is asked about a data set that it is asked about."""
-    from wavefoundry.evaluation.prediction import Question
-
-    section = parameters.evaluate.prediction
-    blocks = section.questions[name].about(dataset)
-    assert blocks is not None
-    return Question(blocks, section.snr_db, section.noise_seed)
 
 
 def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[list[dict], list[dict], list[dict]]:
@@ -193,56 +184,8 @@ def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> 
     ]
 
 
-def spread_out(number: int, most: int) -> list[int]:
-    """At most so many of the samples 0 ... number - 1, evenly spread: neighbours in a store may be of one user."""
-    few = min(number, most)
-    return [number * place // few for place in range(few)]
-
-
-def users_of(dataset: str, split: str) -> dict[str, "np.ndarray | None"]:
-    """What is known of samples: their numbers, and where known trajectory, base station, speed and sight."""
-    from storage.stores.csi_store import open_store, split_indices
-
-    store = open_store(csi_store(dataset), "csi")
-    chosen = split_indices(store, split)
-    known = {"trajectory": "trajectory", "base_station": "base_station", "speed": "speed", "line_of_sight": "los"}
-    found = {name: store[variable].values[chosen] if variable in store else None for name, variable in known.items()}
-    return {"sample": chosen} | found
-
-
-def example_maps(parameters: params.Params, name: str, predictor) -> dict[str, "np.ndarray"]:
-    """The last wanted slot of the fastest test user as predicted, for the first question that is answered.
-
-    Returns:
-        complex (angle, delay) by data set; see `wavefoundry.plots.prediction`.
-    """
-    maps: dict[str, np.ndarray] = {}
-    for question, dataset in parameters.answered(name):
-        if dataset not in maps:
-            known, _, wanted = question_about(parameters, question, dataset).split(example_user(dataset))
-            maps[dataset] = last_map(dataset, predictor.predict(known, *wanted))
-    return maps
-
-
-def example_user(dataset: str):
-    """CSI (1, time, antenna, subcarrier) of the fastest test user, or of the first one where speeds are not known."""
-    from storage.stores.csi_store import open_store, split_indices
-
-    store = open_store(csi_store(dataset), "csi")
-    user = int(store["speed"].values[split_indices(store, "test")].argmax()) if "speed" in store else 0
-    return load_split(dataset, "test")[user : user + 1]
-
-
-def last_map(dataset: str, csi) -> "np.ndarray":
-    """The last slot of CSI (1, time, antenna, subcarrier) as a map (angle, delay)."""
-    from storage.stores.csi_store import array_shape, open_store
-    from wavefoundry.csi.angle_delay import to_angle_delay
-
-    return to_angle_delay(csi[0, -1], array_shape(open_store(csi_store(dataset), "csi")), csi.shape[-1]).numpy()
-
-
 def main() -> None:
-    group, name = group_and_name("stages.evaluate_prediction", __doc__, GROUPS)
+    group, name = group_and_name("stages.evaluate_prediction", __doc__, PREDICTOR_GROUPS)
     with clear_errors():
         parameters = params.read()
         folders = predictor_folders(parameters, group, name)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from stages import params
 from stages.dependencies import closure
-from stages.evaluate_prediction import question_about
 from stages.loading import load_split
 from stages.paths import csi_store
+from stages.questions import question_about
 from storage.digests import digest
 
 if TYPE_CHECKING:

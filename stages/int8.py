@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.candidates import Candidate
-from stages.evaluate_prediction import question_about, spread_out
 from stages.held_out import HeldOut
 from stages.loading import load_split
+from stages.questions import question_about
+from stages.samples import spread_out
 
 if TYPE_CHECKING:
     import numpy as np

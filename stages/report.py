@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.compare import sample_files
-from stages.evaluate_prediction import example_user, last_map, question_about
+from stages.examples import example_user, last_map
 from stages.paths import (
     CLAIMS,
     DECISIONS,
@@ -24,6 +24,7 @@ from stages.paths import (
     scenario_folder,
 )
 from stages.provenance import provenance
+from stages.questions import question_about
 from stages.stage import clear_errors, stage
 from storage.tables import read_table, read_tables
 

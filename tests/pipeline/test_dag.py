@@ -90,7 +90,7 @@ def test_champion_predicts_in_a_fresh_process_as_it_was_evaluated(study):
     code = """
 import json, mlflow, numpy as np, torch
 from stages import params
-from stages.evaluate_prediction import question_about
+from stages.questions import question_about
 from stages.loading import load_split
 from wavefoundry.evaluation.metrics import nmse, to_db
 parameters = params.read()

@@ -10,8 +10,9 @@ import torch
 
 from stages import params
 from stages.compare import pairs
-from stages.evaluate_prediction import groups_of, rows_of, score_suites, spread_out
+from stages.evaluate_prediction import groups_of, rows_of, score_suites
 from stages.params import Params
+from stages.samples import spread_out
 from tests.evaluation.tables import scores
 from tests.parameters import FILE
 from wavefoundry.evaluation.method_predictor import MethodPredictor

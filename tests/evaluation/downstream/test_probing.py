@@ -10,8 +10,8 @@ from tests.networks.wimamba.example import wimamba
 from wavefoundry.evaluation.downstream.inputs import network_inputs, raw_inputs
 from wavefoundry.evaluation.downstream.options import LastLayers
 from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH
+from wavefoundry.evaluation.downstream.probing import Choice, Probing, Results
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
-from wavefoundry.evaluation.downstream.suite import Choice, Results, Suite
 from wavefoundry.evaluation.downstream.task import PER_PATCH, tasks_of
 from wavefoundry.evaluation.downstream.tuning import tune
 from wavefoundry.evaluation.results import DOWNSTREAM_SAMPLE_COLUMNS, as_table, table_of_samples
@@ -26,8 +26,8 @@ def network():
     return wimamba(patch_sizes=[2, 4], hidden_size=16, dropout=0.0).eval()
 
 
-def suite(snapshots: Snapshots | None = None) -> Suite:
-    return Suite(TASKS, snapshots or waves(), SECTION)
+def probing(snapshots: Snapshots | None = None) -> Probing:
+    return Probing(TASKS, snapshots or waves(), SECTION)
 
 
 def inputs():
@@ -36,7 +36,7 @@ def inputs():
 
 @pytest.fixture(scope="module")
 def measured() -> tuple[Results, dict[str, Choice]]:
-    return suite().evaluate("wimamba", inputs())
+    return probing().evaluate("wimamba", inputs())
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_the_best_on_the_validation_split_is_chosen(evaluated):
 def test_the_same_again_to_the_bit_and_alone_as_among_others(evaluated):
     """A control that tries the choices alone finds for them what the search found."""
     table, choices = evaluated
-    again = as_table(suite().evaluate_choices("again", inputs(), choices).rows)
+    again = as_table(probing().evaluate_choices("again", inputs(), choices).rows)
     assert set(again["part"]) == {CURVE, "last_window"} and set(again["label_fraction"]) == {0.5}
     expected = table[table["part"].isin([CURVE, "last_window"]) & (table["label_fraction"] == 0.5)]
     assert set(again["question"]) == set(TASKS)
@@ -93,7 +93,7 @@ def test_the_same_again_to_the_bit_and_alone_as_among_others(evaluated):
 
 
 def test_what_a_patch_tells_of_itself_is_all_of_the_raw_channel(evaluated):
-    raw = as_table(suite().evaluate("raw", raw_inputs([4]))[0].rows)
+    raw = as_table(probing().evaluate("raw", raw_inputs([4]))[0].rows)
     lost = part(raw, ROUND_TRIP)
     assert (lost["value"] < -20).all() and set(lost["patch_size"]) == {"4"}
     assert set(part(evaluated[0], ROUND_TRIP)["patch_size"]) == {"2", "4"}
@@ -105,7 +105,7 @@ def test_the_test_split_decides_nothing(evaluated):
     test = some.rows["test"]
     some.beam[test], some.line_of_sight[test] = 0, ~some.line_of_sight[test]
     some.position[test] += 7
-    results, choices = suite(some).evaluate("wimamba", inputs())
+    results, choices = probing(some).evaluate("wimamba", inputs())
     assert choices == evaluated[1]
     expected, found = (
         table[(table["part"] == CURVE) & (table["split"] == "validation")].reset_index(drop=True)
@@ -142,7 +142,7 @@ def test_scores_are_made_of_the_samples_that_are_kept(measured):
 
 
 def test_references_have_no_head():
-    found = as_table(suite().references().rows)
+    found = as_table(probing().references().rows)
     assert set(found["part"]) == {REFERENCE} and set(found["model"]) == {"raw"} and found["seed"].isna().all()
     assert set(found["question"]) == set(TASKS)
     for name, task in TASKS.items():
@@ -156,7 +156,7 @@ def test_references_have_no_head():
 def test_two_entries_of_one_task_stand_side_by_side():
     entries = {"short": entry("beam_tracking", past=1), "long": entry("beam_tracking", past=3)}
     both = section(tasks=entries, seeds=[0], label_fractions=[1.0], choice_fraction=1.0)
-    results, _ = Suite(tasks_of(both), waves(), both).evaluate("raw", raw_inputs([4]))
+    results, _ = Probing(tasks_of(both), waves(), both).evaluate("raw", raw_inputs([4]))
     curves = part(as_table(results.rows), CURVE)
     samples = curves[curves["split"] == "test"].groupby("question")["samples"].first()
     assert samples.to_dict() == {"short": 15, "long": 5}

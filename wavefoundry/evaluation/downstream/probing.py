@@ -50,7 +50,7 @@ class Results:
         self.samples.extend(other.samples)
 
 
-class Suite:
+class Probing:
     """Heads of all tasks, input by input.
 
     Args:
