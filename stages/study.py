@@ -10,8 +10,35 @@ from stages.back import back
 from stages.overlay import apply
 from stages.params import PATH
 from stages.stage import clear_errors
+from storage.errors import StorageError
+from storage.git import committed
+from wavefoundry.errors import InputError
 
 GO_BACK = "python -m stages.study --back"
+
+
+def lay(study: Path) -> None:
+    """Lay a study over params.yaml, whatever that holds.
+
+    Raises:
+        InputError: as `stages.overlay.apply`; where params.yaml is not as it was committed the error says so, for then
+            the reason may be the study that was laid over it before.
+    """
+    try:
+        apply(study)
+    except InputError as error:
+        if not _is_changed():
+            raise
+        raise InputError(
+            f"{error}\n{PATH} is not as it was committed: if another study lies over it, go back first: {GO_BACK}"
+        ) from None
+
+
+def _is_changed() -> bool:
+    try:
+        return PATH.exists() and PATH.read_text() != committed(PATH)
+    except StorageError:
+        return False
 
 
 @clear_errors()
@@ -28,7 +55,7 @@ def main() -> None:
     if arguments.back:
         back()
     else:
-        apply(arguments.study)
+        lay(arguments.study)
         print(f"{PATH} now holds the study {arguments.study}; back to the committed parameters: {GO_BACK}")
 
 

@@ -86,6 +86,24 @@ def test_parameters_lock_file_and_outputs_are_those_of_the_commit(project, monke
     assert files() == laid
 
 
+def test_a_study_that_does_not_fit_over_another_one_is_refused_with_the_way_back(project, tmp_path, monkeypatch):
+    fewer, other = tmp_path / "fewer.yaml", tmp_path / "other.yaml"
+    fewer.write_text("only: {predictors: [sample_and_hold]}\n")
+    other.write_text("predictors: {autoregression: {method: autoregression}}\n")
+    study(monkeypatch, str(other))
+    git("checkout", "HEAD", "--", "params.yaml")
+    with pytest.raises(SystemExit, match="sede") as refused:
+        study(monkeypatch, "studies/wrong.yaml")
+    assert "go back" not in str(refused.value)
+    study(monkeypatch, str(fewer))
+    laid = Path("params.yaml").read_text()
+    with pytest.raises(SystemExit, match="go back first") as refused:
+        study(monkeypatch, str(other))
+    assert str(refused.value).endswith("python -m stages.study --back")
+    assert "predictors.autoregression.order: missing" in str(refused.value)
+    assert Path("params.yaml").read_text() == laid
+
+
 def test_back_where_nothing_was_laid_over_changes_nothing(project, monkeypatch, capfd):
     before = files()
     study(monkeypatch, "--back")
