@@ -6,10 +6,9 @@ there. What is nowhere else is not touched: edits of params.yaml by hand, and ou
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from stages.overlay import compose, may_be_in
+from stages.overlay import laid_over, may_be_in
 from stages.params import PATH
 from stages.running import is_under_way
 from storage.git import checkout, committed, head
@@ -56,23 +55,12 @@ def _what_it_holds(text: str) -> str:
     if current == text:
         return "is as it was committed"
     for study in sorted(STUDIES.glob("*.yaml")):
-        if may_be_in(study, current) and _laid_over(text, study) == current:
+        if may_be_in(study, current) and laid_over(text, study) == current:
             return f"holds {study}"
     raise InputError(
         f"{PATH} has changes that are neither committed nor a file of {STUDIES}, and would be lost; keep them as "
         f"such a file or commit them, or drop them: git checkout HEAD -- {PATH}"
     )
-
-
-def _laid_over(text: str, study: Path) -> str | None:
-    """Parameters with a study laid over them; None if that is not possible."""
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder) / PATH.name
-        base.write_text(text)
-        try:
-            return compose(study, base)
-        except InputError:
-            return None
 
 
 def _bring_outputs() -> bool:

@@ -8,6 +8,7 @@ brings data sets to ask the trained networks about, and not to train any: `hold_
 """
 
 import io
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,17 @@ def compose(
     text = _text(yaml, merged)
     parse(text, source)
     return text
+
+
+def laid_over(text: str, study: Path) -> str | None:
+    """The text of a parameter file with a study laid over it; None if that is not possible."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder, PATH.name)
+        base.write_text(text)
+        try:
+            return compose(study, base)
+        except InputError:
+            return None
 
 
 def may_be_in(study: Path, text: str) -> bool:

@@ -159,7 +159,7 @@ def write_report(parameters: params.Params) -> None:
 
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
-    from wavefoundry.evaluation.ranks import rank_shares
+    from wavefoundry.evaluation.ranks import ranks
     from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
     from wavefoundry.evaluation.suites import CONDITION_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
@@ -218,7 +218,7 @@ def write_report(parameters: params.Params) -> None:
             parameters.has_learnt,
         ),
         "ranks_note": RANKS_NOTE,
-        "ranks": rank_table(rank_shares(table, parameters.compared, section.prediction.suites)) or "",
+        "ranks": rank_table(ranks(table, parameters.compared, section.prediction.suites)) or "",
         "beamforming_snr_db": f"{section.prediction.beamforming_snr_db:g}",
         "snr_db": f"{section.prediction.snr_db:g}",
         "latency_batch": section.efficiency.batch_size,

@@ -26,7 +26,7 @@ def body(parameters: params.Params) -> str:
     """The page as markdown, below its title."""
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
-    from wavefoundry.evaluation.ranks import rank_shares
+    from wavefoundry.evaluation.ranks import ranks
     from wavefoundry.evaluation.results import COLUMNS
     from wavefoundry.evaluation.suites import CONDITION_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
@@ -54,7 +54,7 @@ def body(parameters: params.Params) -> str:
         best,
         parameters.has_learnt,
     )
-    ranks = rank_table(rank_shares(table, parameters.compared, section.suites))
+    ranked = rank_table(ranks(table, parameters.compared, section.suites))
     return f"""Data sets compared: {compared}. SNR of the known block: {section.snr_db:g} dB.
 
 ## Models
@@ -88,7 +88,7 @@ How much more error predictors expect of themselves than is measured; below 0 th
 
 {RANKS_NOTE}
 
-{ranks or "No predictor was scored in this study."}
+{ranked or "No predictor was scored in this study."}
 {feedback_tables(parameters, table)}
 ## Claims
 

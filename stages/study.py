@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from stages.back import back
-from stages.overlay import apply
+from stages.overlay import apply, laid_over
 from stages.params import PATH
 from stages.stage import clear_errors
 from storage.errors import StorageError
@@ -21,22 +21,22 @@ def lay(study: Path) -> None:
     """Lay a study over params.yaml, whatever that holds.
 
     Raises:
-        InputError: as `stages.overlay.apply`; where params.yaml is not as it was committed the error says so, for then
-            the reason may be the study that was laid over it before.
+        InputError: as `stages.overlay.apply`; where it would fit over the committed params.yaml the error says so, for
+            then what lies over that is the reason, such as another study.
     """
     try:
         apply(study)
     except InputError as error:
-        if not _is_changed():
+        if not _fits_over_the_committed(study):
             raise
         raise InputError(
-            f"{error}\n{PATH} is not as it was committed: if another study lies over it, go back first: {GO_BACK}"
+            f"{error}\n{study} fits over {PATH} as it was committed, not over what it holds; to go back: {GO_BACK}"
         ) from None
 
 
-def _is_changed() -> bool:
+def _fits_over_the_committed(study: Path) -> bool:
     try:
-        return PATH.exists() and PATH.read_text() != committed(PATH)
+        return laid_over(committed(PATH), study) is not None
     except StorageError:
         return False
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavefoundry.csi.impairment_options import DroppedSlots
-from wavefoundry.evaluation.ranks import NMSE, REGULAR, SPECTRAL_EFFICIENCY, rank_shares
+from wavefoundry.evaluation.ranks import NMSE, REGULAR, SPECTRAL_EFFICIENCY, ranks
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.evaluation.suite_options import SuiteOptions
 
@@ -20,8 +20,8 @@ def row(model, dataset, value, seed=None, question="time", metric="nmse", part=N
     return labels | {"metric": metric, "part": part, "split": split, "value": value}
 
 
-def told(ranks: pandas.DataFrame, suite: str, metric: str = NMSE) -> dict[str, tuple]:
-    rows = ranks[(ranks["suite"] == suite) & (ranks["metric"] == metric)]
+def told(found: pandas.DataFrame, suite: str, metric: str = NMSE) -> dict[str, tuple]:
+    rows = found[(found["suite"] == suite) & (found["metric"] == metric)]
     return {one.model: (one.first, one.combinations, one.answered, one.mean_rank) for one in rows.itertuples()}
 
 
@@ -34,15 +34,15 @@ def test_first_places_and_mean_ranks_are_those_counted_by_hand():
             row("hold", "new", 0.0),
         ]
     )
-    ranks = told(rank_shares(table, {"time": ["a", "b", "c"]}, {}), REGULAR)
+    found = told(ranks(table, {"time": ["a", "b", "c"]}, {}), REGULAR)
     # a: net (0.2) before hold; b: hold before net; c: hold alone.
-    assert ranks == {"hold": (2, 3, 3, pytest.approx(4 / 3)), "net": (1, 3, 2, 1.5)}
+    assert found == {"hold": (2, 3, 3, pytest.approx(4 / 3)), "net": (1, 3, 2, 1.5)}
 
 
 def test_equal_predictors_share_the_better_rank():
     table = as_table([row("one", "a", 0.2), row("same", "a", 0.2), row("worse", "a", 0.3)])
-    ranks = told(rank_shares(table, {"time": ["a"]}, {}), REGULAR)
-    assert ranks == {"one": (1, 1, 1, 1.0), "same": (1, 1, 1, 1.0), "worse": (0, 1, 1, 3.0)}
+    found = told(ranks(table, {"time": ["a"]}, {}), REGULAR)
+    assert found == {"one": (1, 1, 1, 1.0), "same": (1, 1, 1, 1.0), "worse": (0, 1, 1, 3.0)}
 
 
 def test_much_spectral_efficiency_is_good():
@@ -54,9 +54,9 @@ def test_much_spectral_efficiency_is_good():
             row("near", "a", 7.0, metric="spectral_efficiency"),
         ]
     )
-    ranks = rank_shares(table, {"time": ["a"]}, {})
-    assert told(ranks, REGULAR)["far"][0] == 1 and told(ranks, REGULAR)["near"][0] == 0
-    assert told(ranks, REGULAR, SPECTRAL_EFFICIENCY)["near"][0] == 1
+    found = ranks(table, {"time": ["a"]}, {})
+    assert told(found, REGULAR)["far"][0] == 1 and told(found, REGULAR)["near"][0] == 0
+    assert told(found, REGULAR, SPECTRAL_EFFICIENCY)["near"][0] == 1
 
 
 def test_conditions_are_combinations_but_not_the_one_without_an_impairment():
@@ -66,10 +66,10 @@ def test_conditions_are_combinations_but_not_the_one_without_an_impairment():
         for part, values in parts.items()
         for model, value in zip(("fine", "tough"), values, strict=True)
     )
-    ranks = told(rank_shares(table, {"time": ["a"]}, {"robust": ROBUST}), "robust")
-    assert ranks == {"fine": (0, 2, 2, 2.0), "tough": (2, 2, 2, 1.0)}
+    found = told(ranks(table, {"time": ["a"]}, {"robust": ROBUST}), "robust")
+    assert found == {"fine": (0, 2, 2, 2.0), "tough": (2, 2, 2, 1.0)}
     # The name of a suite may begin like that of another one.
-    assert told(rank_shares(table, {"time": ["a"]}, {"rob": ROBUST}), "rob") == {}
+    assert told(ranks(table, {"time": ["a"]}, {"rob": ROBUST}), "rob") == {}
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**32 - 1))
@@ -78,19 +78,33 @@ def test_first_places_add_up_and_a_scale_of_a_data_set_changes_nothing(models, d
     assert len(np.unique(values)) == values.size
     names = [f"d{place}" for place in range(datasets)]
 
-    def ranks(scale):
+    def scaled(scale):
         rows = [
             row(f"m{model}", name, values[place, model] * scale[place])
             for model in range(models)
             for place, name in enumerate(names)
         ]
-        return rank_shares(as_table(rows), {"time": names}, {})
+        return ranks(as_table(rows), {"time": names}, {})
 
-    found = ranks(np.ones(datasets))
+    found = scaled(np.ones(datasets))
     assert found["first"].sum() == datasets
     assert found["mean_rank"].sum() == pytest.approx(models * (models + 1) / 2)
-    pandas.testing.assert_frame_equal(found, ranks(2.0 ** np.arange(datasets)))
+    pandas.testing.assert_frame_equal(found, scaled(2.0 ** np.arange(datasets)))
+
+
+def test_suites_are_ranked_on_the_data_sets_on_which_everybody_is_compared():
+    rows = [row("net", "a", 0.1, metric="nmse_of_condition", part="robust: drops")]
+    rows += [row("hold", name, 0.2, metric="nmse_of_condition", part="robust: drops") for name in ("a", "new")]
+    found = told(ranks(as_table(rows), {"time": ["a"]}, {"robust": ROBUST}), "robust")
+    assert found == {"net": (1, 1, 1, 1.0), "hold": (0, 1, 1, 2.0)}
+    named = ROBUST.model_copy(update={"datasets": ["new"]})
+    assert told(ranks(as_table(rows), {"time": ["a"]}, {"robust": named}), "robust") == {"hold": (1, 1, 1, 1.0)}
+
+
+def test_what_is_no_number_comes_last():
+    table = as_table([row("broken", "a", 0.1, 0), row("broken", "a", float("nan"), 1), row("hold", "a", 0.5)])
+    assert told(ranks(table, {"time": ["a"]}, {}), REGULAR) == {"broken": (0, 1, 1, 2.0), "hold": (1, 1, 1, 1.0)}
 
 
 def test_nobody_is_ranked_where_nothing_was_scored():
-    assert rank_shares(as_table([]), {"time": ["a"]}, {"robust": ROBUST}).empty
+    assert ranks(as_table([]), {"time": ["a"]}, {"robust": ROBUST}).empty

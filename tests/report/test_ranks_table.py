@@ -18,7 +18,7 @@ def test_shares_are_of_all_combinations_and_mean_ranks_of_those_answered():
         columns=list(RANK_COLUMNS),
     ).astype(RANK_COLUMNS)
     assert cells(rank_table(ranks)) == {
-        "model": ["regular: NMSE, of 3", "regular: spectral efficiency, of 3", "in frequency: NMSE, of 1"],
+        "model": ["the questions: NMSE, of 3", "the questions: spectral efficiency, of 3", "in frequency: NMSE, of 1"],
         "---": ["---"] * 3,
         "hold": ["33% (1.7)", "100% (1.0)", "-"],
         "net": ["67% (1.0)", "-", "0% (2.0)"],

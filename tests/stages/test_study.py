@@ -94,14 +94,17 @@ def test_a_study_that_does_not_fit_over_another_one_is_refused_with_the_way_back
     git("checkout", "HEAD", "--", "params.yaml")
     with pytest.raises(SystemExit, match="sede") as refused:
         study(monkeypatch, "studies/wrong.yaml")
-    assert "go back" not in str(refused.value)
+    assert "--back" not in str(refused.value)
     study(monkeypatch, str(fewer))
     laid = Path("params.yaml").read_text()
-    with pytest.raises(SystemExit, match="go back first") as refused:
+    with pytest.raises(SystemExit, match="as it was committed, not over what it holds") as refused:
         study(monkeypatch, str(other))
     assert str(refused.value).endswith("python -m stages.study --back")
     assert "predictors.autoregression.order: missing" in str(refused.value)
     assert Path("params.yaml").read_text() == laid
+    with pytest.raises(SystemExit, match="no such file") as refused:
+        study(monkeypatch, "studies/typo.yaml")
+    assert "--back" not in str(refused.value)
 
 
 def test_back_where_nothing_was_laid_over_changes_nothing(project, monkeypatch, capfd):

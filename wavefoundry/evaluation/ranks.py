@@ -8,14 +8,15 @@ where; ranks hide by how much.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas
 
+from wavefoundry.evaluation.results import rows_about
 from wavefoundry.evaluation.suite_options import UNIMPAIRED, SuiteOptions
 
 NMSE = "NMSE"
 SPECTRAL_EFFICIENCY = "spectral efficiency"
-REGULAR = "regular"
+# The questions themselves; no name of a suite has a blank.
+REGULAR = "the questions"
 # Columns of the table of ranks; a row for every suite, metric and model.
 RANK_COLUMNS = {
     "suite": "string",  # `REGULAR` are the questions themselves
@@ -28,7 +29,7 @@ RANK_COLUMNS = {
 }
 
 
-def rank_shares(
+def ranks(
     table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], suites: Mapping[str, SuiteOptions]
 ) -> pandas.DataFrame:
     """First places and mean rank of every model.
@@ -39,21 +40,20 @@ def rank_shares(
         suites: by name; with impairments, the same without one is no combination, for it is one of `REGULAR`.
 
     Returns:
-        columns as `RANK_COLUMNS`, models in the order of the table; suites that nobody answers are left out.
+        columns as `RANK_COLUMNS`, models in the order of the table; suites that nobody answers are left out. What is
+        no number comes last.
     """
     tested = table[(table["evaluation"] == "prediction") & (table["split"] == "test")]
-    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
-    regular = tested[
-        np.array([pair in pairs for pair in zip(tested["question"], tested["dataset"], strict=True)], dtype=bool)
-    ]
+    regular = rows_about(tested, datasets)
     efficiency = regular[regular["metric"] == "spectral_efficiency"]
     parts = [
         _ranked(regular[regular["metric"] == "nmse"], REGULAR, NMSE),
         _ranked(efficiency.assign(value=-efficiency["value"]), REGULAR, SPECTRAL_EFFICIENCY),
     ]
     conditions = tested[tested["metric"] == "nmse_of_condition"]
-    for name in suites:
-        own = conditions[conditions["part"].str.startswith(f"{name}: ")]
+    for name, suite in suites.items():
+        asked = {question: suite.datasets or datasets.get(question, []) for question in suite.questions}
+        own = rows_about(conditions[conditions["part"].str.startswith(f"{name}: ")], asked)
         parts.append(_ranked(own[own["part"] != f"{name}: {UNIMPAIRED}"], name, NMSE))
     found = [part for part in parts if len(part)]
     joined = pandas.concat(found, ignore_index=True) if found else pandas.DataFrame(columns=list(RANK_COLUMNS))
@@ -63,11 +63,12 @@ def rank_shares(
 def _ranked(rows: pandas.DataFrame, suite: str, metric: str) -> pandas.DataFrame:
     """Ranks by `value`, of which the smallest is the best."""
     combination = ["question", "dataset", "part"]
-    means = rows.groupby([*combination, "model"], sort=False, dropna=False)["value"].mean().reset_index()
+    by_seed = rows.groupby([*combination, "model"], sort=False, dropna=False)["value"]
+    means = by_seed.agg(lambda values: values.mean(skipna=False)).reset_index()
     if means.empty:
         return pandas.DataFrame(columns=list(RANK_COLUMNS))
     groups = means.groupby(combination, sort=False, dropna=False)
-    means["rank"] = groups["value"].rank(method="min")
+    means["rank"] = groups["value"].rank(method="min", na_option="bottom")
     found = means.groupby("model", sort=False)["rank"].agg(
         first=lambda ranks: int((ranks == 1).sum()), answered="size", mean_rank="mean"
     )

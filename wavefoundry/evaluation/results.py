@@ -17,7 +17,7 @@ Columns that an evaluation has no use for are empty:
 - samples, deviation, median, quantile_90: number of samples, and their standard deviation, median and 90 % quantile.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,18 @@ def as_table(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
     if unknown:
         raise KeyError(f"unknown columns: {', '.join(sorted(unknown))}")
     return pandas.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def rows_about(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> pandas.DataFrame:
+    """The rows about some pairs of question and data set.
+
+    Args:
+        table: with the columns question and dataset.
+        datasets: by question.
+    """
+    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
+    found = [pair in pairs for pair in zip(table["question"], table["dataset"], strict=True)]
+    return table[np.array(found, dtype=bool)]
 
 
 def sample_statistics(values: np.ndarray) -> dict[str, float | int]:

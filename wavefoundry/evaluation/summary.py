@@ -8,6 +8,7 @@ import pandas
 
 from wavefoundry.evaluation.metrics import to_db
 from wavefoundry.evaluation.over_seeds import spread
+from wavefoundry.evaluation.results import rows_about
 
 
 def mean_nmse_db(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], split: str) -> pandas.DataFrame:
@@ -22,9 +23,7 @@ def mean_nmse_db(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]],
         columns model, question, seed, nmse_db; a model that lacks one of the data sets in a question is left out of it.
         Models and questions are in the order of the table; the seed of what is not trained is missing.
     """
-    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
-    rows = table[(table["metric"] == "nmse") & (table["split"] == split)]
-    rows = rows[np.array([pair in pairs for pair in zip(rows["question"], rows["dataset"], strict=True)], dtype=bool)]
+    rows = rows_about(table[(table["metric"] == "nmse") & (table["split"] == split)], datasets)
     groups = rows.groupby(["model", "question", "seed"], sort=False, dropna=False)["value"]
     means = groups.agg(["mean", "size"]).reset_index()
     means = means[means["size"] == means["question"].map({name: len(names) for name, names in datasets.items()})]

@@ -7,6 +7,7 @@ import pandas
 
 from wavefoundry.evaluation.options import ZeroForcing
 from wavefoundry.evaluation.prediction_curves import CURVES, curve_points, ordered_parts
+from wavefoundry.evaluation.results import rows_about
 from wavefoundry.evaluation.summary import by_dataset_nmse_db, latencies_ms, mean_nmse_db, parameter_counts
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
@@ -133,7 +134,7 @@ def zero_forcing_part(
     """
     if options is None:
         return "Groups of users with zero-forcing are left out of this study."
-    rows = _about(table, datasets)
+    rows = rows_about(table, datasets)
     left_out = rows[rows["metric"] == "zero_forcing_left_out"]
     parts = [
         f"Zero-forcing with the predicted channels of {options.users} users of one site at once ({options.groups} "
@@ -148,17 +149,9 @@ def zero_forcing_part(
     return "\n\n".join(parts)
 
 
-def _about(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> pandas.DataFrame:
-    """Rows of some pairs of question and data set."""
-    pairs = {(question, dataset) for question, names in datasets.items() for dataset in names}
-    return table[
-        np.array([pair in pairs for pair in zip(table["question"], table["dataset"], strict=True)], dtype=bool)
-    ]
-
-
 def _beside_perfect(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]], metric: str) -> str:
     perfect = f"{metric}_perfect"
-    rows = _about(table[table["metric"].isin([metric, perfect])], datasets)
+    rows = rows_about(table[table["metric"].isin([metric, perfect])], datasets)
     means = rows.groupby(["metric", "model", "question"], sort=False)["value"].mean()
 
     def cell(model: str, question: str) -> str:
@@ -179,7 +172,7 @@ def expected_error_table(table: pandas.DataFrame, datasets: Mapping[str, Sequenc
     Both are means over data sets and seeds.
     """
     rows = table[table["metric"].isin(["nmse", "nmse_expected"]) & (table["split"] == "test")]
-    rows = _about(rows, datasets)
+    rows = rows_about(rows, datasets)
     means = rows.groupby(["metric", "model", "question"], sort=False)["value"].mean()
     told = {
         (model, question): f"{10 * np.log10(value / means['nmse', model, question]):+.2f}"

@@ -223,6 +223,13 @@ def test_slots_that_are_lost_are_put_in_where_it_is_served_too(served, length, q
         assert np.abs(found - expected.numpy()).max() <= 1e-4 * np.abs(expected.numpy()).max()
 
 
+def test_a_long_gap_is_served_like_it_is_computed(served):
+    known = path(32, 4, 8, 0.011) + 0.7 * path(32, 4, 8, -0.017, 0.3) + 1e-3 * noise(1, 32, 4, 8)
+    known[:, 4:28] = 0
+    expected = MODEL.predict(known, 3, 0).numpy()
+    assert np.abs(served.predict(known.numpy(), 3, 0) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("question", QUESTIONS.values())
 def test_silence_is_served_as_silence_that_errs_nowhere(served, question):
     known = noise(3, 6, 4, 8).numpy()

@@ -17,7 +17,7 @@ def lattice(
     Args:
         series: complex (batch, row, column, step).
         orders: past steps of each filter; as many as there are before the last step at most.
-        arrived: bool (batch, step); errors that involve any other step count as 0. None: all steps have arrived.
+        arrived: bool (batch, step); errors that involve any other step do not count. None: all steps have arrived.
 
     Returns:
         The filters, complex (batch, row, column, order + 1), the first coefficient 1, and the mean power of the error
@@ -38,7 +38,8 @@ def lattice(
         longer = torch.cat([filters[order - 1], torch.zeros_like(gain)], dim=-1)
         filters[order] = longer + gain * longer.flip(-1).conj()
         forward, backward = forward + gain * backward, backward + gain.conj() * forward
-    return [filters[min(order, longest)] for order in orders], power(forward).mean(-1)
+    chosen, left = [filters[min(order, longest)] for order in orders], power(forward)
+    return chosen, left.mean(-1) if counted is None else left.sum(-1) / counted.sum(-1).clamp_min(1)
 
 
 def extrapolate(series: torch.Tensor, filters: torch.Tensor, horizon: int) -> torch.Tensor:

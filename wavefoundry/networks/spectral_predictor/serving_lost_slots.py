@@ -2,8 +2,9 @@
 
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, INT64, Term, Writer
+from wavefoundry.deployment.plain_predictor import rms_scale
 from wavefoundry.networks.spectral_predictor.lost_slots import ORDER
-from wavefoundry.networks.spectral_predictor.serving_bins import TINY, from_bins, to_bins
+from wavefoundry.networks.spectral_predictor.serving_bins import from_bins, to_bins
 from wavefoundry.networks.spectral_predictor.serving_prediction import lattice, shifted
 
 
@@ -12,49 +13,40 @@ def with_lost_slots(known: Term) -> Term:
     writer = known.writer
     strength = known.op("Abs").reduced("ReduceMax", 2, 3, 4)  # (sample, time, 1, 1, 1)
     lost = (strength <= 0.0).cast(INT64)
+    most, least = (lost.reduced(how, 1, 2, 3, 4, keep=False) for how in ("ReduceMax", "ReduceMin"))
+    some = most.equals(1) & least.equals(0)  # (sample,)
 
     def then(branch: Writer) -> list[Term]:
-        csi, missing = known.within(branch), lost.within(branch)
-        series = to_bins(csi.cast(DOUBLE), "time")
+        chosen = some.within(branch)
+        given, missing = (part.within(branch).op("Compress", chosen, axis=0) for part in (known, lost))
+        scale = rms_scale(given)
+        series = to_bins((given / scale).cast(DOUBLE), "time")
         unknown = missing.cast(DOUBLE).reshape(0, 0, 1, 1).transpose(1, 0, 2, 3)
-        # As many turns as slots are lost of the sample that lost the most.
-        turns = missing.reduced("ReduceSum", 1).reduced("ReduceMax", 0, 2, 3, 4, keep=False).flat()
-        found = from_bins(interpolated(series, unknown, turns), "time").cast(csi.dtype)
-        return [branch.where(missing.equals(0), csi, found)]
+        found = from_bins(interpolated(series, unknown), "time").cast(given.dtype) * scale
+        found = branch.where(missing.equals(0), given, found)
+        places = branch.op("NonZero", chosen, dtype=INT64).transpose(1, 0)
+        return [known.within(branch).op("ScatterND", places, found)]
 
-    any_lost = lost.reduced("ReduceMax", 0, 1, 2, 3, 4, keep=False).flat() > 0
+    any_lost = some.cast(INT64).reduced("ReduceMax", 0, keep=False).flat() > 0
     return writer.branch(any_lost, then, lambda branch: [known])[0]
 
 
-def interpolated(series: Complex, unknown: Term, turns: Term) -> Complex:
+def interpolated(series: Complex, unknown: Term) -> Complex:
     """As `lost_slots.interpolate`, of bins (step, sample, row, column).
 
     Args:
         series: of all bins.
         unknown: (step, sample, 1, 1), 1 where a step is lost, else 0.
-        turns: of the method, (1,).
     """
     writer, seen = series.real.writer, series.real.size(0)
-    longest = writer.where(seen >= 2 * ORDER, ORDER, seen / 2)
-    orders = list(range(ORDER + 1))
-    filters = chosen(lattice(series, orders, unknown * -1.0 + 1.0)[0], longest)
-
-    def step(body: Writer, _: Term, *state: Term) -> tuple[list[Term], list[Term]]:
-        found, rest, direction = (Complex(*state[part : part + 2]) for part in (0, 2, 4))
-        left, lost = state[6], unknown.within(body)
-        own = filters.each(lambda part: part.within(body))
-        image = normal(direction, own, longest.within(body)).scaled(lost)
-        curvature = (direction.conjugate() * image).real.reduced("ReduceSum", 0)
-        length = left / curvature.op("Max", TINY)
-        found, rest = found + direction.scaled(length), rest - image.scaled(length)
-        after = rest.power().reduced("ReduceSum", 0)
-        direction = rest + direction.scaled(after / left.op("Max", TINY))
-        return [*parts(found), *parts(rest), *parts(direction), after], []
-
-    rest = normal(series, filters, longest).scaled(-unknown)
-    start = [*parts(series), *parts(rest), *parts(rest), rest.power().reduced("ReduceSum", 0)]
-    state, _ = writer.loop(turns, start, step)
-    return Complex(state[0], state[1])
+    order = writer.where(seen >= 2 * ORDER, ORDER, seen / 2)
+    filters = chosen(lattice(series, list(range(ORDER + 1)), unknown * -1.0 + 1.0)[0], order)
+    bands = normal_bands(filters, order, seen)
+    right = banded_product(bands, series).scaled(-unknown)
+    # Entries that have arrived have the equation x = 0: what is found is what to add.
+    masked = [band.scaled(unknown * shifted(unknown, -shift)) for shift, band in enumerate(bands)]
+    masked[0] = Complex(masked[0].real + (unknown * -1.0 + 1.0), masked[0].imaginary)
+    return series + banded_solution(masked, right)
 
 
 def parts(values: Complex) -> tuple[Term, Term]:
@@ -81,17 +73,73 @@ def coefficient(filters: Complex, index: int) -> Complex:
     return filters.each(lambda part: part.cut(0, index, index + 1))
 
 
-def normal(series: Complex, filters: Complex, order: Term) -> Complex:
-    """As `lost_slots.normal`, of bins (step, sample, row, column); filters have zeros behind the order, (1,)."""
-    writer, seen = series.real.writer, series.real.size(0)
-    step = writer.range(seen)
-    follows = (step >= order).cast(DOUBLE).reshape(-1, 1, 1, 1)
-    precedes = (step <= seen - 1 - order).cast(DOUBLE).reshape(-1, 1, 1, 1)
-    taps = [coefficient(filters, index) for index in range(ORDER + 1)]
-    forward = added([tap * moved(series, by) for by, tap in enumerate(taps)]).scaled(follows)
-    backward = added([tap.conjugate() * moved(series, -by) for by, tap in enumerate(taps)]).scaled(precedes)
-    back = [tap.conjugate() * moved(forward, -by) for by, tap in enumerate(taps)]
-    return added(back + [tap * moved(backward, by) for by, tap in enumerate(taps)])
+def normal_bands(filters: Complex, order: Term, length: Term) -> list[Complex]:
+    """As `lost_slots.normal_bands`; a band has as many steps as a series, and is 0 where it ends."""
+    writer = order.writer
+    here = writer.range(length)
+    bands = []
+    for shift in range(ORDER + 1):
+        products = []
+        for index in range(ORDER - shift + 1):
+            forward = (here + index + shift >= order) & (here + (index + shift) <= length - 1)
+            backward = (here >= index) & (here <= length - 1 - order + index)
+            # Filters have zeros behind their order, but bands end where a series does.
+            inside = (here + shift <= length - 1).cast(DOUBLE)
+            times = (forward.cast(DOUBLE) + backward.cast(DOUBLE)) * inside
+            product = coefficient(filters, index) * coefficient(filters, index + shift).conjugate()
+            products.append(product.scaled(times.reshape(-1, 1, 1, 1)))
+        bands.append(added(products))
+    return bands
+
+
+def banded_product(bands: list[Complex], series: Complex) -> Complex:
+    """As `lost_slots.banded_product`."""
+    found = [bands[0] * series]
+    for shift in range(1, len(bands)):
+        found.append(bands[shift] * moved(series, -shift))
+        found.append(moved(bands[shift].conjugate() * series, shift))
+    return added(found)
+
+
+def banded_solution(bands: list[Complex], right: Complex) -> Complex:
+    """As `lost_slots.banded_solution`, of bands and right sides (step, sample, row, column)."""
+    writer, seen = right.real.writer, right.real.size(0)
+    zero = right.real.cut(0, 0, 1) * 0.0
+    # What stands left of the diagonal in each row: the conjugate of what stands above it.
+    rows = [bands[0], *(moved(bands[shift].conjugate(), shift) for shift in (1, 2))]
+
+    def eliminate(body: Writer, number: Term, *state: Term) -> tuple[list[Term], list[Term]]:
+        at = number.flat()
+        diagonal, beside, beyond, value = (
+            each.each(lambda part: part.within(body).take(at)) for each in (*rows, right)
+        )
+        pivot, pivot_before = state[0], state[1]
+        near_before, known, known_before = (Complex(*state[part : part + 2]) for part in (2, 4, 6))
+        far = beyond.scaled(pivot_before.op("Reciprocal"))
+        near = (beside - far.scaled(pivot_before) * near_before.conjugate()).scaled(pivot.op("Reciprocal"))
+        eliminated = value - near * known - far * known_before
+        own = diagonal.real - near.power() * pivot - far.power() * pivot_before
+        solved = eliminated.scaled(own.op("Reciprocal"))
+        state_after = [own, pivot, *parts(near), *parts(eliminated), *parts(known)]
+        return state_after, [*parts(solved), *parts(near), *parts(far)]
+
+    start = [zero + 1.0, zero + 1.0, *[zero] * 6]
+    _, found = writer.loop(seen, start, eliminate)
+    # Each (step, 1, sample, row, column).
+    flat = [part.op("Squeeze", writer.shape(1)) for part in found]
+    value, near, far = (Complex(*flat[part : part + 2]) for part in (0, 2, 4))
+    near, far = moved(near, -1).conjugate(), moved(far, -2).conjugate()
+
+    def substitute(body: Writer, number: Term, *state: Term) -> tuple[list[Term], list[Term]]:
+        at = (seen.within(body) - 1 - number).flat()
+        own, beside, beyond = (each.each(lambda part: part.within(body).take(at)) for each in (value, near, far))
+        after, after_next = Complex(*state[:2]), Complex(*state[2:])
+        here = own - beside * after - beyond * after_next
+        return [*parts(here), *parts(after)], list(parts(here))
+
+    _, turned = writer.loop(seen, [zero] * 4, substitute)
+    backwards = writer.range(seen) * -1 + (seen - 1)
+    return Complex(*(part.op("Squeeze", writer.shape(1)).take(backwards) for part in turned))
 
 
 def added(values: list[Complex]) -> Complex:

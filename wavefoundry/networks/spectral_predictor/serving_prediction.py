@@ -13,7 +13,7 @@ def lattice(series: Complex, orders: list[int], arrived: Term | None = None) -> 
     Args:
         series: of all bins.
         orders: past steps of each filter.
-        arrived: (step, sample, 1, 1), 1 or 0; errors that involve a step with 0 count as 0. None: all have arrived.
+        arrived: (step, sample, 1, 1), 1 or 0; errors that involve a step with 0 do not count. None: all have arrived.
 
     Returns:
         The filters (coefficient, sample, row, column), and what the longest one leaves, (1, sample, row, column). Where
@@ -43,9 +43,9 @@ def lattice(series: Complex, orders: list[int], arrived: Term | None = None) -> 
         turned = Complex(longer.real.take(backwards), -longer.imaginary.take(backwards))
         filters[order] = longer + gain * turned
         forward, backward = forward + gain * backward, backward + gain.conjugate() * forward
-        left = seen - order
-        mean = forward.power().reduced("ReduceSum", 0) / left.op("Max", 1).cast(DOUBLE)
-        residual = writer.where(left > 0, mean, residual)
+        left = counted.reduced("ReduceSum", 0)
+        mean = forward.power().reduced("ReduceSum", 0) / left.op("Max", 1.0)
+        residual = writer.where(left > 0.0, mean, residual)
     return [filters[order] for order in orders], residual
 
 
