@@ -16,6 +16,7 @@ from wavefoundry.evaluation.claim_options import ClaimOptions, FeedbackClaim, Pr
 from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream
 from wavefoundry.evaluation.feedback_options import Feedback
 from wavefoundry.evaluation.feedback_options import question as rate_question
+from wavefoundry.evaluation.methods import why_not_predict
 from wavefoundry.evaluation.suite_options import SuiteOptions
 from wavefoundry.evaluation.table_options import TableOptions
 from wavefoundry.facts import Facts
@@ -181,7 +182,9 @@ class Params(Content):
         for axis, size in zip(("slots", "subcarriers"), wanted, strict=True):
             if getattr(blocks.wanted, axis) and size < 1:
                 return f"the known block leaves none of its {getattr(facts, axis)} {axis}"
-        return None if name in self.predictors else self.models[name].options.why_not_predict(facts, known, wanted)
+        if name in self.predictors:
+            return why_not_predict(self.method_options(name)[1], known, wanted)
+        return self.models[name].options.why_not_predict(facts, known, wanted)
 
     def answered(self, name: str) -> list[tuple[str, str]]:
         """(question, data set) that a predictor, trained or not, answers."""
@@ -273,12 +276,21 @@ class Params(Content):
 
     @property
     def left_out(self) -> list[str]:
-        """A sentence for each network and each data set that it does not learn from though it is not held out."""
-        return [
+        """A sentence for each network and each data set that it does not learn from though it is not held out, and for
+        each predictor without training and each question that others answer about a data set and it does not."""
+        unread = [
             f"{name} does not learn from {dataset}: {reason}"
             for name, model in self.models.items()
             for dataset in self.datasets
             if dataset not in model.held_out and (reason := self.why_not_learn(name, dataset))
+        ]
+        answered = {name: set(self.answered(name)) for name in self.predictors}
+        asked = dict.fromkeys(pair for pairs in answered.values() for pair in sorted(pairs))
+        return unread + [
+            f"{name} does not answer {question} about {dataset}: {self.why_not_predict(name, question, dataset)}"
+            for name, pairs in answered.items()
+            for question, dataset in asked
+            if (question, dataset) not in pairs
         ]
 
     @model_validator(mode="after")

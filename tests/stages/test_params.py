@@ -226,6 +226,17 @@ def test_networks_learn_from_what_they_can_read_and_is_not_held_out():
     assert held.why_not_predict("wifo", "time", "uma_nlos") is None
 
 
+def test_a_predictor_without_training_is_not_asked_what_it_cannot_answer():
+    shares = {"known": {"slots": 0.25, "subcarriers": 1.0}, "wanted": {"slots": 0.5, "subcarriers": 0.0}}
+    few = ("evaluate.prediction.questions.time.exceptions", {"uma_nlos": shares})
+    kalman = ("predictors.kalman", {"order": 4, "snr_db": 20.0, "compensation": 0.0})
+    read = changed(kalman, few)
+    assert ("time", "uma_nlos") not in read.answered("kalman") and ("frequency", "uma_nlos") in read.answered("kalman")
+    assert ("time", "uma_nlos") in read.answered("autoregression")
+    told = [line for line in read.left_out if line.startswith("kalman")]
+    assert told == ["kalman does not answer time about uma_nlos: 4 slots are known; order 4 needs at least 5"]
+
+
 def test_a_held_out_data_set_with_shares_of_its_own_leaves_trainings_and_comparison_as_they_were():
     def shares(known, wanted):
         slots = {"known": known, "wanted": wanted}

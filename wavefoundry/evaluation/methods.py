@@ -52,5 +52,19 @@ def make(method: str, options: BaseModel) -> NumpyPredictor:
     return import_module(f"wavefoundry.predictors.{method}").Predictor(options)
 
 
+def why_not_predict(options: BaseModel, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
+    """Why a method with these options cannot answer a question; None if it can.
+
+    Options may say so by a method `why_not_predict(known, wanted)`; those without one can answer every question.
+
+    Args:
+        options: of the method.
+        known: numbers of known slots and subcarriers.
+        wanted: numbers of slots and subcarriers that are asked for, 0 for the known ones.
+    """
+    ask = getattr(options, "why_not_predict", None)
+    return None if ask is None else ask(known, wanted)
+
+
 def _strict(options: type[BaseModel]) -> type[BaseModel]:
     return create_model(options.__name__, __base__=(options, Section), __doc__=options.__doc__)

@@ -18,6 +18,13 @@ class Options(BaseModel):
         ge=0, le=1, description="share of the assumed noise that is taken out of the fit of the coefficients"
     )
 
+    def why_not_predict(self, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
+        """See `wavefoundry.evaluation.methods.why_not_predict`."""
+        for axis, size, asked in zip(("slots", "subcarriers"), known, wanted, strict=True):
+            if asked and size <= self.order:
+                return f"{size} {axis} are known; order {self.order} needs at least {self.order + 1}"
+        return None
+
 
 # Of what is seen of a tap at least this share is taken for signal when noise is taken out of the fit.
 LEAST_SIGNAL = 0.01
@@ -39,7 +46,7 @@ class Predictor:
     """
 
     def __init__(self, options: Options):
-        self._order = options.order
+        self._options, self._order = options, options.order
         self._noise_to_signal = 10 ** (-options.snr_db / 10)
         self._compensation = options.compensation
 
@@ -63,9 +70,8 @@ class Predictor:
             raise ValueError(f"slots is {slots} and subcarriers is {subcarriers}; one must be at least 1, none below 0")
         if not np.isfinite(known).all():
             raise ValueError("the known block has values that are not finite")
-        for axis, size, asked in (("slots", known.shape[1], slots), ("subcarriers", known.shape[3], subcarriers)):
-            if asked and size <= self._order:
-                raise ValueError(f"{size} {axis} are known; order {self._order} needs at least {self._order + 1}")
+        if reason := self._options.why_not_predict((known.shape[1], known.shape[3]), (slots, subcarriers)):
+            raise ValueError(reason)
 
     def _in_time(self, known: np.ndarray, slots: int, noise: np.ndarray) -> np.ndarray:
         bins = np.fft.ifft(np.fft.fft(known, axis=2, norm="ortho"), axis=3, norm="ortho")

@@ -16,6 +16,13 @@ class Options(BaseModel):
         gt=0, description="penalty on the predictor's coefficients, as a share of the energy of what it is fitted on"
     )
 
+    def why_not_predict(self, known: tuple[int, int], wanted: tuple[int, int]) -> str | None:
+        """See `wavefoundry.evaluation.methods.why_not_predict`."""
+        for axis, size, asked in zip(("slots", "subcarriers"), known, wanted, strict=True):
+            if asked and size <= self.order:
+                return f"{size} {axis} are known; order {self.order} needs at least {self.order + 1}"
+        return None
+
 
 class Predictor:
     """Linear prediction by least squares with Tikhonov's penalty, from the known part of the same sample.
@@ -33,7 +40,7 @@ class Predictor:
     """
 
     def __init__(self, options: Options):
-        self._order = options.order
+        self._options, self._order = options, options.order
         self._regularisation = options.regularisation
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
@@ -54,9 +61,8 @@ class Predictor:
             raise ValueError(f"slots is {slots} and subcarriers is {subcarriers}; one must be at least 1, none below 0")
         if not np.isfinite(known).all():
             raise ValueError("the known block has values that are not finite")
-        for axis, size, asked in (("slots", known.shape[1], slots), ("subcarriers", known.shape[3], subcarriers)):
-            if asked and size <= self._order:
-                raise ValueError(f"{size} {axis} are known; order {self._order} needs at least {self._order + 1}")
+        if reason := self._options.why_not_predict((known.shape[1], known.shape[3]), (slots, subcarriers)):
+            raise ValueError(reason)
 
     def _in_time(self, known: np.ndarray, slots: int) -> np.ndarray:
         bins = np.fft.ifft(np.fft.fft(known, axis=2, norm="ortho"), axis=3, norm="ortho")
