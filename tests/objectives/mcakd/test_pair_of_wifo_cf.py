@@ -7,6 +7,7 @@ from tests.networks.lmmse.example import smooth
 from tests.networks.wifo_cf.example import options, wifo_cf
 from tests.objectives.mcakd.test_distillation import configuration
 from wavefoundry.networks.trace import Trace
+from wavefoundry.objectives.mcakd.autonomous_passive import AUTONOMOUS, PASSIVE, next_phase
 from wavefoundry.objectives.mcakd.distillation import Distillation, attention_distance
 
 TEACHER = {"encoder_depth": 2, "decoder_depth": 4}
@@ -57,17 +58,31 @@ def test_a_student_of_half_the_depth_looks_at_every_second_layer():
 
 
 def test_pairs_that_do_not_correspond_are_refused():
-    mcakd, teacher = configuration(), options(architecture=TEACHER)
-    assert mcakd.why_not("wifo_cf", options(architecture=STUDENT), "wifo_cf", teacher) is None
+    teacher = options(architecture=TEACHER)
+
+    def why_not(architecture=None, epochs=3, teacher_family="wifo_cf", **changes):
+        student = options(architecture=STUDENT | (architecture or {}), training={"epochs": epochs})
+        return configuration(**changes).why_not("wifo_cf", student, teacher_family, teacher)
+
+    assert why_not() is None
     for changes, word in (
         ({"encoder_depth": 3}, "encoder_depth 3 does not divide the teacher's 2"),
         ({"heads": 2}, "heads 2 differs"),
         ({"hidden_size": 64}, "hidden_size 64"),
     ):
-        assert word in mcakd.why_not("wifo_cf", options(architecture=STUDENT | changes), "wifo_cf", teacher)
-    assert "the teacher is a wifo, the student a wifo_cf" in mcakd.why_not(
-        "wifo_cf", options(architecture=STUDENT), "wifo", teacher
+        assert word in why_not(changes)
+    assert "the teacher is a wifo, the student a wifo_cf" in why_not(teacher_family="wifo")
+    assert why_not({"decoder_depth": 3}, attention=False) is None
+
+
+def test_a_training_in_which_the_teacher_would_never_be_asked_is_refused():
+    """Two losses of autonomous epochs give the first gain: the third epoch is the first that may be passive."""
+    teacher = options(architecture=TEACHER)
+    student = options(architecture=STUDENT, training={"epochs": 2})
+    assert "from epoch 3 on at the earliest, training.epochs is 2" in configuration().why_not(
+        "wifo_cf", student, "wifo_cf", teacher
     )
-    assert configuration(attention=False).why_not(
-        "wifo_cf", options(architecture=STUDENT | {"decoder_depth": 3}), "wifo_cf", teacher
-    ) is None  # fmt: skip
+    assert configuration(autonomous_passive=None).why_not("wifo_cf", student, "wifo_cf", teacher) is None
+    rows = [{"phase": AUTONOMOUS, "self_loss": 1.0}]
+    config = configuration().autonomous_passive
+    assert next_phase(rows, config) == AUTONOMOUS and next_phase(rows * 2, config) == PASSIVE

@@ -18,6 +18,11 @@ class AutonomousPassive(Section):
     smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(description="weight of the past in the smoothed loss")
     passive_epochs: Count
 
+    @property
+    def first_passive(self) -> int:
+        """The first epoch, from 1, in which the teacher may be asked: two losses give the first gain."""
+        return self.patience + 2
+
 
 class Options(ObjectiveOptions):
     """Which terms are used, and when; a term that is false is left out (ablation).
@@ -79,4 +84,10 @@ class Options(ObjectiveOptions):
                 return f"architecture.{name} {getattr(own, name)} differs from the teacher's {getattr(shown, name)}"
         if own.hidden_size % self.selection_heads:
             return f"selection_heads {self.selection_heads} does not divide architecture.hidden_size {own.hidden_size}"
+        epochs = student.training.epochs
+        if self.autonomous_passive is not None and epochs < self.autonomous_passive.first_passive:
+            return (
+                f"autonomous_passive asks the teacher from epoch {self.autonomous_passive.first_passive} on at the "
+                f"earliest, training.epochs is {epochs}: it would never be asked (null asks it in every epoch)"
+            )
         return None
