@@ -52,8 +52,7 @@ def ranks(
     ]
     conditions = tested[tested["metric"] == "nmse_of_condition"]
     for name, suite in suites.items():
-        asked = {question: suite.datasets or datasets.get(question, []) for question in suite.questions}
-        own = rows_about(conditions[conditions["part"].str.startswith(f"{name}: ")], asked)
+        own = rows_about(conditions[conditions["part"].str.startswith(f"{name}: ")], suite.asked_about(datasets))
         parts.append(_ranked(own[own["part"] != f"{name}: {UNIMPAIRED}"], name, NMSE))
     found = [part for part in parts if len(part)]
     joined = pandas.concat(found, ignore_index=True) if found else pandas.DataFrame(columns=list(RANK_COLUMNS))

@@ -1,5 +1,6 @@
 """Typed parameters of suites: questions of prediction that are asked under other conditions."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -33,3 +34,11 @@ class SuiteOptions(Section):
         if UNIMPAIRED in self.impairments:
             raise ValueError(f"impairments.{UNIMPAIRED}: the name stands for the known block without an impairment")
         return self
+
+    def asked_about(self, datasets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """The data sets of each question.
+
+        Args:
+            datasets: by question, those on which everybody is compared: of a suite that names none.
+        """
+        return {question: list(self.datasets or datasets.get(question, ())) for question in self.questions}

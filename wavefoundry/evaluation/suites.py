@@ -92,7 +92,7 @@ def condition_differences(
     found = []
     for name, suite in suites.items():
         own = samples[samples["suite"] == name]
-        asked = {question: suite.datasets or datasets.get(question, []) for question in suite.questions}
+        asked = suite.asked_about(datasets)
         for condition, rows in own.groupby("condition", sort=False):
             means = {
                 question: [one for one in names if suite.impairments or one == condition]

@@ -28,9 +28,8 @@ def suites_section(
     parts = []
     for name, suite in suites.items():
         parts.append(f"### {_words(name).capitalize()}")
-        for question in suite.questions:
+        for question, asked in suite.asked_about(datasets).items():
             rows = found[(found["suite"] == name) & (found["question"] == question)]
-            asked = suite.datasets or datasets.get(question, ())
             if rows.empty:
                 parts.append(f"No predictor answers {question} about {', '.join(asked) or 'any data set'}.")
                 continue
