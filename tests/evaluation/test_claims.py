@@ -3,14 +3,13 @@
 import numpy as np
 import pandas
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.downstream.example import example_task
 from wavefoundry.evaluation.claim_options import FeedbackClaim, PredictionClaim, TaskClaim
 from wavefoundry.evaluation.claims import CLAIM_COLUMNS, Evidence, judge, spread_of_difference, verdict
 from wavefoundry.evaluation.downstream.options import RAW
-from wavefoundry.evaluation.downstream.parts import CURVE
 from wavefoundry.evaluation.options import Bootstrap
 from wavefoundry.evaluation.results import DOWNSTREAM_SAMPLE_COLUMNS, as_table, table_of_samples
 
@@ -26,9 +25,7 @@ def claim(**changes) -> PredictionClaim:
     return PredictionClaim.model_validate(values | changes)
 
 
-def study(
-    test: dict[str, list[float]], validation: dict[str, float] | None = None, datasets=("town",)
-) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+def study(test: dict[str, list[float]], datasets=("town",)) -> tuple[pandas.DataFrame, pandas.DataFrame]:
     """Table of results and samples of a study in which the models have these ratios, seed by seed, or one without a
     seed; the error of a sample is that of its model times a factor that all models share."""
     factor = np.random.default_rng(0).uniform(0.5, 1.5, SAMPLES)
@@ -40,11 +37,6 @@ def study(
         for seed, value in (enumerate(ratios) if len(ratios) > 1 else [(None, ratios[0])])
         for dataset in datasets
     ]
-    rows += [
-        labels | {"model": model, "seed": 0, "dataset": dataset, "split": "validation", "value": value}
-        for model, value in (validation or {}).items()
-        for dataset in datasets
-    ]
     samples = [
         pandas.DataFrame(
             {
@@ -54,7 +46,6 @@ def study(
             }
         )
         for row in rows
-        if row["split"] == "test"
     ]  # fmt: skip
     return as_table(rows), pandas.concat(samples, ignore_index=True)
 
@@ -68,7 +59,7 @@ def judged(one: PredictionClaim, table: pandas.DataFrame, samples: pandas.DataFr
 
 
 def test_claims_about_feedback_compare_the_codecs_at_their_rate():
-    table, samples = study({"new": [0.1, 0.11], "old": [0.2, 0.22]}, {"new": 0.1, "old": 0.2})
+    table, samples = study({"new": [0.1, 0.11], "old": [0.2, 0.22]})
     about = {"source": "ours", "says": "it is better", "model": "new", "others": ["old"]}
     one = FeedbackClaim.model_validate(about | {"bits": 5, "datasets": None, "ahead_db": 2.9})
     renamed = [frame.assign(question=frame["question"].replace("time", "5 bits")) for frame in (table, samples)]
@@ -100,14 +91,35 @@ def test_a_student_may_lose_a_tenth_of_a_decibel(student, holds):
     assert judged(claim(ahead_db=-0.1), *study({"new": [student], "old": [0.2]}))["holds"] == holds
 
 
-def test_the_opponent_is_chosen_on_the_validation_split():
-    tables = study({"new": [0.1], "strong": [0.05], "lucky": [0.2]}, {"strong": 0.3, "lucky": 0.1})
-    row = judged(claim(others=["strong", "lucky"]), *tables)
-    assert row["other"] == "lucky" and row["holds"] == "yes"
-    # Nothing to choose by.
-    assert judged(claim(others=["strong", "lucky"]), *study({"new": [0.1], "strong": [0.05], "lucky": [0.2]}))[
-        "other"
-    ] == "strong"  # fmt: skip
+@pytest.mark.parametrize(
+    ("ratios", "other", "holds"),
+    [
+        # Ahead of each: the nearest one is told.
+        ({"near": [0.15], "far": [0.3]}, "near", "yes"),
+        # One is ahead of it, however far behind the other one is.
+        ({"far": [0.9], "ahead": [0.05]}, "ahead", "no"),
+        # Behind the one, undecided against the other: "no" decides.
+        ({"ahead": [0.05, 0.05], "undecided": [0.08, 0.13]}, "ahead", "no"),
+        # Seeds do not agree on the one; the other one is nearer, and surely behind.
+        ({"near": [0.11, 0.11], "undecided": [0.12, 0.09]}, "undecided", "undecided"),
+    ],
+)
+def test_who_is_ahead_of_several_is_ahead_of_each(ratios, other, holds):
+    seeds = max(map(len, ratios.values()))
+    row = judged(claim(others=list(ratios)), *study({"new": [0.1] * seeds} | ratios))
+    assert (row["other"], row["holds"]) == (other, holds)
+
+
+@given(st.lists(st.floats(0.05, 0.2), min_size=2, max_size=4), st.floats(-2, 2), st.randoms())
+@settings(max_examples=30, deadline=None)
+def test_an_opponent_more_never_makes_a_claim_easier(ratios, ahead_db, random):
+    figures = {f"other_{place}": [ratio] for place, ratio in enumerate(ratios)}
+    tables, names = study({"new": [0.1]} | figures), list(figures)
+    one_by_one = [judged(claim(others=[name], ahead_db=ahead_db), *tables) for name in names]
+    shuffled = random.sample(names, len(names))
+    together = judged(claim(others=shuffled, ahead_db=ahead_db), *tables)
+    assert together["holds"] == max((row["holds"] for row in one_by_one), key=["yes", "undecided", "no"].index)
+    assert together["difference"] == max(row["difference"] for row in one_by_one)
 
 
 def test_only_the_data_sets_of_the_claim_count():
@@ -180,9 +192,7 @@ def task_claim(**changes) -> TaskClaim:
     return TaskClaim.model_validate(values | changes)
 
 
-def judged_task(
-    one: TaskClaim, task: str, figures: dict[str, list[np.ndarray]], validation: dict[str, float] | None = None
-) -> dict:
+def judged_task(one: TaskClaim, task: str, figures: dict[str, list[np.ndarray]]) -> dict:
     """Verdict on a task whose deciding statistic of each sample is given by model and seed; trajectories are of two."""
     asked = example_task(task)
     (statistic,) = asked.deciding
@@ -194,15 +204,8 @@ def judged_task(
         for model, seeds in figures.items()
         for seed, values in enumerate(seeds)
     ]  # fmt: skip
-    rows = [
-        {
-            "evaluation": "downstream", "model": model, "seed": 0, "question": task, "part": CURVE,
-            "label_fraction": 0.1, "split": "validation", "metric": asked.metric, "value": value,
-        }
-        for model, value in (validation or {}).items()
-    ]  # fmt: skip
     evidence = Evidence(
-        as_table(rows), pandas.DataFrame(), {}, {task: asked},
+        as_table([]), pandas.DataFrame(), {}, {task: asked},
         table_of_samples(samples, DOWNSTREAM_SAMPLE_COLUMNS), OPTIONS,
     )  # fmt: skip
     (row,) = judge({"one": one}, evidence).to_dict("records")
@@ -238,11 +241,11 @@ def test_the_score_of_a_channel_is_the_mean_of_ratios_in_decibels(new, holds):
     assert (row["difference"], row["low"], row["high"]) == pytest.approx((10 * np.log10(new / 0.2),) * 3)
 
 
-def test_the_opponent_of_a_task_is_chosen_on_the_validation_split():
-    figures = {"new": [right(0.7, 0)] * 2, "lucky": [right(0.5, 1)] * 2, RAW: [right(0.9, 2)] * 2}
-    row = judged_task(task_claim(others=[RAW, "lucky"]), "los", figures, {RAW: 0.6, "lucky": 0.8})
-    assert row["other"] == "lucky" and row["holds"] == "yes"
-    assert judged_task(task_claim(others=[RAW, "lucky"]), "los", figures, {RAW: 0.9, "lucky": 0.8})["other"] == RAW
+def test_of_a_task_too_it_has_to_be_ahead_of_each():
+    figures = {"new": [right(0.7, 0)] * 2, "behind": [right(0.5, 1)] * 2, RAW: [right(0.9, 2)] * 2}
+    row = judged_task(task_claim(others=["behind", RAW]), "los", figures)
+    assert (row["other"], row["holds"]) == (RAW, "no")
+    assert judged_task(task_claim(others=["behind"]), "los", figures)["holds"] == "yes"
 
 
 def test_with_one_seed_of_labels_nothing_is_decided():

@@ -19,7 +19,7 @@ class Claim(Section):
     says: Annotated[str, Field(min_length=1, description="the sentence that is tested, with its figures")]
     model: str = Field(description="what is said to be better")
     others: Annotated[list[str], Field(min_length=1)] = Field(
-        description="what it is set against: the one of them that is best on the validation split"
+        description="what it is set against: it has to be ahead of each of them"
     )
 
     @model_validator(mode="after")

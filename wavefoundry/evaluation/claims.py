@@ -1,8 +1,7 @@
 """What the papers claim, set against what was measured here, whoever wins."""
 
 import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,14 +10,13 @@ import pandas
 
 from wavefoundry.evaluation.claim_options import FeedbackClaim, NmseClaim, PredictionClaim, TaskClaim
 from wavefoundry.evaluation.downstream.paired_scores import resampled_scores
-from wavefoundry.evaluation.downstream.parts import CURVE
-from wavefoundry.evaluation.downstream.scores import ScoreTable, at_fraction
+from wavefoundry.evaluation.downstream.scores import at_fraction
 from wavefoundry.evaluation.downstream.task import DownstreamTask
 from wavefoundry.evaluation.feedback_options import question as rate_question
 from wavefoundry.evaluation.options import Bootstrap
 from wavefoundry.evaluation.over_seeds import spread
 from wavefoundry.evaluation.paired import differences, tails
-from wavefoundry.evaluation.summary import best_methods, mean_nmse_db
+from wavefoundry.evaluation.summary import mean_nmse_db
 
 # Columns of the table of claims; one row a claim.
 CLAIM_COLUMNS = {
@@ -27,7 +25,7 @@ CLAIM_COLUMNS = {
     "label_fraction": "Float64",  # missing of predictions
     "metric": "string",  # of the scores; "nmse_db" of predictions and feedback
     "model": "string",
-    "other": "string",  # of those that it is set against, the best on the validation split
+    "other": "string",  # of those that it is set against, the one that decides
     "score": "float64",  # of model on the test split, mean over seeds
     "other_score": "float64",
     "difference": "float64",  # score less other_score
@@ -84,25 +82,29 @@ def question(claim: PredictionClaim | FeedbackClaim) -> str:
 
 def _nmse_row(claim: NmseClaim, question: str, evidence: Evidence) -> dict[str, Any]:
     asked = {question: claim.datasets or evidence.datasets[question]}
-    # Where there is nothing to choose by, the first one.
-    other = best_methods(evidence.table, asked, claim.others).get(question, claim.others[0])
     means = mean_nmse_db(evidence.table, asked, "test")
+    samples = evidence.samples[evidence.samples["model"].isin([claim.model, *claim.others])]
+    pairs = [(claim.model, other) for other in claim.others]
+    found = differences(samples, asked, {question: pairs}, evidence.bootstrap).set_index("other")
+    return _hardest((_nmse_comparison(claim, other, means, found.loc[other]), 1) for other in claim.others) | {
+        "question": question,
+        "metric": "nmse_db",
+    }
+
+
+def _nmse_comparison(claim: NmseClaim, other: str, means: pandas.DataFrame, found: pandas.Series) -> dict[str, Any]:
+    """What was measured of the model and one other; `means` [dB] by model and seed, `found` the row of differences."""
     models = (claim.model, other)
-    scores = [means.loc[means["model"] == one, "nmse_db"].mean() for one in models]
     trained = means[means["seed"].notna()].set_index("seed")
     by_seed = [dict(trained.loc[trained["model"] == one, "nmse_db"]) for one in models]
-    both = evidence.samples[evidence.samples["model"].isin(models)]
-    found = differences(both, asked, {question: [models]}, evidence.bootstrap)
-    (row,) = found[found["other"].notna()].to_dict("records")
-    difference, low, high = (row[key] for key in ("difference_db", "low_db", "high_db"))
+    score, other_score = (means.loc[means["model"] == one, "nmse_db"].mean() for one in models)
+    difference, low, high = (found[key] for key in ("difference_db", "low_db", "high_db"))
     over_seeds = spread_of_difference(*by_seed)
     assumed = max(SPREAD_OF_ONE_SEED_DB, *(spread(values.values()) for values in by_seed))
     return {
-        "question": question,
-        "metric": "nmse_db",
         "other": other,
-        "score": scores[0],
-        "other_score": scores[1],
+        "score": score,
+        "other_score": other_score,
         "difference": difference,
         "low": low,
         "high": high,
@@ -115,23 +117,30 @@ def _nmse_row(claim: NmseClaim, question: str, evidence: Evidence) -> dict[str, 
 
 def _task_row(claim: TaskClaim, evidence: Evidence) -> dict[str, Any]:
     task = evidence.tasks[claim.task]
-    other = _best_other(claim, task, evidence.table)
     samples = evidence.task_samples
     samples = samples[
         (samples["question"] == claim.task) & at_fraction(samples["label_fraction"], claim.label_fraction)
     ]
-    found = resampled_scores(task, samples, [claim.model, other], evidence.bootstrap)
+    found = resampled_scores(task, samples, [claim.model, *claim.others], evidence.bootstrap)
+    sign = -1 if task.higher_is_better else 1
+    return _hardest((_task_comparison(claim, other, sign, found, evidence), sign) for other in claim.others) | {
+        "question": claim.task,
+        "label_fraction": claim.label_fraction,
+        "metric": task.metric,
+    }
+
+
+def _task_comparison(
+    claim: TaskClaim, other: str, sign: int, found: Mapping[str, pandas.DataFrame], evidence: Evidence
+) -> dict[str, Any]:
+    """What was measured of the model and one other; `sign` is -1 of scores that should be high."""
     model_scores, other_scores = found[claim.model], found[other]
     drawn = model_scores.mean(axis=1) - other_scores.mean(axis=1)
     difference = float(drawn.iloc[0])
     low, high = (float(value) for value in np.quantile(drawn[1:], tails(evidence.bootstrap)))
     over_seeds = spread_of_difference(dict(model_scores.iloc[0]), dict(other_scores.iloc[0]))
-    # Errors as they are, and scores that should be high with their sign changed.
-    errors = (-difference, -high, -low) if task.higher_is_better else (difference, low, high)
+    errors = (sign * difference, *sorted((sign * low, sign * high)))
     return {
-        "question": claim.task,
-        "label_fraction": claim.label_fraction,
-        "metric": task.metric,
         "other": other,
         "score": model_scores.iloc[0].mean(),
         "other_score": other_scores.iloc[0].mean(),
@@ -146,15 +155,18 @@ def _task_row(claim: TaskClaim, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _best_other(claim: TaskClaim, task: DownstreamTask, table: pandas.DataFrame) -> str:
-    """Of those that a model is set against, the best on the validation split."""
-    where = {"question": claim.task, "part": CURVE, "metric": task.metric, "label_fraction": claim.label_fraction}
-    scores = ScoreTable(table)
-    found = {other: scores.values(model=other, split="validation", **where) for other in claim.others}
-    known = {other: statistics.mean(values) for other, values in found.items() if values}
-    if not known:
-        return claim.others[0]
-    return (max if task.higher_is_better else min)(known, key=known.__getitem__)
+def _hardest(comparisons: Iterable[tuple[dict[str, Any], int]]) -> dict[str, Any]:
+    """The comparison by which the claim stands or falls.
+
+    Who is ahead of several is ahead of each: "yes" needs "yes" against all of them, one "no" is enough for "no". No
+    correction for their number is due, for nobody is chosen (the intersection-union test of Berger, "Multiparameter
+    Hypothesis Testing and Acceptance Sampling", Technometrics 24, 1982).
+
+    Args:
+        comparisons: each with the sign that makes its difference one of errors.
+    """
+    weight = {"yes": 0, "undecided": 1, "no": 2}
+    return max(comparisons, key=lambda one: (weight[one[0]["holds"]], one[1] * one[0]["difference"]))[0]
 
 
 def spread_of_difference(model: Mapping[int, float], other: Mapping[int, float]) -> float | None:

@@ -14,7 +14,8 @@ CLAIMS_NOTE = f""""yes" and "no" where the whole interval of the difference over
 difference is further from what is claimed than its standard deviation over seeds, of which those that both sides have
 are compared one by one; otherwise "undecided". Of one seed it is not known how far others would lie apart: of a
 prediction or of feedback {SPREAD_OF_ONE_SEED_DB:g} dB are taken, and a downstream task stays undecided. Seeds of a
-downstream task draw its labels and its head; the network is that of the first seed of its training."""
+downstream task draw its labels and its head; the network is that of the first seed of its training. Of several others a
+model has to be ahead of each; the comparison that decides is shown."""
 
 
 def claims_table(claims: Mapping[str, PredictionClaim | FeedbackClaim | TaskClaim], judged: pandas.DataFrame) -> str:
