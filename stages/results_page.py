@@ -23,14 +23,29 @@ if TYPE_CHECKING:
 
 
 def body(parameters: params.Params) -> str:
-    """The page as markdown, below its title."""
+    """The page as markdown, below its title; of predictions, downstream tasks and feedback what the study has."""
     from wavefoundry.evaluation.claims import CLAIM_COLUMNS
+    from wavefoundry.evaluation.results import COLUMNS
+    from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
+
+    table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
+    return f"""{prediction_tables(parameters, table, measured)}
+{downstream_tables(parameters, table)}
+{feedback_tables(parameters, table)}
+## Claims
+
+{CLAIMS_NOTE}
+
+{claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))}
+{paper_tables(parameters, table, measured)}""".lstrip()
+
+
+def prediction_tables(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:
+    """What the report tells of predictions, without its pictures; nothing where nobody predicts."""
     from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
     from wavefoundry.evaluation.ranks import ranks
-    from wavefoundry.evaluation.results import COLUMNS
     from wavefoundry.evaluation.suites import CONDITION_COLUMNS
     from wavefoundry.evaluation.summary import best_methods
-    from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
     from wavefoundry.report.prediction import (
         compared_datasets,
         differences_table,
@@ -42,7 +57,8 @@ def body(parameters: params.Params) -> str:
     from wavefoundry.report.ranks import RANKS_NOTE, rank_table
     from wavefoundry.report.suites import suites_section
 
-    table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
+    if not parameters.answering:
+        return ""
     differences = read_table(DIFFERENCES, DIFFERENCE_COLUMNS)
     best = best_methods(table, parameters.compared, list(parameters.predictors))
     section = parameters.evaluate.prediction
@@ -89,13 +105,17 @@ How much more error predictors expect of themselves than is measured; below 0 th
 {RANKS_NOTE}
 
 {ranked or "No predictor was scored in this study."}
-{feedback_tables(parameters, table)}
-## Claims
+"""
 
-{CLAIMS_NOTE}
 
-{claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))}
-{paper_tables(parameters, table, measured)}"""
+def downstream_tables(parameters: params.Params, table: "pandas.DataFrame") -> str:
+    """What the report tells of downstream tasks, without its pictures; nothing where they are left out."""
+    from wavefoundry.report.downstream import downstream_section
+
+    section = parameters.evaluate.downstream
+    if section is None:
+        return ""
+    return f"\n## Downstream tasks\n\n{downstream_section(table, section, pictures=False)}"
 
 
 def feedback_tables(parameters: params.Params, table: "pandas.DataFrame") -> str:

@@ -50,6 +50,7 @@ def test_every_picture_that_the_section_links_is_drawn(tmp_path):
     files = draw_downstream(some, SECTION, model_styles(["lwm"], []), tmp_path)
     linked = re.findall(r"!\[[^]]*\]\(([^)]+)\)", downstream_section(some, SECTION))
     assert {tmp_path / link for link in linked} == set(files) and all(file.is_file() for file in files)
+    assert "![" not in downstream_section(some, SECTION, pictures=False)
 
 
 def test_tables_grow_with_the_tasks():

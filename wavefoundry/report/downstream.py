@@ -18,14 +18,15 @@ PATCH_SIZES = Path("figures/downstream_patch_sizes.png")
 PARTS = (SEARCH, CURVE, ROUND_TRIP, TUNED, REFERENCE)
 
 
-def downstream_section(table: pandas.DataFrame, section: Downstream) -> str:
+def downstream_section(table: pandas.DataFrame, section: Downstream, *, pictures: bool = True) -> str:
     """Markdown: the tables of every task, and the links to the pictures.
 
     Args:
         table: the results of all entries, joined (wavefoundry.evaluation.results).
         section: parameters of the tasks.
+        pictures: whether there are pictures to link.
     """
-    return _Section(table, section).text()
+    return _Section(table, section, pictures).text()
 
 
 def draw_downstream(
@@ -52,9 +53,10 @@ def draw_downstream(
 
 
 class _Section:
-    def __init__(self, table: pandas.DataFrame, section: Downstream):
+    def __init__(self, table: pandas.DataFrame, section: Downstream, pictures: bool):
         self._table = table
         self._section = section
+        self._pictures = pictures
         self._scores = ScoreTable(table)
         self._tasks: Mapping[str, DownstreamTask] = tasks_of(section)
         self._models = self._scores.models
@@ -65,23 +67,23 @@ class _Section:
             return "The downstream tasks have not been evaluated.\n"
         parts = [*self._introduction()]
         for name, task in self._tasks.items():
-            parts += [
-                f"### {self._heading(name)}",
-                self._curve_table(name, task),
-                f"![{task.title}]({(PICTURES / f'{name}.png').as_posix()})",
-            ]
+            parts += [f"### {self._heading(name)}", self._curve_table(name, task)]
+            parts += self._picture(task.title, PICTURES / f"{name}.png")
             parts += [self._variant_table(name, task, variant) for variant in self._variants(name)]
         parts += self._round_trip()
         parts += [
             f"### Representations and patch sizes, {self._percent} of the labels",
             "Test scores of the first seed; what the validation split chose is in bold.",
             *(f"{self._heading(name)}\n\n{self._grid_table(name, task)}" for name, task in self._tasks.items()),
-            f"![Patch sizes]({PATCH_SIZES.as_posix()})",
+            *self._picture("Patch sizes", PATCH_SIZES),
         ]
         tuning = self._section.tuning
         if tuning is not None and not self._scores.pick(part=TUNED).empty:
             parts += self._tuned(tuning)
         return "\n\n".join(parts) + "\n"
+
+    def _picture(self, title: str, path: Path) -> list[str]:
+        return [f"![{title}]({path.as_posix()})"] if self._pictures else []
 
     def _introduction(self) -> list[str]:
         counts = self._sample_counts()
