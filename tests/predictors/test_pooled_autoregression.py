@@ -65,3 +65,15 @@ def test_a_complex_factor_goes_through_silence_stays_and_a_single_entry_is_held(
     one = np.full((1, 1, 2, 1), 1 + 2j)
     expected = np.full((1, wanted[0] or 1, 2, wanted[1] or 1), 1 + 2j)
     np.testing.assert_allclose(predictor().predict(one, *wanted), expected)
+
+
+def test_time_and_frequency_at_once_are_the_mean_of_both_orders():
+    draw = np.random.default_rng(0).standard_normal
+    known = (draw((2, 8, 4, 16)) + 1j * draw((2, 8, 4, 16))).astype(np.complex64)
+    predictor = Predictor(Options(time_order=2, frequency_order=3))
+    band = np.concatenate([known, predictor.predict(known, 0, 5)], axis=3)
+    future = np.concatenate([known, predictor.predict(known, 3, 0)], axis=1)
+    orders = predictor.predict(band, 3, 0)[..., 16:], predictor.predict(future, 0, 5)[:, 8:]
+    found = predictor.predict(known, 3, 5)
+    assert found.shape == (2, 3, 4, 5)
+    np.testing.assert_allclose(found, sum(orders) / 2, rtol=0, atol=1e-5)

@@ -211,8 +211,8 @@ class Writer:
         return self.op("Gather", self.constant([0], INT64), index, dtype=INT64, name=REFUSED + allowed)
 
     def network(self, model: ir.Model, **inputs: Term) -> Term:
-        """The output of an exported network, which moves from its model into this graph."""
-        graph = model.graph
+        """The output of an exported network, of which this graph gets a copy."""
+        graph = model.clone().graph
         for value in graph.inputs:
             ir.convenience.replace_all_uses_with(value, inputs[value.name or ""].value)
         self._weights += graph.initializers.values()

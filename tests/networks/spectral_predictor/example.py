@@ -16,7 +16,6 @@ SMALL = Options.model_validate(
             "share": 0.5,
             "damping": 0.99,
             "noise_floor": 1e-3,
-            "first": "time",
         },
         "draws": {"bins": 8, "time": 0.5, "halves": 0.5, "crop": 0.3, "spectrum_weight": 0.5},
         "snr_db": [20.0, 20.0],

@@ -71,6 +71,14 @@ def test_a_prediction_does_not_depend_on_who_else_is_in_the_batch(sizes, questio
         assert (together[index] - alone).abs().max() <= 1e-5 * alone.abs().max()
 
 
+def test_time_and_frequency_at_once_are_the_mean_of_both_orders():
+    known = noise(2, 6, 4, 8)
+    band = torch.cat([known, MODEL.predict(known, 0, 5)], dim=3)
+    future = torch.cat([known, MODEL.predict(known, 3, 0)], dim=1)
+    orders = MODEL.predict(band, 3, 0)[..., 8:], MODEL.predict(future, 0, 5)[:, 6:]
+    torch.testing.assert_close(MODEL.predict(known, 3, 5), sum(orders) / 2, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 def test_silence_is_continued_by_silence(question):
     known = noise(2, 6, 4, 8)

@@ -290,7 +290,8 @@ class SpectralPredictor(PreTrainedModel):
 
         All but the network itself is computed in double precision. Slots that are lost are put in before
         (lost_slots.py); the expected error does not know of it. Where time and frequency are both continued, the
-        second continuation reads the first one's answer: the errors of both are added. The sum is multiplied by the
+        second continuation reads the first one's answer, and the errors of both are added. This is done in both
+        orders, which err in part differently, and the answer is their mean. The expected error is multiplied by the
         factor that `calibrate` has found for this kind of question.
 
         Raises:
@@ -302,22 +303,40 @@ class SpectralPredictor(PreTrainedModel):
                 raise InputError(f"{known.shape[dimension]} known entry along {name}; {FEWEST_KNOWN} are needed")
         known = with_lost_slots(known.to(self.device))
         scale = rms_scale(known).double()
-        box = known.to(torch.complex128) / scale
-        error = box.real.new_zeros(len(box), slots or 1, subcarriers or 1)
-        first = self.architecture.first
-        for name in (first, "frequency" if first == "time" else "time"):
-            if steps[name]:
-                bins = self._bins(to_bins(box, name), name)
-                beyond, expected = self._beyond(bins, steps[name], name)
-                # Bins keep the power, of which each entry of CSI has its share.
-                expected = expected / (bins.series.shape[1] * bins.series.shape[2])
-                error = error + (expected[:, :, None] if name == "time" else expected[:, None])
-                box = torch.cat([box, from_bins(beyond, name)], dim=AXES[name])
-        box = box[:, known.shape[1] :] if slots else box
-        box = box[..., known.shape[3] :] if subcarriers else box
+        unit = known.to(torch.complex128) / scale
+        axes = [name for name in AXES if steps[name]]
+        orders = [axes, axes[::-1]] if len(axes) > 1 else [axes]
+        answers, errors = zip(*(self._continued_along(order, unit, steps) for order in orders), strict=True)
+        # How alike the two err is part of the factor.
+        answer, error = sum(answers) / len(orders), sum(errors) / len(orders)
         factor = self.error_factors[KINDS.index(kind_of(slots, subcarriers))]
-        error = (factor * error * scale[:, 0] ** 2).expand(-1, box.shape[1], box.shape[3])
-        return (box * scale).to(torch.complex64), error.float()
+        error = (factor * error * scale[:, 0] ** 2).expand(-1, answer.shape[1], answer.shape[3])
+        return (answer * scale).to(torch.complex64), error.float()
+
+    def _continued_along(
+        self, order: list[str], box: torch.Tensor, steps: dict[str, int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is asked for, found along one axis after the other, and its expected error.
+
+        Args:
+            order: axes.
+            box: the known block, of unit power.
+            steps: by axis.
+
+        Returns:
+            complex (batch, time, antenna, subcarrier), and real (batch, time or 1, subcarrier or 1).
+        """
+        error = box.real.new_zeros(len(box), 1, 1)
+        for name in order:
+            bins = self._bins(to_bins(box, name), name)
+            beyond, expected = self._beyond(bins, steps[name], name)
+            # Bins keep the power, of which each entry of CSI has its share.
+            expected = expected / (bins.series.shape[1] * bins.series.shape[2])
+            error = error + (expected[:, :, None] if name == "time" else expected[:, None])
+            box = torch.cat([box, from_bins(beyond, name)], dim=AXES[name])
+        for name in order:
+            box = box.narrow(AXES[name], box.shape[AXES[name]] - steps[name], steps[name])
+        return box, error
 
     def calibrate(self, samples: Iterable[torch.Tensor], generator: torch.Generator) -> None:
         """Find the factors that make the expected error as large, in the mean, as the measured one.

@@ -30,7 +30,6 @@ class Architecture(Section):
     noise_floor: Annotated[float, Field(ge=1e-5, le=1)] = Field(
         description="least power of the noise that an estimate may have, relative to the bin"
     )
-    first: Literal["time", "frequency"] = Field(description="the axis that is continued first where both are asked for")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -92,18 +92,46 @@ def prediction(
     known = with_lost_slots(known)
     scale = rms_scale(known)
     box = (known / scale).cast(DOUBLE) + checked.cast(DOUBLE)
-    error = box.cut(4, 0, 1).reduced("ReduceSum", 1, 2, 3) * 0.0  # (sample, 1, 1, 1, 1)
-    second = "frequency" if architecture.first == "time" else "time"
-    for name in (architecture.first, second):
-        box, error = continued(architecture, axes[name], box, error, steps[name])
     both, time = (slots > 0) & (subcarriers > 0), slots > 0
+
+    def found(order: list[str], within: Writer) -> list[Term]:
+        parts = [term.within(within) for term in (box, known, slots, subcarriers)]
+        return found_along([axes[name] for name in order], architecture, *parts)
+
+    order = list(AXES)
+    one = found(order, writer)
+
+    def mean(branch: Writer) -> list[Term]:
+        other = found(order[::-1], branch)
+        return [(term.within(branch) + more) * 0.5 for term, more in zip(one, other, strict=True)]
+
+    answer, error = writer.branch(both, mean, lambda branch: one)
     factor = writer.where(time, factors["time"], writer.constant(factors["frequency"], DOUBLE))
     factor = writer.where(both, factors["both"], factor)
-    answer = asked(writer, box, known, slots, subcarriers).cast(FLOAT) * scale
+    answer = answer.cast(FLOAT) * scale
     # An error for each slot and subcarrier of the answer.
     error = (error * factor).cast(FLOAT) * scale * scale
     error = error.op("Expand", writer.shape(1, answer.size(1), 1, answer.size(3), 1))
     return answer, error.reshape(0, -1, answer.size(3))
+
+
+def found_along(
+    order: list[Axis], architecture: Architecture, box: Term, known: Term, slots: Term, subcarriers: Term
+) -> list[Term]:
+    """What is asked for, found along one axis after the other, and its expected error: see
+    `SpectralPredictor._continued_along`.
+
+    Args:
+        order: both axes; one along which nothing is asked for is left out in the graph.
+        architecture: of the network.
+        box: `known` of unit power, (sample, time, antenna, subcarrier, 2).
+        known, slots, subcarriers: of the question.
+    """
+    steps = {"time": slots, "frequency": subcarriers}
+    error = box.cut(4, 0, 1).reduced("ReduceSum", 1, 2, 3) * 0.0  # (sample, 1, 1, 1, 1)
+    for axis in order:
+        box, error = continued(architecture, axis, box, error, steps[axis.name])
+    return [asked(box.writer, box, known, slots, subcarriers), error]
 
 
 def continued(architecture: Architecture, axis: Axis, box: Term, error: Term, horizon: Term) -> tuple[Term, Term]:
