@@ -106,17 +106,18 @@ def sequential_scan(inputs, step, rate, enter, leave):
 def measure(tokens: int, wimamba_models: dict[str, WiMamba], others: dict, lwm: LWM) -> dict:
     hidden = torch.randn(BATCH, tokens, SHAPE.hidden_size, generator=torch.Generator().manual_seed(tokens))
 
-    functions = {name: lambda model=model: model.encode(hidden) for name, model in wimamba_models.items()}
+    grid = (1, tokens - 1)
+    functions = {name: lambda model=model: model.encode(hidden, grid) for name, model in wimamba_models.items()}
     functions |= {name: lambda model=model: model(inputs_embeds=hidden) for name, model in others.items()}
-    functions["lwm"] = lambda: lwm.encode(hidden)
+    functions["lwm"] = lambda: lwm.encode(hidden, grid)
     if tokens <= NAIVE_UP_TO:
         functions["lwm_naive"] = partial(naive, functions["lwm"])
     seconds = medians(functions, ROUNDS[tokens])
 
     with patch.object(wimamba, "selective_scan", sequential_scan):
-        exact = copy.deepcopy(wimamba_models["ours"]).double().encode(hidden.double())
+        exact = copy.deepcopy(wimamba_models["ours"]).double().encode(hidden.double(), grid)
     errors = {
-        name: ((model.encode(hidden) - exact).abs().max() / exact.abs().max()).item()
+        name: ((model.encode(hidden, grid) - exact).abs().max() / exact.abs().max()).item()
         for name, model in wimamba_models.items()
     }
     return {

@@ -9,7 +9,8 @@ import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architect
 from tests.networks.lwm.example import PUBLISHED, lwm, options
 from tests.networks.wimamba import example as wimamba_example
 from wavefoundry.errors import InputError
-from wavefoundry.networks.lwm.model import LWM, Attention
+from wavefoundry.networks.axis_positions import position_encoding
+from wavefoundry.networks.lwm.model import DIRECTIONS, LWM, Attention
 
 
 def small(**changes) -> LWM:
@@ -45,7 +46,7 @@ def test_sees_the_same_tokens_and_masks_as_wimamba():
     other.tokens.load_state_dict(ours.tokens.state_dict())
     seen = []
     for model in (ours, other.eval()):
-        model.encode = lambda hidden: seen.append(hidden) or hidden
+        model.encode = lambda hidden, grid: seen.append(hidden) or hidden
         model(noise(3, 4, 8, 8), seeded(7))
     assert torch.equal(*seen)
 
@@ -53,11 +54,25 @@ def test_sees_the_same_tokens_and_masks_as_wimamba():
 def test_positions_tell_tokens_apart():
     model = small()
     hidden = model.tokens.embed(torch.ones(1, 6, 8), 2)
-    encoded = model.encode(hidden)[0, 1:]
+    encoded = model.encode(hidden, (2, 3))[0, 1:]
     assert (encoded[1:] - encoded[:1]).abs().amax(-1).min() > 1e-3
+
+
+def test_at_the_start_each_head_reads_the_patch_on_its_side():
+    model, rows, columns = small(hidden_size=64, heads=4), 5, 7
     torch.nn.init.zeros_(model.positions)
-    encoded = model.encode(hidden)[0, 1:]
-    torch.testing.assert_close(encoded, encoded[:1].expand_as(encoded), rtol=1e-4, atol=1e-5)
+    looked_at = []
+    attention = model.layers[0].attention
+    hidden = torch.zeros(1, 1 + rows * columns, 64)
+    tokens = model.norm(hidden + torch.nn.functional.pad(position_encoding((rows, columns), (32, 32)), (0, 0, 1, 0)))
+    query, key, _ = attention.qkv(tokens).unflatten(-1, (3, 4, -1)).permute(2, 0, 3, 1, 4)
+    weights = (query @ key.mT / 4).softmax(-1)[0, :, 1:, 1:]
+    for head, (axis, side) in enumerate(DIRECTIONS):
+        centre = [2, 3]
+        best = int(weights[head, centre[0] * columns + centre[1]].argmax())
+        centre[axis] += side
+        looked_at.append(best == centre[0] * columns + centre[1])
+    assert all(looked_at)
 
 
 @pytest.mark.parametrize("patch_size, tokens", [(2, 20), (3, 12), (4, 6)])
@@ -98,6 +113,8 @@ def test_faults_of_the_input_are_named():
         model.embed(noise(1, 8, 10), 2)
     with pytest.raises(ValidationError, match="heads 5 does not divide hidden_size 32"):
         options(heads=5)
+    with pytest.raises(ValidationError, match="hidden_size 33 is odd"):
+        options(hidden_size=33, heads=3)
 
 
 def test_a_saved_model_is_loaded_by_auto_class_and_embeds_the_same(tmp_path):

@@ -11,7 +11,8 @@ import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architect
 from tests.networks.wifo.example import options, wifo
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
-from wavefoundry.networks.wifo.model import STRATEGIES, Trace, WiFo, position_encoding, position_widths
+from wavefoundry.networks.axis_positions import position_encoding
+from wavefoundry.networks.wifo.model import STRATEGIES, Trace, WiFo, position_widths
 from wavefoundry.networks.wifo.patches import from_patches, grid_of, padding_of, to_patches
 
 PATCH = (2, 2, 2)
@@ -46,7 +47,7 @@ def test_position_widths_are_the_published_ones_or_the_largest_even_thirds(width
 
 
 def test_position_encoding_values():
-    encoding = position_encoding((2, 3, 4), 64).reshape(2, 3, 4, 64)
+    encoding = position_encoding((2, 3, 4), position_widths(64)).reshape(2, 3, 4, 64)
     for axis, (start, width) in enumerate([(0, 22), (22, 22), (44, 20)]):
         for index in range(encoding.shape[axis]):
             part = encoding.select(axis, index)[..., start : start + width]

@@ -16,6 +16,8 @@ class Architecture(SnapshotArchitecture):
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_whole_heads("heads", self.heads, "hidden_size", self.hidden_size)
+        if self.hidden_size % 2:
+            raise ValueError(f"hidden_size {self.hidden_size} is odd; sines and cosines of positions go in pairs")
         return self
 
 

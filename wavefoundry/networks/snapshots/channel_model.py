@@ -54,8 +54,8 @@ class ChannelModel(PreTrainedModel):
     def _known(self, patch_size: int | None) -> int:
         return self.tokens.known_granularity(patch_size)
 
-    def encode(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The backbone: (batch, token, hidden_size) -> the same shape."""
+    def encode(self, hidden: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """The backbone, see `channel_tokens.Backbone`."""
         raise NotImplementedError
 
 

@@ -7,7 +7,7 @@ Source: "WiMamba: Linear-Scale Wireless Foundation Model", arXiv:2603.26367, and
 Alikhani et al., "Large Wireless Model (LWM): A Foundation Model for Wireless Channels", arXiv:2411.08872.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -24,6 +24,10 @@ CLASS_START = 0.2  # of every entry of the class token
 REPLACED, NOISY = 0.8, 0.1  # shares of the masked tokens; the others stay as they are
 # Snapshots are scaled to an RMS of 1, which real and imaginary parts share.
 NOISE_DEVIATION = 0.5**0.5
+
+# From tokens (batch, 1 + token, hidden_size), class token first, and the rows and columns of their grid of patches to
+# the same shape.
+Backbone = Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
 
 
 class ChannelTokens(nn.Module):
@@ -81,7 +85,7 @@ class ChannelTokens(nn.Module):
 
     def masked_modelling(
         self,
-        backbone: Callable[[torch.Tensor], torch.Tensor],
+        backbone: Backbone,
         csi: torch.Tensor,
         mask_ratio: float,
         generator: torch.Generator,
@@ -90,7 +94,7 @@ class ChannelTokens(nn.Module):
         """Loss of one batch of masked channel modelling.
 
         Args:
-            backbone: (batch, token, hidden_size) -> the same shape.
+            backbone: see `Backbone`.
             csi: complex (batch, time, antenna, subcarrier). One slot of every sample is drawn: slots of a window are
                 nearly alike, so that more of them would cost time and teach little.
             mask_ratio: share of the tokens to mask.
@@ -107,24 +111,29 @@ class ChannelTokens(nn.Module):
         snapshots = csi[torch.arange(len(csi), device=csi.device), slots]
         tokens = self.split(snapshots / rms_scale(snapshots), patch_size)
         shown, masked_at = mask_tokens(tokens, mask_ratio, generator)
-        hidden = backbone(self.embed(shown, patch_size))[:, 1:]
+        grid = grid_of(snapshots.shape[1:], patch_size)
+        hidden = backbone(self.embed(shown, patch_size), grid)[:, 1:]
         found = self.decode(hidden.take_along_dim(masked_at[:, :, None], dim=1), patch_size).float()
         target = tokens.take_along_dim(masked_at[:, :, None], dim=1).float()
         loss = F.mse_loss(found, target)
         energy = target.square().mean().clamp_min(torch.finfo(target.dtype).tiny)
         return {"loss": loss, "nmse_db": 10 * (loss.detach() / energy).log10()}
 
-    def represent(
-        self, backbone: Callable[[torch.Tensor], torch.Tensor], csi: torch.Tensor, patch_size: int | None
-    ) -> Representations:
+    def represent(self, backbone: Backbone, csi: torch.Tensor, patch_size: int | None) -> Representations:
         """Representations of complex snapshots (batch, antenna, subcarrier); nothing is masked."""
         csi = as_csi(csi, SNAPSHOTS)
         scale = rms_scale(csi)
         patch_size = self.known_granularity(patch_size)
         tokens = self.split(csi / scale, patch_size)
-        hidden = backbone(self.embed(tokens, patch_size))
+        hidden = backbone(self.embed(tokens, patch_size), grid_of(csi.shape[1:], patch_size))
         patches = hidden[:, 1:]
         return Representations(hidden[:, 0], patches, patches.mean(dim=1), scale.flatten())
+
+
+def grid_of(shape: Sequence[int], patch_size: int) -> tuple[int, int]:
+    """Rows and columns of patches of a snapshot of this shape (antenna, subcarrier)."""
+    antennas, subcarriers = shape
+    return -(-antennas // patch_size), -(-subcarriers // patch_size)
 
 
 def patchify(csi: torch.Tensor, patch_size: int) -> torch.Tensor:
@@ -137,7 +146,7 @@ def patchify(csi: torch.Tensor, patch_size: int) -> torch.Tensor:
         real (batch, token, 2 patch_size^2), row by row of the grid of patches; in each the real parts, row by row of
         the patch, then the imaginary parts.
     """
-    rows, columns = (-(-size // patch_size) for size in csi.shape[1:])
+    rows, columns = grid_of(csi.shape[1:], patch_size)
     parts = torch.stack([csi.real, csi.imag], dim=1)
     missing = (columns * patch_size - csi.shape[2], rows * patch_size - csi.shape[1])
     parts = F.pad(parts, (0, missing[0], 0, missing[1]))
@@ -147,7 +156,7 @@ def patchify(csi: torch.Tensor, patch_size: int) -> torch.Tensor:
 
 def unpatchify(tokens: torch.Tensor, shape: tuple[int, int], patch_size: int) -> torch.Tensor:
     """Inverse of `patchify`: complex (batch, antenna, subcarrier) of `shape` (antenna, subcarrier)."""
-    rows, columns = (-(-size // patch_size) for size in shape)
+    rows, columns = grid_of(shape, patch_size)
     patches = tokens.reshape(len(tokens), rows, columns, 2, patch_size, patch_size).permute(0, 3, 1, 4, 2, 5)
     parts = patches.reshape(len(tokens), 2, rows * patch_size, columns * patch_size)
     return torch.complex(*parts.unbind(1))[:, : shape[0], : shape[1]]

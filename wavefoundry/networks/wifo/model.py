@@ -22,6 +22,12 @@ from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
+from wavefoundry.networks.axis_positions import (
+    PositionSpace,
+    carry_contents,
+    pass_contents_on,
+    position_encoding,
+)
 from wavefoundry.networks.config import NetworkConfig
 from wavefoundry.networks.representations import Representations
 from wavefoundry.networks.trace import HiddenStates, Trace, mean_losses
@@ -34,10 +40,9 @@ STRATEGIES = ("random", "time", "frequency")
 # Published widths of the positions along (time, antenna, subcarrier) where they are not the largest even thirds.
 POSITION_WIDTHS = {256: (86, 86, 84), 64: (22, 22, 20)}
 # Start of training, see start_along_axes.
-SHARPNESS = 6.0
 MASK_PENALTY = 8.0
 ENCODER_START = 0.1
-HEAD_START = 0.4
+BEFORE = (AXES.index("time"), AXES.index("subcarrier"))  # axes along which heads look at what lies before
 LAYER_NORM_EPS = 1e-6
 
 
@@ -253,7 +258,7 @@ class WiFo(PreTrainedModel):
         Returns:
             complex (batch, hidden token, values of a patch).
         """
-        positions = position_encoding(grid, self.architecture.hidden_size).to(self.embedding.weight)
+        positions = position_encoding(grid, position_widths(self.architecture.hidden_size)).to(self.embedding.weight)
         embedded = self._embed(visible)
         if trace is not None:
             trace.encoder_attention, trace.decoder_attention = [], []
@@ -297,7 +302,7 @@ class WiFo(PreTrainedModel):
             with tokens in the order time, antenna, subcarrier.
         """
         csi = as_csi(csi, SEQUENCES)
-        positions = position_encoding(self._grid(csi.shape[1:]), self.architecture.hidden_size)
+        positions = position_encoding(self._grid(csi.shape[1:]), position_widths(self.architecture.hidden_size))
         scale = rms_scale(csi)
         patches = to_patches(csi / scale, self.architecture.patch_size)
         encoded, _ = self.encoder(self._embed(patches) + positions.to(self.embedding.weight), None)
@@ -378,92 +383,38 @@ class WiFo(PreTrainedModel):
 
 @torch.no_grad()
 def start_along_axes(model: WiFo) -> None:
-    """Initial weights from which a small training gets somewhere.
+    """Initial weights from which a small training gets somewhere: see `wavefoundry.networks.axis_positions`.
 
-    Choice, where the paper is silent. From weights drawn without regard to positions the loss stays at 1 (the
-    prediction at 0) for thousands of steps: neighbouring positions of the sine-cosine encoding are nearly alike, a
-    query sees the mean of all tokens, and CSI has no mean. Here the network starts as a plain interpolator. Each head
-    compares the positions along all axes but one in turn (time, antenna, subcarrier, none) and passes on what the
-    visible tokens found there carry; feed-forward layers start silent. Contents and positions lie in separate
-    subspaces, so that neither disturbs the other. Cf. Trockman and Kolter, "Mimetic Initialization of Self-Attention
-    Layers", arXiv:2305.09828. Every weight is then free to learn.
+    Choice, where the paper is silent. Each head compares the positions along all axes but one in turn (time, antenna,
+    subcarrier, none) and passes on what the visible tokens found there carry; those of every second layer of the
+    decoder look at the patches before, in time or in frequency, from where a prediction comes. Feed-forward layers
+    start silent.
     """
     size, heads = model.architecture.hidden_size, model.architecture.heads
-    width = size // heads
-    positions, contents = _subspaces(size)
+    width, space = size // heads, PositionSpace(position_widths(size))
     # The mask token is known by a direction of its own.
-    mark, contents = contents[0] * math.sqrt(size) / 2, contents[1:]
+    mark, contents = space.contents[0] * math.sqrt(size) / 2, space.contents[1:]
     model.mask_token.copy_(mark)
     model.bridge.weight.copy_(torch.eye(size))
-    values = model.head.out_features
-    basis = nn.init.orthogonal_(torch.empty(len(contents), values))
-    # Contents get half of the power of a token, positions have the other half.
-    scale = math.sqrt(size / max(len(contents), 1) / min(1.0, values / max(len(contents), 1)))
-    model.embedding.weight.copy_((scale * contents.T @ basis).view_as(model.embedding.weight))
-    model.head.weight.copy_(HEAD_START / scale * basis.T @ contents)
-
+    carry_contents(contents, model.embedding.weight.view(size, -1), model.head.weight)
     for stack, share in ((model.encoder, ENCODER_START), (model.decoder, 1.0)):
-        for block in cast(Iterable[Layer], stack.blocks):
+        for depth, block in enumerate(cast(Iterable[Layer], stack.blocks)):
             query, key, value = block.attention.qkv.weight.view(3, heads, width, size)
             for head in range(heads):
-                compared = _compared_features(size, except_axis=head % (len(AXES) + 1))[: width - 1]
-                # Unit logits per unit of similarity are SHARPNESS; the rest of the rows stay random, at half strength.
-                for rows in (query[head], key[head]):
-                    rows.mul_(0.5)
-                    rows[: len(compared)] = math.sqrt(SHARPNESS * math.sqrt(width)) * positions[compared]
+                if stack is model.decoder and depth % 2:
+                    axis, steps = BEFORE[head % len(BEFORE)], 1 + head // len(BEFORE)
+                    compared = space.beside(axis, -steps, width)
+                else:
+                    axes = [axis for axis in range(len(AXES)) if axis != head % (len(AXES) + 1)]
+                    compared = space.along(axes, width)
+                compared.start(query[head], key[head])
             if stack is model.decoder:
                 # Masked tokens have nothing to tell yet.
                 query[:, -1] = 0
                 block.attention.qkv.bias.view(3, heads, width)[0, :, -1] = math.sqrt(width)
                 key[:, -1] = -MASK_PENALTY * mark / mark.square().sum()
-            mixing = nn.init.orthogonal_(torch.empty(size, size))
-            value.copy_(mixing.view_as(value))
-            block.attention.out.weight.copy_(share * contents.T @ contents @ mixing.T)
+            pass_contents_on(contents, value.view(size, size), block.attention.out.weight, share)
             init.zeros_(cast(nn.Linear, block.mlp[-1]).weight)
-
-
-def _subspaces(size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Projector on the space that positions of small grids span, and a basis (row, size) of the space free of them."""
-    encoding = position_encoding((8, 8, 8), size)
-    # LayerNorm removes the mean: contents keep clear of that direction too.
-    mean = len(encoding) * torch.ones(1, size)
-    _, strength, directions = torch.linalg.svd(torch.cat([mean, encoding]))
-    energy = strength[1:].square().cumsum(0) / strength[1:].square().sum()
-    rank = 1 + int((energy < 0.999).sum()) + 1
-    return directions[1:rank].T @ directions[1:rank], directions[rank:]
-
-
-def _compared_features(size: int, except_axis: int) -> list[int]:
-    """Sine and cosine of the two highest frequencies along every axis but one."""
-    widths = position_widths(size)
-    features = []
-    for frequency in range(2):
-        for axis in range(len(AXES)):
-            if axis != except_axis:
-                start = sum(widths[:axis]) + frequency
-                features += [start, start + widths[axis] // 2]
-    return features
-
-
-def position_encoding(grid: tuple[int, int, int], width: int) -> torch.Tensor:
-    """Fixed sine-cosine encoding of every position of a grid.
-
-    Args:
-        grid: patches along (time, antenna, subcarrier).
-        width: features; shared out to the three axes as `position_widths` says.
-
-    Returns:
-        float32 (token, width), tokens in the order time, antenna, subcarrier.
-    """
-    axes = []
-    for dimension, part in enumerate(position_widths(width)):
-        frequencies = 10000 ** (-2 * torch.arange(part // 2, dtype=torch.float64) / max(part, 1))
-        angles = torch.arange(grid[dimension], dtype=torch.float64)[:, None] * frequencies
-        encoding = torch.cat([angles.sin(), angles.cos()], dim=1)
-        shape = [1, 1, 1, part]
-        shape[dimension] = grid[dimension]
-        axes.append(encoding.reshape(shape).expand(*grid, part))
-    return torch.cat(axes, dim=-1).flatten(0, 2).float()
 
 
 def position_widths(width: int) -> tuple[int, int, int]:

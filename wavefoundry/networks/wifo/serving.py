@@ -66,7 +66,7 @@ def prediction(
 
 
 def position_encoding(writer: Writer, grid: list[Term], width: int) -> Term:
-    """(time, antenna, subcarrier, width), see `wavefoundry.networks.wifo.model.position_encoding`."""
+    """(time, antenna, subcarrier, width), see `wavefoundry.networks.axis_positions.position_encoding`."""
     axes = []
     for dimension, part in enumerate(position_widths(width)):
         frequencies = 10000 ** (-2 * np.arange(part // 2) / max(part, 1))

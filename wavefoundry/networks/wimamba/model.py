@@ -168,8 +168,8 @@ class WiMamba(ChannelModel):
         """Weights that decay must not touch, as in mamba-ssm: decay of A_log would change how fast states fade."""
         return {name for name, _ in self.named_parameters() if name.endswith((".A_log", ".D"))}
 
-    def encode(self, hidden: torch.Tensor) -> torch.Tensor:
-        # A scan wants time first.
+    def encode(self, hidden: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        # A scan wants time first; it needs no positions.
         hidden = hidden.transpose(0, 1).contiguous()
         for layer in self.layers:
             hidden = layer(hidden)
