@@ -323,7 +323,9 @@ class LWMTemporalNetwork(PreTrainedModel):
         hidden = self.embedding(features.to(self.embedding.weight.dtype))
         angles = None
         if self.positions is None:
-            angles = rotary_angles(grid, self.architecture.embed_dim // 2, tokens.device)
+            # The same for every head: with the frequencies shared out among heads, few of them could tell a place.
+            heads = self.architecture.num_heads
+            angles = rotary_angles(grid, self.architecture.embed_dim // heads // 2, tokens.device).repeat(1, heads)
         else:
             hidden = hidden + self.positions(grid)
         if self.class_token is not None:
