@@ -66,6 +66,22 @@ def test_rotation_keeps_length_and_depends_on_relative_positions_only():
     assert torch.allclose(products[0, 2, 1, 2, 3, 2], products[3, 7, 3, 5, 0, 4], atol=1e-9)
 
 
+def test_heads_know_the_same_of_positions():
+    """Whoever exchanges the two heads of every layer, weights and all, changes nothing."""
+    model = embedder()
+    csi = maps(2, 4, 8, 16)
+    before = model.embed_sequence(csi).patches
+    exchanged = torch.arange(16).unflatten(0, (2, 8)).flip(0).flatten()
+    with torch.no_grad():
+        for block in model.blocks:
+            attention = block.attention
+            rows = (16 * torch.arange(3)[:, None] + exchanged).flatten()
+            attention.qkv.weight.copy_(attention.qkv.weight[rows])
+            attention.out.weight.copy_(attention.out.weight[:, exchanged])
+            attention.energy_gain.copy_(attention.energy_gain.flip(0))
+    torch.testing.assert_close(model.embed_sequence(csi).patches, before, rtol=1e-4, atol=1e-5)
+
+
 def test_hidden_tokens_have_no_influence():
     model = backbone().eval()
     grid = (4, 3, 2)
