@@ -1,7 +1,7 @@
 """Write a page of docs/results from the study that lies here: `python -m stages.results_page docs/results/study.md`.
 
-Means with intervals, the verdict on every claim, and the tables of the study, with date, commit and machine. No figure
-measured here is typed by hand; `make run` has to have ended before.
+Predictions, downstream tasks and channel feedback with intervals, the verdict on every claim, and the tables of the
+study, with date, commit and machine. No figure measured here is typed by hand; `make run` has to have ended before.
 """
 
 import argparse
@@ -29,15 +29,17 @@ def body(parameters: params.Params) -> str:
     from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
-    return f"""{prediction_tables(parameters, table, measured)}
-{downstream_tables(parameters, table)}
-{feedback_tables(parameters, table)}
-## Claims
-
-{CLAIMS_NOTE}
-
-{claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))}
-{paper_tables(parameters, table, measured)}""".lstrip()
+    judged = claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))
+    parts = [
+        prediction_tables(parameters, table, measured),
+        downstream_tables(parameters, table),
+        feedback_tables(parameters, table),
+        f"## Claims\n\n{CLAIMS_NOTE}\n\n{judged}",
+        paper_tables(parameters, table, measured),
+    ]
+    # The line that says who wrote the page goes on with the data sets compared, where there are any.
+    start = "" if parts[0] else "\n"
+    return start + "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def prediction_tables(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:

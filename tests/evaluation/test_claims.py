@@ -246,6 +246,10 @@ def test_of_a_task_too_it_has_to_be_ahead_of_each():
     row = judged_task(task_claim(others=["behind", RAW]), "los", figures)
     assert (row["other"], row["holds"]) == (RAW, "no")
     assert judged_task(task_claim(others=["behind"]), "los", figures)["holds"] == "yes"
+    # Of two that are both behind the nearer one is told.
+    figures["far"] = [right(0.3, 3)] * 2
+    row = judged_task(task_claim(others=["far", "behind"]), "los", figures)
+    assert (row["other"], row["holds"]) == ("behind", "yes")
 
 
 def test_with_one_seed_of_labels_nothing_is_decided():

@@ -83,3 +83,16 @@ def test_attention_passes_on_contents_and_nothing_else():
     value, out = torch.empty(size, size), torch.empty(size, size)
     pass_contents_on(contents, value, out, 0.25)
     torch.testing.assert_close(out @ value, 0.25 * contents.T @ contents, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("widths", [(2, 2), (4, 4), (2, 2, 4), (4, 4, 8)])
+def test_axes_with_few_features_compare_what_they_have(widths):
+    """Sines and cosines in pairs, of the axis itself and of no other."""
+    space = PositionSpace(widths)
+    for axis, width in enumerate(widths):
+        assert len(space.along([axis], 16).query) == 2 * min(width // 2, 3)
+        compared = space.beside(axis, 0, 16)
+        torch.testing.assert_close(compared.query, compared.key)
+    query, key = torch.full((3, sum(widths)), 2.0), torch.zeros(3, sum(widths))
+    space.along([0, 1], 3).start(query, key)
+    assert (query[2] == 1.0).all() and not (query[:2] == 1.0).all()

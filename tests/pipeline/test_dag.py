@@ -124,8 +124,9 @@ def test_a_page_of_results_quotes_the_tables(study, tmp_path):
     found = pandas.read_csv(study.folder / "metrics/differences.csv")
     for row in found[found["other"].isna()].itertuples():
         assert f"{row.difference_db:.2f} [{row.low_db:.2f}, {row.high_db:.2f}]" in page
-    for heading in ("Models", "NMSE over the horizon, speed and SNR", "Claims"):
-        assert f"\n## {heading}\n" in page
+    for heading in ("Models", "NMSE over the horizon, speed and SNR", "Downstream tasks", "Claims"):
+        assert f"\n\n## {heading}\n\n" in page
+    assert "![" not in page and "\n\n\n" not in page
 
 
 def test_report_is_complete_and_self_contained(study):

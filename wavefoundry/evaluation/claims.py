@@ -86,7 +86,7 @@ def _nmse_row(claim: NmseClaim, question: str, evidence: Evidence) -> dict[str, 
     samples = evidence.samples[evidence.samples["model"].isin([claim.model, *claim.others])]
     pairs = [(claim.model, other) for other in claim.others]
     found = differences(samples, asked, {question: pairs}, evidence.bootstrap).set_index("other")
-    return _hardest((_nmse_comparison(claim, other, means, found.loc[other]), 1) for other in claim.others) | {
+    return _hardest(_nmse_comparison(claim, other, means, found.loc[other]) for other in claim.others) | {
         "question": question,
         "metric": "nmse_db",
     }
@@ -123,7 +123,8 @@ def _task_row(claim: TaskClaim, evidence: Evidence) -> dict[str, Any]:
     ]
     found = resampled_scores(task, samples, [claim.model, *claim.others], evidence.bootstrap)
     sign = -1 if task.higher_is_better else 1
-    return _hardest((_task_comparison(claim, other, sign, found, evidence), sign) for other in claim.others) | {
+    comparisons = [_task_comparison(claim, other, sign, found, evidence) for other in claim.others]
+    return _hardest(comparisons, sign) | {
         "question": claim.task,
         "label_fraction": claim.label_fraction,
         "metric": task.metric,
@@ -155,18 +156,19 @@ def _task_comparison(
     }
 
 
-def _hardest(comparisons: Iterable[tuple[dict[str, Any], int]]) -> dict[str, Any]:
+def _hardest(comparisons: Iterable[dict[str, Any]], sign: int = 1) -> dict[str, Any]:
     """The comparison by which the claim stands or falls.
 
-    Who is ahead of several is ahead of each: "yes" needs "yes" against all of them, one "no" is enough for "no". No
-    correction for their number is due, for nobody is chosen (the intersection-union test of Berger, "Multiparameter
-    Hypothesis Testing and Acceptance Sampling", Technometrics 24, 1982).
+    Who is ahead of several is ahead of each. "yes" needs "yes" against all of them, for which no correction for their
+    number is due (the intersection-union test of Berger, "Multiparameter Hypothesis Testing and Acceptance Sampling",
+    Technometrics 24, 1982); one "no" is enough for "no", which chance alone makes likelier the more others there are.
 
     Args:
-        comparisons: each with the sign that makes its difference one of errors.
+        comparisons: of the model with each of the others.
+        sign: makes their differences those of errors.
     """
     weight = {"yes": 0, "undecided": 1, "no": 2}
-    return max(comparisons, key=lambda one: (weight[one[0]["holds"]], one[1] * one[0]["difference"]))[0]
+    return max(comparisons, key=lambda one: (weight[one["holds"]], sign * one["difference"]))
 
 
 def spread_of_difference(model: Mapping[int, float], other: Mapping[int, float]) -> float | None:

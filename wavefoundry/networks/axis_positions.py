@@ -1,8 +1,7 @@
 """Sine-cosine positions on a grid of tokens, and attention that starts by reading along its axes.
 
 From weights drawn without regard to positions, masked modelling of channels stays at the mean, a loss of 1, for
-thousands of steps: neighbouring positions are nearly alike, a query sees the mean of all tokens, and channels have no
-mean. Here a network starts as an interpolator: contents and positions lie in separate subspaces, so that neither
+thousands of steps: neighbouring positions are nearly alike, and a query sees the mean of all tokens, which is about 0. Here a network starts as an interpolator: contents and positions lie in separate subspaces, so that neither
 disturbs the other, and each head compares positions in its own way. Every weight is then free to learn. Cf. Trockman
 and Kolter, "Mimetic Initialization of Self-Attention Layers", arXiv:2305.09828.
 """
@@ -38,7 +37,7 @@ class Comparison:
     def start(self, query: torch.Tensor, key: torch.Tensor) -> None:
         """Start the weights (row, size) of a head, in place; rows that are left over stay random, at half strength."""
         for weights, found in ((query, self.query), (key, self.key)):
-            rows = min(len(weights), len(found))
+            rows = min(len(weights), len(found)) // 2 * 2  # no sine without its cosine
             weights.mul_(0.5)
             weights[:rows] = found[:rows]
 
@@ -79,7 +78,7 @@ class PositionSpace:
     def beside(self, axis: int, steps: int, head_width: int) -> Comparison:
         """Compares a position with one beside it: a query looks so many steps further along an axis, below 0 back."""
         turns = torch.eye(len(self._reading))
-        for frequency in range(FREQUENCIES):
+        for frequency in range(min(FREQUENCIES, self._widths[axis] // 2)):
             sine, cosine = _sine_and_cosine(self._widths, axis, frequency)
             turn = steps * float(_frequencies(self._widths[axis])[frequency])
             # What the own position would be, so many steps further.
@@ -94,6 +93,7 @@ class PositionSpace:
             row
             for frequency in range(FREQUENCIES)
             for axis in axes
+            if frequency < self._widths[axis] // 2
             for row in _sine_and_cosine(self._widths, axis, frequency)
         ]
 

@@ -21,8 +21,8 @@ class Options(BaseModel):
 class Predictor:
     """Autoregression of angle-delay bins along slots, and of angle-Doppler bins along subcarriers.
 
-    Both at once are one after the other, in both orders: the mean of the two, which err in part differently, is 0.3 dB
-    better than either. Where fewer entries are known than an order needs, the order is as large as they allow.
+    Both at once are one after the other, in both orders: the mean of the two, which err in part differently, is better
+    than either. Where fewer entries are known than an order needs, the order is as large as they allow.
     Reflection coefficients have magnitudes of at most 1, so that no prediction grows without bound.
     """
 

@@ -56,23 +56,28 @@ def test_positions_tell_tokens_apart():
     hidden = model.tokens.embed(torch.ones(1, 6, 8), 2)
     encoded = model.encode(hidden, (2, 3))[0, 1:]
     assert (encoded[1:] - encoded[:1]).abs().amax(-1).min() > 1e-3
+    assert not torch.allclose(model.encode(hidden, (3, 2))[0, 1:], encoded, atol=1e-3)
+    torch.nn.init.normal_(model.positions)
+    assert not torch.allclose(model.encode(hidden, (2, 3))[0, 1:], encoded, atol=1e-3)
 
 
-def test_at_the_start_each_head_reads_the_patch_on_its_side():
-    model, rows, columns = small(hidden_size=64, heads=4), 5, 7
+def test_at_the_start_each_head_of_every_layer_reads_the_patch_on_its_side():
+    model, rows, columns = small(hidden_size=64, heads=4, patch_sizes=[2]), 5, 7
     torch.nn.init.zeros_(model.positions)
-    looked_at = []
-    attention = model.layers[0].attention
-    hidden = torch.zeros(1, 1 + rows * columns, 64)
-    tokens = model.norm(hidden + torch.nn.functional.pad(position_encoding((rows, columns), (32, 32)), (0, 0, 1, 0)))
-    query, key, _ = attention.qkv(tokens).unflatten(-1, (3, 4, -1)).permute(2, 0, 3, 1, 4)
-    weights = (query @ key.mT / 4).softmax(-1)[0, :, 1:, 1:]
-    for head, (axis, side) in enumerate(DIRECTIONS):
-        centre = [2, 3]
-        best = int(weights[head, centre[0] * columns + centre[1]].argmax())
-        centre[axis] += side
-        looked_at.append(best == centre[0] * columns + centre[1])
-    assert all(looked_at)
+    places = torch.nn.functional.pad(position_encoding((rows, columns), (32, 32)), (0, 0, 1, 0))
+    values = torch.randn(1, rows * columns, 8, generator=seeded())
+    # Patches of one power.
+    values = values * (4 / values.square().sum(-1, keepdim=True)) ** 0.5
+    tokens = model.norm(model.tokens.embed(values, 2) + places)
+    for layer in model.layers:
+        query, key, _ = layer.attention.qkv(tokens).unflatten(-1, (3, 4, -1)).permute(2, 0, 3, 1, 4)
+        looked_at = (query @ key.mT)[0, :, 1:, 1:].argmax(-1)
+        for head, (axis, side) in enumerate(DIRECTIONS):
+            place = torch.cartesian_prod(torch.arange(1, rows - 1), torch.arange(1, columns - 1))
+            beside = place.clone()
+            beside[:, axis] += side
+            index, target = (where[:, 0] * columns + where[:, 1] for where in (place, beside))
+            assert torch.equal(looked_at[head, index], target), (head, axis, side)
 
 
 @pytest.mark.parametrize("patch_size, tokens", [(2, 20), (3, 12), (4, 6)])

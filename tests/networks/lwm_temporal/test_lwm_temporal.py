@@ -58,12 +58,14 @@ def test_first_token_is_the_first_patch():
 def test_rotation_keeps_length_and_depends_on_relative_positions_only():
     grid = (6, 8, 5)
     angles = rotary_angles(grid, 6, torch.device("cpu")).double()
-    query, key = (torch.randn(12, dtype=torch.float64) for _ in range(2))
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 12, dtype=torch.float64, generator=generator)
     rotated = rotate(query.expand(1, math.prod(grid), 12), angles)[0]
     assert torch.allclose(rotated.norm(dim=-1), query.norm().expand(len(rotated)))
     products = (rotated @ rotate(key.expand(1, math.prod(grid), 12), angles)[0].T).view(*grid, *grid)
     # Two frames and one delay bin on, and one step around the ring of 8 angles: from 7 on to 0 is the same step.
-    assert torch.allclose(products[0, 2, 1, 2, 3, 2], products[3, 7, 3, 5, 0, 4], atol=1e-9)
+    # Angles are of single precision.
+    assert torch.allclose(products[0, 2, 1, 2, 3, 2], products[3, 7, 3, 5, 0, 4], atol=1e-5)
 
 
 def test_heads_know_the_same_of_positions():

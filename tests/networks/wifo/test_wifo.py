@@ -56,6 +56,25 @@ def test_position_encoding_values():
             torch.testing.assert_close(part, expected.expand_as(part))
 
 
+def test_at_the_start_heads_of_every_second_decoder_layer_look_at_the_patches_before():
+    model = small(architecture={"hidden_size": 128, "heads": 4, "decoder_depth": 2})
+    grid, widths = (4, 3, 6), position_widths(128)
+    places = torch.cartesian_prod(*(torch.arange(size) for size in grid))
+    values = torch.randn(len(places), 16, generator=seeded())
+    # Patches of one power.
+    values = values * (16 / values.square().sum(-1, keepdim=True)) ** 0.5
+    contents = values @ model.embedding.weight.flatten(1).T / 2**0.5
+    block = model.decoder.blocks[1]
+    tokens = block.attention_norm(position_encoding(grid, widths) + contents)
+    query, key, _ = block.attention.qkv(tokens).unflatten(-1, (3, 4, -1)).permute(1, 2, 0, 3)
+    looked_at = places[(query @ key.mT).argmax(-1)]
+    for head, (axis, steps) in enumerate([(0, 1), (2, 1), (0, 2), (2, 2)]):
+        before = places.clone()
+        before[:, axis] -= steps
+        inside = before[:, axis] >= 0
+        assert torch.equal(looked_at[head, inside], before[inside]), (head, axis, steps)
+
+
 def test_embedding_is_the_convolution():
     model = small()
     csi = noise(2, 4, 6, 8)

@@ -160,6 +160,17 @@ def rotary_angles(grid: tuple[int, int, int], pairs: int, device: torch.device) 
     return positions[:, axes] * frequency
 
 
+def angles_of_heads(grid: tuple[int, int, int], architecture: Architecture, device: torch.device) -> torch.Tensor:
+    """Rotation of each token and feature pair of all heads, (token, embed_dim / 2).
+
+    The same for every head: with the frequencies shared out among heads, few of them could tell a place. Heads of fewer
+    pairs than there are axes share them out all the same.
+    """
+    pairs, heads = architecture.embed_dim // 2, architecture.num_heads
+    alike = heads if pairs >= len(grid) * heads else 1
+    return rotary_angles(grid, pairs // alike, device).repeat(1, alike)
+
+
 def rotate(features: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     """Rotate consecutive feature pairs: features (batch, token, width), angles (token, width / 2)."""
     even, odd = features.unflatten(-1, (-1, 2)).unbind(-1)
@@ -323,9 +334,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         hidden = self.embedding(features.to(self.embedding.weight.dtype))
         angles = None
         if self.positions is None:
-            # The same for every head: with the frequencies shared out among heads, few of them could tell a place.
-            heads = self.architecture.num_heads
-            angles = rotary_angles(grid, self.architecture.embed_dim // heads // 2, tokens.device).repeat(1, heads)
+            angles = angles_of_heads(grid, self.architecture, tokens.device)
         else:
             hidden = hidden + self.positions(grid)
         if self.class_token is not None:

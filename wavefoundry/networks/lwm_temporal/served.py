@@ -162,13 +162,14 @@ class LWMTemporal:
         return seen
 
     def _angles(self, positions: np.ndarray, grid) -> np.ndarray:
-        """Rotation (token, pair) of each token and feature pair, the same for every head."""
-        heads = self._settings["num_heads"]
-        pairs = np.arange(self._settings["embed_dim"] // heads // 2)
+        """Rotation (token, pair) of each token and feature pair, the same for every head that has room for all axes."""
+        count, heads = self._settings["embed_dim"] // 2, self._settings["num_heads"]
+        alike = heads if count >= len(grid) * heads else 1
+        pairs = np.arange(count // alike)
         axes, order = pairs % 3, pairs // 3
         geometric = 100.0 ** (-order / math.ceil(len(pairs) / 3))
         frequency = np.where(axes == 1, 2 * math.pi * (order + 1) / grid[1], geometric)
-        return np.tile(positions[:, axes] * frequency, heads).astype(np.float32)
+        return np.tile(positions[:, axes] * frequency, alike).astype(np.float32)
 
 
 def rms_scale(csi: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 A network learns what to expect on samples that it has seen, where it errs less than on others; and where time and
 frequency are both continued, it adds up the errors of two steps, of which the second reads the first one's answer. Both
-make it too sure. Samples that it has not seen tell by which factor, one for each kind of question: the factor is where
-the deviance of a Poisson regression on it is least, and so where the means are equal.
+make it too sure; that the answer is the mean of both orders, which errs less than either, makes it less so. Samples
+that it has not seen tell by which factor, one for each kind of question: the factor is where the deviance of a Poisson
+regression on it is least, and so where the means are equal.
 """
 
 from collections.abc import Iterable

@@ -407,7 +407,8 @@ def start_along_axes(model: WiFo) -> None:
                 else:
                     axes = [axis for axis in range(len(AXES)) if axis != head % (len(AXES) + 1)]
                     compared = space.along(axes, width)
-                compared.start(query[head], key[head])
+                # The last row of the decoder's heads is the mask's.
+                compared.start(query[head, : width - 1], key[head, : width - 1])
             if stack is model.decoder:
                 # Masked tokens have nothing to tell yet.
                 query[:, -1] = 0
