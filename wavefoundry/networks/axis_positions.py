@@ -1,9 +1,10 @@
 """Sine-cosine positions on a grid of tokens, and attention that starts by reading along its axes.
 
 From weights drawn without regard to positions, masked modelling of channels stays at the mean, a loss of 1, for
-thousands of steps: neighbouring positions are nearly alike, and a query sees the mean of all tokens, which is about 0. Here a network starts as an interpolator: contents and positions lie in separate subspaces, so that neither
-disturbs the other, and each head compares positions in its own way. Every weight is then free to learn. Cf. Trockman
-and Kolter, "Mimetic Initialization of Self-Attention Layers", arXiv:2305.09828.
+thousands of steps: neighbouring positions are nearly alike, and a query sees the mean of all tokens, which is about 0.
+Here a network starts as an interpolator: contents and positions lie in separate subspaces, so that neither disturbs the
+other, and each head compares positions in its own way. Every weight is then free to learn. Cf. Trockman and Kolter,
+"Mimetic Initialization of Self-Attention Layers", arXiv:2305.09828.
 """
 
 import math
