@@ -140,7 +140,15 @@ def _task_comparison(
     difference = float(drawn.iloc[0])
     low, high = (float(value) for value in np.quantile(drawn[1:], tails(evidence.bootstrap)))
     over_seeds = spread_of_difference(dict(model_scores.iloc[0]), dict(other_scores.iloc[0]))
-    errors = (sign * difference, *sorted((sign * low, sign * high)))
+    best, worst = sorted((sign * low, sign * high))
+    holds = verdict(
+        sign * difference,
+        best,
+        worst,
+        claim.ahead,
+        # Units differ from task to task: of one seed nothing is known.
+        math.inf if over_seeds is None else over_seeds,
+    )
     return {
         "other": other,
         "score": model_scores.iloc[0].mean(),
@@ -151,8 +159,7 @@ def _task_comparison(
         "seeds": model_scores.shape[1],
         "other_seeds": other_scores.shape[1],
         "spread": over_seeds,
-        # Units differ from task to task: of one seed nothing is known.
-        "holds": verdict(*errors, claim.ahead, math.inf if over_seeds is None else over_seeds),
+        "holds": holds,
     }
 
 

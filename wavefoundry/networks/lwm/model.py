@@ -130,8 +130,9 @@ def start_beside(model: LWM) -> None:
     architecture: Architecture = model.config.settings.architecture
     size, heads = architecture.hidden_size, architecture.heads
     width, space = size // heads, PositionSpace(position_widths(size))
-    for patch_size, embedding in model.tokens.embeddings.items():
-        head = model.tokens.heads[patch_size]
+    tokens = model.tokens
+    for patch_size in tokens.embeddings:
+        embedding, head = (cast(nn.Linear, layers[patch_size]) for layers in (tokens.embeddings, tokens.heads))
         carry_contents(space.contents, embedding.weight, head.weight)
         for layer in (embedding, head):
             init.zeros_(layer.bias)
@@ -143,9 +144,10 @@ def start_beside(model: LWM) -> None:
             space.beside(axis, steps, width).start(query[index], key[index])
         init.zeros_(block.attention.qkv.bias)
         pass_contents_on(space.contents, value.view(size, size), block.attention.out.weight, SHARE / len(model.layers))
-        for layer in (block.attention.out, block.mlp[2]):
+        last = cast(nn.Linear, block.mlp[2])
+        for layer in (block.attention.out, last):
             init.zeros_(layer.bias)
-        block.mlp[2].weight.mul_(QUIET)
+        last.weight.mul_(QUIET)
 
 
 def position_widths(size: int) -> tuple[int, int]:
