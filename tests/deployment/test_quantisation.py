@@ -13,33 +13,18 @@ from tests.networks.lwm_temporal.example import predictor as lwm_temporal
 from tests.networks.recurrent.example import recurrent
 from tests.networks.sequences.example import paths
 from tests.networks.spectral_predictor.example import spectral_predictor
-from tests.networks.wifo.example import wifo
+from tests.networks.wifo.example import plainly_drawn, wifo
 from wavefoundry.deployment import method_export
 from wavefoundry.deployment.quantisation import graph_file, graph_of_network, linear_layers, quantise, why_not
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.methods import methods
 from wavefoundry.networks.family import serving_module
-from wavefoundry.networks.wifo.model import WiFo
 
 # Relative norm of the difference to single precision: 8 bits of the inputs of each layer and 7 of its weights.
 CLOSE = 0.05
-
-
-def plain_wifo() -> WiFo:
-    """With weights drawn without regard to positions.
-
-    Heads that compare positions exactly, with which WiFo starts, have logits so large that rounding changes what they
-    look at; how much a trained one loses is measured when it is registered.
-    """
-    model = wifo()
-    for module in model.modules():
-        model._init_weights(module)
-    return model
-
-
 NETWORKS = {
-    "wifo": plain_wifo,
+    "wifo": lambda: plainly_drawn(wifo()),
     "lwm_temporal": lambda: lwm_temporal(delay_fraction=0.5, architecture={"embed_dim": 24}),
     "csi_alm_light": light,
 }

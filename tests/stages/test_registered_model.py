@@ -29,6 +29,7 @@ from storage.stores.csi_store import assign_splits, split_attributes, write_stor
 from storage.tracking.connection import tracking_uri
 from storage.tracking.registry import Registry, fetch_model, load
 from storage.tracking.runs import Run
+from tests.networks.wifo.example import plainly_drawn
 from tests.parameters import tiny_parameters
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.evaluation.summary import mean_nmse_db
@@ -102,7 +103,7 @@ for bad, params in ((known[0], future), (known * np.nan, future), (known, nothin
 @pytest.fixture
 def candidate(parameters):
     torch.manual_seed(0)
-    save_model(build(parameters.models["tiny_wifo"].options, 1.0), FOLDER)
+    save_model(plainly_drawn(build(parameters.models["tiny_wifo"].options, 1.0)), FOLDER)
     network = load_network(parameters, "tiny_wifo", FOLDER)
     table = as_table(evaluate_prediction.score_all(parameters, "tiny_wifo", {0: network})[0])
     means = (mean_nmse_db(table, parameters.compared, split) for split in ("test", "validation"))

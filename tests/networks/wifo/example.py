@@ -34,3 +34,14 @@ def wifo(seed: int = 0, **changes) -> WiFo:
     """A fresh network in training mode."""
     torch.manual_seed(seed)
     return build(options(**changes), 1.0).train()
+
+
+def plainly_drawn(model: WiFo) -> WiFo:
+    """With weights drawn without regard to positions.
+
+    Heads that compare positions exactly, with which WiFo starts, have logits so large that rounding to eight bits
+    changes what they look at; how much a trained network loses is measured when it is registered.
+    """
+    for module in model.modules():
+        model._init_weights(module)
+    return model
