@@ -39,7 +39,7 @@ def body(parameters: params.Params) -> str:
     ]
     # The line that says who wrote the page goes on with the data sets compared, where there are any.
     start = "" if parts[0] else "\n"
-    return start + "\n\n".join(part.strip() for part in parts if part) + "\n"
+    return start + "\n\n".join(filter(None, parts)) + "\n"
 
 
 def prediction_tables(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:
@@ -106,8 +106,7 @@ How much more error predictors expect of themselves than is measured; below 0 th
 
 {RANKS_NOTE}
 
-{ranked or "No predictor was scored in this study."}
-"""
+{ranked or "No predictor was scored in this study."}"""
 
 
 def downstream_tables(parameters: params.Params, table: "pandas.DataFrame") -> str:
@@ -117,7 +116,7 @@ def downstream_tables(parameters: params.Params, table: "pandas.DataFrame") -> s
     section = parameters.evaluate.downstream
     if section is None:
         return ""
-    return f"\n## Downstream tasks\n\n{downstream_section(table, section, pictures=False)}"
+    return f"## Downstream tasks\n\n{downstream_section(table, section, pictures=False)}".rstrip()
 
 
 def feedback_tables(parameters: params.Params, table: "pandas.DataFrame") -> str:
@@ -129,7 +128,7 @@ def feedback_tables(parameters: params.Params, table: "pandas.DataFrame") -> str
     if section is None:
         return ""
     told = feedback_section(table, section, datasets, bit_error_rate(section.uplink), picture=False)
-    return f"\n## Channel feedback\n\n{told}\n"
+    return f"## Channel feedback\n\n{told}"
 
 
 def paper_tables(parameters: params.Params, table: "pandas.DataFrame", measured: "pandas.DataFrame") -> str:
@@ -154,7 +153,7 @@ def paper_tables(parameters: params.Params, table: "pandas.DataFrame", measured:
     }
     bootstrap = parameters.evaluate.prediction.bootstrap
     parts = [paper_table(options, table, samples, costs, bootstrap) for options in parameters.tables.values()]
-    return "\n## Tables\n\n" + "\n\n".join(parts) + "\n"
+    return "\n\n".join(["## Tables", *parts])
 
 
 def training_seconds(name: str) -> float | None:
