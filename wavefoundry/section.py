@@ -4,7 +4,7 @@ Light on purpose (pydantic only): a stage validates its parameters before it imp
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -30,7 +30,10 @@ Vector = Annotated[list[Coordinate], Field(min_length=3, max_length=3)]
 NonNegativeRange = Annotated[list[Annotated[float, Field(ge=0, le=1e6)]], Field(min_length=2, max_length=2)]
 
 
-def require_distinct(values: list[int]) -> list[int]:
+Value = TypeVar("Value")
+
+
+def require_distinct(values: list[Value]) -> list[Value]:
     if len(set(values)) < len(values):
         raise ValueError("values must be distinct")
     return values

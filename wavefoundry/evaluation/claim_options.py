@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from wavefoundry.feedback.rates import Rate
-from wavefoundry.section import Fraction, Section
+from wavefoundry.section import Fraction, Section, require_distinct
 
 # The kinds of claims, which are told apart by their keys; in brackets, for no key of them is meant.
 ABOUT_PREDICTION, ABOUT_FEEDBACK, ABOUT_TASK = "[prediction]", "[feedback]", "[task]"
@@ -18,7 +18,7 @@ class Claim(Section):
     source: Annotated[str, Field(min_length=1, description="short title and arXiv number; 'ours' for our own")]
     says: Annotated[str, Field(min_length=1, description="the sentence that is tested, with its figures")]
     model: str = Field(description="what is said to be better")
-    others: Annotated[list[str], Field(min_length=1)] = Field(
+    others: Annotated[list[str], Field(min_length=1), AfterValidator(require_distinct)] = Field(
         description="what it is set against: it has to be ahead of each of them"
     )
 
@@ -32,7 +32,7 @@ class Claim(Section):
 class NmseClaim(Claim):
     """A comparison of NMSE."""
 
-    datasets: Annotated[list[str], Field(min_length=1)] | None = Field(
+    datasets: Annotated[list[str], Field(min_length=1), AfterValidator(require_distinct)] | None = Field(
         description="the mean is taken over these; null: over those on which everybody is compared"
     )
     ahead_db: float = Field(description="the claim: better by at least so much; below 0: worse by no more")

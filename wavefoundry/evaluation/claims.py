@@ -14,7 +14,7 @@ from wavefoundry.evaluation.downstream.scores import at_fraction
 from wavefoundry.evaluation.downstream.task import DownstreamTask
 from wavefoundry.evaluation.feedback_options import question as rate_question
 from wavefoundry.evaluation.options import Bootstrap
-from wavefoundry.evaluation.over_seeds import spread
+from wavefoundry.evaluation.over_seeds import difference_over_seeds, spread
 from wavefoundry.evaluation.paired import differences, tails
 from wavefoundry.evaluation.summary import mean_nmse_db
 
@@ -39,7 +39,7 @@ CLAIM_COLUMNS = {
 
 # What one seed says nothing about is taken to be this much: the widest standard deviation over three seeds that was
 # measured (docs/results/csi_alm.md) is 0.69 dB.
-SPREAD_OF_ONE_SEED_DB = 0.7
+MARGIN_OF_ONE_SEED_DB = 0.7
 
 Verdict = Literal["yes", "no", "undecided"]
 
@@ -86,21 +86,25 @@ def _nmse_row(claim: NmseClaim, question: str, evidence: Evidence) -> dict[str, 
     samples = evidence.samples[evidence.samples["model"].isin([claim.model, *claim.others])]
     pairs = [(claim.model, other) for other in claim.others]
     found = differences(samples, asked, {question: pairs}, evidence.bootstrap).set_index("other")
-    return _hardest(_nmse_comparison(claim, other, means, found.loc[other]) for other in claim.others) | {
+    level = evidence.bootstrap.level
+    return _hardest(_nmse_comparison(claim, other, means, found.loc[other], level) for other in claim.others) | {
         "question": question,
         "metric": "nmse_db",
     }
 
 
-def _nmse_comparison(claim: NmseClaim, other: str, means: pandas.DataFrame, found: pandas.Series) -> dict[str, Any]:
-    """What was measured of the model and one other; `means` [dB] by model and seed, `found` the row of differences."""
+def _nmse_comparison(
+    claim: NmseClaim, other: str, means: pandas.DataFrame, found: pandas.Series, level: float
+) -> dict[str, Any]:
+    """What was measured of the model and one other; `means` [dB] by model and seed, `found` the row of differences,
+    `level` of the interval over seeds."""
     models = (claim.model, other)
     trained = means[means["seed"].notna()].set_index("seed")
     by_seed = [dict(trained.loc[trained["model"] == one, "nmse_db"]) for one in models]
     score, other_score = (means.loc[means["model"] == one, "nmse_db"].mean() for one in models)
     difference, low, high = (found[key] for key in ("difference_db", "low_db", "high_db"))
-    over_seeds = spread_of_difference(*by_seed)
-    assumed = max(SPREAD_OF_ONE_SEED_DB, *(spread(values.values()) for values in by_seed))
+    over_seeds = difference_over_seeds(*by_seed, level)
+    assumed = max(MARGIN_OF_ONE_SEED_DB, *(spread(values.values()) for values in by_seed))
     return {
         "other": other,
         "score": score,
@@ -110,8 +114,8 @@ def _nmse_comparison(claim: NmseClaim, other: str, means: pandas.DataFrame, foun
         "high": high,
         "seeds": len(by_seed[0]) or None,
         "other_seeds": len(by_seed[1]) or None,
-        "spread": over_seeds,
-        "holds": verdict(difference, low, high, claim.ahead_db, assumed if over_seeds is None else over_seeds),
+        "spread": over_seeds and over_seeds.spread,
+        "holds": verdict(difference, low, high, claim.ahead_db, over_seeds.margin if over_seeds else assumed),
     }
 
 
@@ -139,7 +143,8 @@ def _task_comparison(
     drawn = model_scores.mean(axis=1) - other_scores.mean(axis=1)
     difference = float(drawn.iloc[0])
     low, high = (float(value) for value in np.quantile(drawn[1:], tails(evidence.bootstrap)))
-    over_seeds = spread_of_difference(dict(model_scores.iloc[0]), dict(other_scores.iloc[0]))
+    scores = (dict(model_scores.iloc[0]), dict(other_scores.iloc[0]))
+    over_seeds = difference_over_seeds(*scores, evidence.bootstrap.level)
     best, worst = sorted((sign * low, sign * high))
     holds = verdict(
         sign * difference,
@@ -147,7 +152,7 @@ def _task_comparison(
         worst,
         claim.ahead,
         # Units differ from task to task: of one seed nothing is known.
-        math.inf if over_seeds is None else over_seeds,
+        over_seeds.margin if over_seeds else math.inf,
     )
     return {
         "other": other,
@@ -158,7 +163,7 @@ def _task_comparison(
         "high": high,
         "seeds": model_scores.shape[1],
         "other_seeds": other_scores.shape[1],
-        "spread": over_seeds,
+        "spread": over_seeds and over_seeds.spread,
         "holds": holds,
     }
 
@@ -178,39 +183,20 @@ def _hardest(comparisons: Iterable[dict[str, Any]], sign: int = 1) -> dict[str, 
     return max(comparisons, key=lambda one: (weight[one["holds"]], sign * one["difference"]))
 
 
-def spread_of_difference(model: Mapping[int, float], other: Mapping[int, float]) -> float | None:
-    """Standard deviation over seeds of the difference of two models.
-
-    Where both have the same seeds, these are compared one by one: seed k draws the same initial weights, batches or
-    labels on both sides, so that what it does to both is no difference. Otherwise it is the larger one of the two.
-
-    Args:
-        model, other: score by seed; empty of what has none.
-
-    Returns:
-        None where one of them has one seed, of which nothing is known.
-    """
-    if 1 in (len(model), len(other)):
-        return None
-    if model.keys() == other.keys():
-        return spread(model[seed] - other[seed] for seed in model)
-    return max(spread(model.values()), spread(other.values()))
-
-
-def verdict(difference: float, low: float, high: float, ahead: float, spread: float) -> Verdict:
+def verdict(difference: float, low: float, high: float, ahead: float, margin: float) -> Verdict:
     """Whether a model is ahead of another by at least `ahead`.
 
-    "yes" and "no" where the whole interval says so, and another draw of the seeds would hardly change it: the
-    difference is further from what was claimed than its standard deviation over seeds. Everything else is "undecided".
+    "yes" and "no" where both intervals say so as a whole, that over test trajectories and that over seeds. Everything
+    else is "undecided".
 
     Args:
         difference: of the model from the other, below 0 where it is better.
         low, high: interval of the difference over test trajectories.
         ahead: what is claimed.
-        spread: standard deviation of the difference over seeds.
+        margin: half the width of its interval over seeds, about the difference.
     """
     limit = -ahead
-    if math.isclose(difference, limit, abs_tol=spread) and spread > 0:
+    if math.isclose(difference, limit, abs_tol=margin) and margin > 0:
         return "undecided"
     if high < limit:
         return "yes"

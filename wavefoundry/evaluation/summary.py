@@ -96,10 +96,10 @@ def summarise(
 
 
 def _downstream(table: pandas.DataFrame, section: Any) -> dict[str, dict[str, float]]:
-    from wavefoundry.evaluation.downstream.task import make
+    from wavefoundry.evaluation.downstream.task import tasks_of
 
     shown = {section.choice_fraction, max(section.label_fractions)}
-    metrics = {name: make(name, options).metric for name, options in section.tasks.items()}
+    metrics = {name: task.metric for name, task in tasks_of(section).items()}
     rows = table[(table["evaluation"] == "downstream") & (table["part"] == "curve") & (table["split"] == "test")]
     rows = rows[rows["label_fraction"].isin(list(shown)) & (rows["metric"] == rows["question"].map(metrics))]
     found: dict[str, dict[str, float]] = {}

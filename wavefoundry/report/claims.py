@@ -6,16 +6,16 @@ from typing import Any
 import pandas
 
 from wavefoundry.evaluation.claim_options import FeedbackClaim, NmseClaim, PredictionClaim, TaskClaim
-from wavefoundry.evaluation.claims import SPREAD_OF_ONE_SEED_DB, question
+from wavefoundry.evaluation.claims import MARGIN_OF_ONE_SEED_DB, question
 from wavefoundry.evaluation.downstream.wording import unit_of
 from wavefoundry.report.tables import markdown_table
 
-CLAIMS_NOTE = f""""yes" and "no" where the whole interval of the difference over test trajectories says so, and the
-difference is further from what is claimed than its standard deviation over seeds, of which those that both sides have
-are compared one by one; otherwise "undecided". Of one seed it is not known how far others would lie apart: of a
-prediction or of feedback {SPREAD_OF_ONE_SEED_DB:g} dB are taken, and a downstream task stays undecided. Seeds of a
-downstream task draw its labels and its head; the network is that of the first seed of its training. Of several others a
-model has to be ahead of each; the comparison that decides is shown."""
+CLAIMS_NOTE = f""""yes" and "no" where the whole interval of the difference over test trajectories says so, and that
+over seeds (Student's t), of which those that both sides have are compared one by one; otherwise "undecided". Of one
+seed it is not known how far others would lie apart: of a prediction or of feedback {MARGIN_OF_ONE_SEED_DB:g} dB are
+taken to either side, and a downstream task stays undecided. Seeds of a downstream task draw its labels and its head;
+the network is that of the first seed of its training. Of several others a model has to be ahead of each; the comparison
+that decides is shown, and its standard deviation over seeds as "spread"."""
 
 
 def claims_table(claims: Mapping[str, PredictionClaim | FeedbackClaim | TaskClaim], judged: pandas.DataFrame) -> str:
