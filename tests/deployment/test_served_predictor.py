@@ -50,6 +50,7 @@ NETWORKS = {
         reference="phase",
         topk_per_head=True,
     ),
+    "rotation": lambda: small_lwm_temporal(depth=1, reference="rotation"),
     "unrouted": lambda: small_lwm_temporal(
         routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1, reference="none", corridor="wide"
     ),
@@ -131,7 +132,7 @@ def test_same_as_in_torch_for_every_question_and_size(exported, name, sizes, que
     predictor, served = exported(name)
     batch, slots, antennas, subcarriers = sizes
     # LWM-Temporal keeps half of the delay bins, in patches of two: subcarriers, known and not, in steps of four.
-    step = 4 if name in ("routed", "options", "unrouted") else 1
+    step = 4 if name in ("routed", "options", "rotation", "unrouted") else 1
     wanted = beyond[0] * (question != "frequency"), step * beyond[1] * (question != "time")
     # WiFo takes any size, where its patch of (2, 4, 2) divides it and where not.
     units = (1, 3, 1) if name == "wifo" else (2, 4, 4)

@@ -107,7 +107,7 @@ def test_reconstruction_scales_with_the_channel(factor):
 
 
 @settings(max_examples=20)
-@given(st.floats(0.01, 100.0), st.floats(-3.0, 3.0), st.sampled_from(["phase", "phase_and_scale"]))
+@given(st.floats(0.01, 100.0), st.floats(-3.0, 3.0), st.sampled_from(["phase", "phase_and_scale", "rotation"]))
 def test_reconstruction_turns_with_the_channel(size, phase, mode):
     model = backbone(architecture={"reference": mode}).eval().double()
     factor = size * np.exp(1j * phase)
@@ -261,6 +261,7 @@ OPTIONS = [
     for phase_mode, reference in (
         ("real_imaginary", "none"),
         ("real_imaginary", "phase_and_scale"),
+        ("real_imaginary", "rotation"),
         ("magnitude_phase", "phase"),
     )
 ]

@@ -32,11 +32,13 @@ from wavefoundry.networks.lwm_temporal.options import Architecture, Options
 from wavefoundry.networks.lwm_temporal.reference import (
     ENERGY_FLOOR,
     LEAST_ENERGY,
+    OF_EVERY_BIN,
     reference,
     strength,
     to_complex,
     to_features,
 )
+from wavefoundry.networks.lwm_temporal.rotation import continued, with_missing_band
 from wavefoundry.networks.lwm_temporal.routing import Routing
 from wavefoundry.networks.lwm_temporal.ssta import sparse_attention
 from wavefoundry.networks.representations import Representations
@@ -228,7 +230,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         self.options: Options = config.settings
         self.architecture = architecture = self.options.architecture
         size, bins = architecture.embed_dim, math.prod(architecture.patch_size)
-        features, strengths = 2 * bins, bins if architecture.reference == "phase_and_scale" else 1
+        features, strengths = 2 * bins, bins if architecture.reference in OF_EVERY_BIN else 1
         self.patches = Patches(architecture.patch_size)
         self.embedding = nn.Linear(features + strengths, size)
         self.blocks = nn.ModuleList(Layer(architecture, self.temporal_offsets) for _ in range(architecture.depth))
@@ -311,9 +313,13 @@ class LWMTemporalNetwork(PreTrainedModel):
 
     def reconstruction(self, tokens: torch.Tensor, mask: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """Reconstructed tokens (batch, token, feature)."""
+        return self._reconstruct(tokens, mask, grid)[0]
+
+    def _reconstruct(self, tokens, mask, grid):
+        """Reconstructed tokens, and the complex factors of their bins."""
         _, hidden, factor = self._encode(tokens, mask, grid)
         made = from_phase_mode(self.reconstruct(hidden).to(tokens.dtype), self.architecture.phase_mode)
-        return to_features(to_complex(made) * factor)
+        return to_features(to_complex(made) * factor), factor
 
     def _encode(self, tokens, mask, grid):
         """Embeddings of the class token (batch, embed_dim), or None, and of the others (batch, token, embed_dim), and
@@ -410,8 +416,12 @@ class LWMTemporal(LWMTemporalNetwork):
 class LWMTemporalPredictor(LWMTemporalNetwork):
     """Channel prediction: future frames are hidden tokens; a missing upper band is a blur along delay to be undone.
 
-    The head gives the change from the last known frame (from the blurred map), so that an untrained predictor holds the
-    channel and every step of the fine-tuning goes beyond that. Without fine-tuning (prediction.inference_only) the
+    With the reference "rotation" the band is not missing altogether: each angle-Doppler bin turns on into it as it did,
+    and so do in time the delay bins that the network does not read.
+
+    The head gives the change from the last known frame (from the blurred map), which turns on by the Doppler shift that
+    the reference has found, if it looks for one: so an untrained predictor holds the channel, and every step of the
+    fine-tuning goes beyond that. Without fine-tuning (prediction.inference_only) the
     hidden frames are filled in as in pretraining, and a blurred map, which pretraining knows nothing of, stays as it
     is.
     """
@@ -448,7 +458,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             generator: draws the domain, a symmetry of CSI, the SNR of each sample and the noise.
 
         Returns:
-            loss: NMSE of the predicted frames, or of all frames where the band is completed.
+            loss: NMSE of the predicted frames, or of the missing band in all frames.
         """
         subcarriers = round(csi.shape[-1] / self.config.delay_fraction)
         array = (1, 1, csi.shape[-2])
@@ -464,11 +474,15 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         known = add_noise(known, snr_db, generator)
         scale = rms_scale(known)
         maps = self._maps(known / scale, clean.shape[3] - known.shape[3], csi.shape[-1])
-        predicted, future, _ = self._fill_in(maps, clean.shape[1] - known.shape[1])
-        target = to_angle_delay(clean / scale, array, csi.shape[-1])
-        # A band is completed in all frames.
-        wanted = future if axis == "time" else torch.ones_like(future)
-        loss = masked_nmse(predicted, self.patches.split(target), wanted)
+        predicted, future, grid = self._fill_in(maps, clean.shape[1] - known.shape[1])
+        target = clean / scale
+        if axis == "time":
+            loss = masked_nmse(predicted, self.patches.split(to_angle_delay(target, array, csi.shape[-1])), future)
+        else:
+            band = to_csi(self.patches.join(predicted, grid), array, subcarriers)
+            missing = slice(known.shape[3], None)
+            error, power = (part[..., missing].abs().square().sum(dim=(1, 2, 3)) for part in (band - target, target))
+            loss = (error / power.clamp_min(1e-6)).mean()
         return {"loss": loss, f"loss_{axis}": loss.detach()}
 
     def _known(self, csi: torch.Tensor, axis: str) -> torch.Tensor:
@@ -476,25 +490,39 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             return csi[:, : round(csi.shape[1] * self.options.prediction.known_fraction)]
         return csi[..., : round(csi.shape[3] * self.options.prediction.known_fraction)]
 
+    @property
+    def turns(self) -> bool:
+        """Whether what the network is not asked about turns on as it did."""
+        return self.architecture.reference == "rotation"
+
     def _maps(self, known: torch.Tensor, subcarriers: int, kept: int) -> torch.Tensor:
         """Maps (batch, time, angle, delay) of a known block; a band of which a part is missing is blurred there."""
-        return to_angle_delay(nn.functional.pad(known, (0, subcarriers)), (1, 1, known.shape[2]), kept)
+        turned = self.turns and subcarriers > 0
+        band = with_missing_band(known, subcarriers) if turned else pad(known, (0, subcarriers))
+        return to_angle_delay(band, (1, 1, known.shape[2]), kept)
 
     def _fill_in(self, known: torch.Tensor, slots: int):
         """Tokens of known frames and as many after them as are asked for, which of them (batch, token) are not known,
         and their grid."""
-        maps = nn.functional.pad(known, (0, 0, 0, 0, 0, slots))
+        maps = pad(known, (0, 0, 0, 0, 0, slots))
         grid = self.patches.grid(maps.shape)
         future = torch.arange(grid[0], device=known.device) >= known.shape[1]
         mask = future.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
         tokens = self.patches.split(maps)
-        held = self.patches.split(torch.where(future[:, None, None], known[:, -1:], maps))
-        reconstruction = self.reconstruction(tokens, mask, grid)
+        reconstruction, factor = self._reconstruct(tokens, mask, grid)
         if self.predicts_changes:
-            predicted = held + reconstruction
+            held = self._held(tokens, factor, grid, slots)
+            predicted = torch.where(mask.unsqueeze(-1), held, tokens) + reconstruction
         else:
             predicted = torch.where(mask.unsqueeze(-1), reconstruction, tokens)
         return predicted, mask, grid
+
+    def _held(self, tokens, factor, grid, slots):
+        """The last known frame in all frames, turned as the factors are."""
+        by_frame = factor.unflatten(1, (grid[0], -1))
+        last = grid[0] - 1 - slots
+        bins = to_complex(tokens).unflatten(1, (grid[0], -1))[:, last : last + 1]
+        return to_features((bins / by_frame[:, last : last + 1] * by_frame).flatten(1, 2))
 
     @torch.no_grad()
     @checked
@@ -513,11 +541,15 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         """
         band = known.shape[3] + subcarriers
         scale = rms_scale(known)
-        maps = self._maps(known / scale, subcarriers, self.kept_bins(band))
+        kept = self.kept_bins(band)
+        maps, later = self._maps(known / scale, subcarriers, band).split([kept, band - kept], dim=3)
         for asked, missing in ((subcarriers, 0), (slots, slots)):
             if asked:
                 tokens, _, grid = self._fill_in(maps, missing)
                 maps = self.patches.join(tokens, grid)
+        if self.turns:
+            later = torch.cat([later, continued(later.movedim(1, -1), slots).movedim(-1, 1)], dim=1)
+            maps = torch.cat([maps, later], dim=3)
         csi = to_csi(maps, (1, 1, known.shape[2]), band) * scale
         csi = csi[:, known.shape[1] :] if slots else csi
         return csi[..., known.shape[3] :] if subcarriers else csi

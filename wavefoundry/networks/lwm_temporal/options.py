@@ -58,8 +58,9 @@ class Architecture(Section):
     class_token: bool = Field(description="one token more, which sees all and is seen by all")
     positions: Literal["rotary", "learned"]
     phase_mode: Literal["real_imaginary", "magnitude_phase"] = Field(description="how the network reads a complex bin")
-    reference: Literal["none", "phase", "phase_and_scale"] = Field(
-        description="what makes bins alike that differ by a complex factor; none: as published, position by position"
+    reference: Literal["none", "phase", "phase_and_scale", "rotation"] = Field(
+        description="what makes bins alike that differ by a complex factor, or by a Doppler shift, too; none: as "
+        "published, position by position"
     )
     max_seq_len: Count
 

@@ -11,6 +11,8 @@ import numpy as np
 
 # Scores of dense attention that one run of the graph may hold: 128 MiB of them.
 LARGEST_SCORES = 2**25
+# References by which every bin has a strength of its own.
+OF_EVERY_BIN = ("phase_and_scale", "rotation")
 
 
 def around_graph(settings: dict, run) -> "LWMTemporal":
@@ -32,13 +34,23 @@ class LWMTemporal:
         scale = rms_scale(known)
         band = known.shape[3] + subcarriers
         kept = max(1, round(band * settings["delay_fraction"]))
-        padded = np.pad(known / scale, [(0, 0), (0, 0), (0, 0), (0, subcarriers)])
-        angles = np.fft.fft(padded, axis=2, norm="ortho")
-        maps = np.fft.ifft(angles, axis=3, norm="ortho")[..., :kept].astype(np.complex64)
+        turns = settings["reference"] == "rotation"
+        if turns and subcarriers:
+            bins = np.fft.fft2(known / scale, axes=(1, 2), norm="ortho")
+            more = np.fft.ifft2(continued(bins, subcarriers), axes=(1, 2), norm="ortho")
+            whole = np.concatenate([known / scale, more], axis=3)
+        else:
+            whole = np.pad(known / scale, [(0, 0), (0, 0), (0, 0), (0, subcarriers)])
+        angles = np.fft.fft(whole, axis=2, norm="ortho")
+        everything = np.fft.ifft(angles, axis=3, norm="ortho").astype(np.complex64)
+        maps, later = everything[..., :kept], everything[..., kept:]
         # A band is completed first, in the known frames.
         for asked, missing in ((subcarriers, 0), (slots, slots)):
             if asked:
                 maps = self._fill_in(maps, missing)
+        if turns:
+            following = np.moveaxis(continued(np.moveaxis(later, 1, -1), slots), -1, 1)
+            maps = np.concatenate([maps, np.concatenate([later, following], axis=1)], axis=3)
         frequencies = np.fft.fft(maps, n=band, axis=3, norm="ortho")
         csi = (np.fft.ifft(frequencies, axis=2, norm="ortho") * scale).astype(np.complex64)
         csi = csi[:, seen:] if slots else csi
@@ -51,11 +63,17 @@ class LWMTemporal:
         future = np.arange(grid[0]) >= seen
         hidden = np.repeat(future, grid[1] * grid[2])
         tokens = self._split(maps, grid)
-        change = self._reconstruct(np.where(hidden[:, None], np.float32(0), tokens), hidden, grid)
+        change, factor = self._reconstruct(np.where(hidden[:, None], np.float32(0), tokens), hidden, grid)
         if self._settings["predicts_changes"]:
-            last = np.where(future[:, None, None], maps[:, seen - 1, None], maps)
-            return self._join(self._split(last, grid) + change, grid).astype(np.complex64)
+            held = to_parts(self._held(from_parts(tokens), factor, grid, seen - 1))
+            held = np.where(hidden[:, None], held, tokens)
+            return self._join(held + change, grid).astype(np.complex64)
         return self._join(np.where(hidden[:, None], change, tokens), grid).astype(np.complex64)
+
+    def _held(self, tokens: np.ndarray, factor: np.ndarray, grid, last: int) -> np.ndarray:
+        """A frame of tokens complex (batch, token, bin) in all frames, turned as the factors are."""
+        bins, factor = (part.reshape(len(part), grid[0], -1, part.shape[-1]) for part in (tokens, factor))
+        return (bins[:, last, None] / factor[:, last, None] * factor).reshape(tokens.shape)
 
     def _grid(self, shape) -> tuple[int, int, int]:
         """Tokens along (time, angle, delay)."""
@@ -83,8 +101,8 @@ class LWMTemporal:
         patches = from_parts(tokens).reshape(-1, t, h, w, ph, pw).transpose(0, 1, 2, 4, 3, 5)
         return patches.reshape(-1, t, h * ph, w * pw)
 
-    def _reconstruct(self, tokens: np.ndarray, hidden: np.ndarray, grid) -> np.ndarray:
-        """What the network makes of tokens (batch, token, feature), the hidden ones zero."""
+    def _reconstruct(self, tokens: np.ndarray, hidden: np.ndarray, grid) -> tuple[np.ndarray, np.ndarray]:
+        """What the network makes of tokens (batch, token, feature), the hidden ones zero, and the bins' factors."""
         floor, front = np.float32(self._settings["energy_floor"]), int(self._settings["class_token"])
         energy = np.square(tokens).mean(axis=-1)
         mean = energy.sum(axis=1, keepdims=True) / max(1, int((~hidden).sum()))
@@ -93,7 +111,7 @@ class LWMTemporal:
         factor = self._reference(from_parts(tokens), hidden, mean, grid)
         read = self._to_phase_mode(to_parts(from_parts(tokens) / factor))
         strength = np.square(np.abs(factor)) / mean[..., None]
-        strength = strength if self._settings["reference"] == "phase_and_scale" else strength[..., :1]
+        strength = strength if self._settings["reference"] in OF_EVERY_BIN else strength[..., :1]
         features = np.concatenate([read, np.log(strength)], axis=-1)
         shared = self._tables(grid)
         rows = max(1, LARGEST_SCORES // (self._settings["num_heads"] * (front + tokens.shape[1]) ** 2))
@@ -101,7 +119,7 @@ class LWMTemporal:
             self._run(features=features[start : start + rows], log_energy=log_energy[start : start + rows], **shared)
             for start in range(0, len(tokens), rows)
         ]
-        return to_parts(from_parts(self._from_phase_mode(np.concatenate(parts))) * factor)
+        return to_parts(from_parts(self._from_phase_mode(np.concatenate(parts))) * factor), factor
 
     def _reference(self, tokens, hidden, mean, grid) -> np.ndarray:
         """Factor (batch, token, bin) of every bin, from tokens complex (batch, token, bin)."""
@@ -110,7 +128,7 @@ class LWMTemporal:
         bins, visible = tokens.reshape(len(tokens), grid[0], -1, tokens.shape[-1]), (~hidden).reshape(grid[0], -1)
         seen, count = visible.any(axis=0)[:, None], np.maximum(visible.sum(axis=0), 1).astype(np.float32)[:, None]
         energy, mean = np.square(np.abs(bins)).sum(axis=1) / 2, mean[..., None]
-        if mode != "phase_and_scale":
+        if mode not in OF_EVERY_BIN:
             energy = np.broadcast_to(energy.mean(axis=-1, keepdims=True), energy.shape)
         factor = np.sqrt(np.where(seen, (energy + floor * mean) / count, mean)).astype(np.complex64)
         if mode != "none":
@@ -118,7 +136,12 @@ class LWMTemporal:
             value = np.take_along_axis(bins, last[None, None, :, None], axis=1)[:, 0]
             length = np.abs(value)
             factor = factor * np.where(length == 0, np.complex64(1), value / np.where(length == 0, 1, length))
-        return np.tile(factor, (1, grid[0], 1))
+        factor = np.repeat(factor[:, None], grid[0], axis=1)
+        if mode == "rotation":
+            shift = np.angle((bins[:, 1:] * bins[:, :-1].conj()).sum(axis=1))
+            ahead = (np.arange(grid[0])[:, None] - last).astype(np.float32)[..., None]
+            factor = factor * np.exp(1j * ahead * shift[:, None]).astype(np.complex64)
+        return factor.reshape(tokens.shape)
 
     def _to_phase_mode(self, tokens: np.ndarray) -> np.ndarray:
         if self._settings["phase_mode"] == "real_imaginary":
@@ -170,6 +193,16 @@ class LWMTemporal:
         geometric = 100.0 ** (-order / math.ceil(len(pairs) / 3))
         frequency = np.where(axes == 1, 2 * math.pi * (order + 1) / grid[1], geometric)
         return np.tile(positions[:, axes] * frequency, alike).astype(np.float32)
+
+
+def continued(series: np.ndarray, steps: int) -> np.ndarray:
+    """Linear prediction of first order: complex (..., entry) -> (..., steps); see `rotation.continued`."""
+    before, after = series[..., :-1], series[..., 1:]
+    cross = (after * before.conj()).sum(axis=-1, keepdims=True)
+    power = (np.square(np.abs(after)) + np.square(np.abs(before))).sum(axis=-1, keepdims=True) / 2
+    coefficient = cross / np.maximum(power, np.finfo(np.float32).tiny)
+    ahead = np.arange(1, steps + 1)
+    return series[..., -1:] * (np.abs(coefficient) ** ahead * np.exp(1j * np.angle(coefficient) * ahead))
 
 
 def rms_scale(csi: np.ndarray) -> np.ndarray:
