@@ -16,7 +16,7 @@ from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.networks.gaussian_mixture.em import fit
 from wavefoundry.networks.gaussian_mixture.model import build
-from wavefoundry.networks.gaussian_mixture.served import Posterior
+from wavefoundry.networks.gaussian_mixture.posterior import Posterior
 from wavefoundry.networks.gaussian_mixture.serving import export
 
 LENGTH, KNOWN, NOISE = 8, 5, 0.01
