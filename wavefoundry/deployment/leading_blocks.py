@@ -47,7 +47,9 @@ class LeadingBlocks:
 
     def within(self, writer: Writer) -> LeadingBlocks:
         """See `Term.within`."""
-        return LeadingBlocks(self.matrices, self.values.within(writer), self.vectors.each(lambda each: each.within(writer)))
+        return LeadingBlocks(
+            self.matrices, self.values.within(writer), self.vectors.each(lambda each: each.within(writer))
+        )
 
     def block(self, size: Term) -> tuple[Term, Complex]:
         """Eigenvalues (matrix, entry), and eigenvectors (matrix, row, entry), of the blocks of so many rows, (1,)."""
