@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from wavefoundry.deployment.complex_values import Complex, unitary
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
 from wavefoundry.deployment.leading_blocks import LeadingBlocks
@@ -38,7 +36,13 @@ def at_most(axis: str, length: int) -> str:
 def prediction(
     mixtures: dict[str, Mixture], noise: float, writer: Writer, known: Term, slots: Term, subcarriers: Term
 ) -> Term:
-    """Write what `posterior.GaussianMixtures.predict` does; see `wavefoundry.deployment.plain_predictor.write_plain`."""
+    """Write what `posterior.GaussianMixtures.predict` does; see `wavefoundry.deployment.plain_predictor.write_plain`.
+
+    Args:
+        mixtures: of both axes.
+        noise: share of the noise in the power of what is known.
+        writer, known, slots, subcarriers: of the question.
+    """
     asked = {"time": slots, "frequency": subcarriers}
     checked = writer.constant([0], INT64)
     for axis, mixture in mixtures.items():
