@@ -4,7 +4,7 @@ Source: R. E. Kalman, "A New Approach to Linear Filtering and Prediction Problem
 1960; the autoregression is that of J. P. Burg, "Maximum Entropy Spectral Analysis", PhD thesis, Stanford University,
 1975. For channels: C. Komninakis et al., "Multi-Input Multi-Output Fading Channel Tracking and Equalization Using
 Kalman Estimation", IEEE Transactions on Signal Processing 50(5), 2002.
-This file travels with a registered model, so it imports numpy and pydantic alone.
+What is registered is the graph that wavefoundry/deployment/predictors/kalman.py writes of it.
 """
 
 import numpy as np
