@@ -30,6 +30,7 @@ from stages.json_files import write_json
 from stages.paths import FEEDBACK_ASKED, INPUTS, TASKS, inputs_file, language_model_files, store
 from stages.stage import clear_errors
 from storage.digests import digest
+from wavefoundry.deployment.method_export import GRAPHS
 
 # No data set has a name with a blank. The key is there where there is something to say, so that the file of a network
 # without language models is as it was before there were any.
@@ -103,9 +104,9 @@ def main() -> None:
             write_json(inputs_file(name, "serving"), code_digests([f"wavefoundry.networks.{model.family}.serving"]))
         else:
             method, _ = parameters.method_options(name)
-            code = code_digests([f"wavefoundry.predictors.{method}"])
-            write_json(inputs_file(name, "code"), code)
-            write_json(inputs_file(name, "serving"), code)
+            module = f"wavefoundry.predictors.{method}"
+            write_json(inputs_file(name, "code"), code_digests([module]))
+            write_json(inputs_file(name, "serving"), code_digests([module, f"{GRAPHS}.{method}"]))
     write_json(FEEDBACK_ASKED, {name: parameters.fed_back(name) for name in parameters.codecs})
     section = parameters.evaluate.downstream
     if section is None:

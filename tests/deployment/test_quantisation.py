@@ -160,8 +160,10 @@ def test_what_cannot_be_quantised_says_so_in_one_line(tmp_path, family, network,
 
 
 def test_a_method_has_no_int8_form(tmp_path):
-    method_export.export("autoregression", methods()["autoregression"](order=3), tmp_path / "fp32")
-    assert why_not(tmp_path / "fp32") == "it is served without an ONNX graph"
+    method_export.export("prony", methods()["prony"](order=3, regularisation=0.1), tmp_path / "numpy")
+    assert why_not(tmp_path / "numpy") == "it is served without an ONNX graph"
+    method_export.export("autoregression", methods()["autoregression"](order=3), tmp_path / "graph")
+    assert why_not(tmp_path / "graph") == "its network has no linear layers with fixed weights"
 
 
 def test_an_empty_calibration_set_is_refused_before_anything_is_written(tmp_path):

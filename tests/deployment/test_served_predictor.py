@@ -308,8 +308,8 @@ np.save("found.npy", predictor.predict(np.load("known.npy"), 2, 4))
 
 
 def test_settings_of_a_method_that_it_does_not_know_are_refused(tmp_path):
-    method_export.export("autoregression", methods()["autoregression"](order=3), tmp_path)
-    (tmp_path / "settings.json").write_text('{"name": "autoregression", "order": 0}')
+    method_export.export("prony", methods()["prony"](order=3, regularisation=0.1), tmp_path)
+    (tmp_path / "settings.json").write_text('{"order": 0, "regularisation": 0.1}')
     with pytest.raises(ValueError, match="order"):
         ServedPredictor(tmp_path)
 

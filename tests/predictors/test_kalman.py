@@ -125,3 +125,11 @@ def test_a_faulty_or_missing_option_is_named(key):
     for options in (good | {key: None}, {other: value for other, value in good.items() if other != key}):
         with pytest.raises(ValidationError, match=f"(?m)^{key}"):
             methods()["kalman"](**options)
+
+
+@pytest.mark.parametrize("wanted", [(2, 0), (0, 3), (2, 3)])
+def test_taps_without_any_power_stay_finite_when_noise_is_taken_out(wanted):
+    """A constant channel has a single tap: of the others, there is less than the noise that is taken out."""
+    constant = np.full((1, 6, 4, 8), 1 - 2j, np.complex64)
+    found = Predictor(Options(order=3, snr_db=15.0, compensation=0.5)).predict(constant, *wanted)
+    np.testing.assert_allclose(found, np.full_like(found, 1 - 2j), rtol=0.05)

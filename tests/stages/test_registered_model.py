@@ -228,7 +228,7 @@ def check_warm_start(parameters):
 
 
 def test_a_method_is_registered_by_what_it_is(parameters):
-    """Its file and its options identify it; it needs neither weights nor onnxruntime."""
+    """Its method and its options identify it; it has no model folder."""
     candidate = Candidate("autoregression", None, {"time": -1.0}, {"time": -1.0})
     form = served(parameters, candidate)
     again = served(parameters, candidate)

@@ -53,6 +53,12 @@ class Complex:
             self.real * other.imaginary + self.imaginary * other.real,
         )
 
+    def product(self, other: Complex) -> Complex:
+        """The matrix product over the last two axes."""
+        one, other_parts = (self.real, self.imaginary), (other.real, other.imaginary)
+        products = [[mine.op("MatMul", theirs) for theirs in other_parts] for mine in one]
+        return Complex(products[0][0] - products[1][1], products[0][1] + products[1][0])
+
     def conjugate(self) -> Complex:
         return Complex(self.real, -self.imaginary)
 

@@ -1,7 +1,8 @@
 """Predictors without training: one file each in wavefoundry/predictors, found by name.
 
 A method is a module `wavefoundry/predictors/NAME.py` that imports the standard library, numpy and pydantic alone, for
-it travels with a registered model. It defines `Options`, a pydantic model of its settings, and `Predictor`, a
+it travels with a registered model, unless `wavefoundry.deployment.predictors` has a module that writes it as a graph.
+It defines `Options`, a pydantic model of its settings, and `Predictor`, a
 `NumpyPredictor` made of them.
 """
 

@@ -1,7 +1,7 @@
 """Linear prediction of every tap of a channel from its own past, fitted on the known part of the same sample.
 
 Source: J. P. Burg, "Maximum Entropy Spectral Analysis", PhD thesis, Stanford University, 1975.
-This file travels with a registered model, so it imports numpy and pydantic alone.
+What is registered is the graph that wavefoundry/deployment/predictors/autoregression.py writes of it.
 """
 
 import numpy as np

@@ -4,7 +4,7 @@ Source: R. E. Kalman, "A New Approach to Linear Filtering and Prediction Problem
 1960; the autoregression is that of J. P. Burg, "Maximum Entropy Spectral Analysis", PhD thesis, Stanford University,
 1975. For channels: C. Komninakis et al., "Multi-Input Multi-Output Fading Channel Tracking and Equalization Using
 Kalman Estimation", IEEE Transactions on Signal Processing 50(5), 2002.
-This file travels with a registered model, so it imports numpy and pydantic alone.
+What is registered is the graph that wavefoundry/deployment/predictors/kalman.py writes of it.
 """
 
 import numpy as np
@@ -157,7 +157,8 @@ def burg(series: np.ndarray, order: int, noise: np.ndarray | float = 0.0) -> tup
         seen = noise * forward.shape[-1] * forward.shape[-2]
         cross = cross - seen * (coefficients[..., 1:] * coefficients[..., :0:-1]).sum(axis=-1)
         less = power - 2 * seen * np.square(np.abs(coefficients)).sum(axis=-1)
-        reflection = -2 * cross / np.maximum(np.maximum(less, LEAST_SIGNAL * power), np.finfo(power.dtype).tiny)
+        # Of single precision: by that of double precision, what the noise adds to a silent tap would overflow.
+        reflection = -2 * cross / np.maximum(np.maximum(less, LEAST_SIGNAL * power), np.finfo(np.float32).tiny)
         reflection = reflection / np.maximum(np.abs(reflection), 1)
         past = (coefficients[..., 1:] * autocovariance[..., :0:-1]).sum(axis=-1)
         next_one = -reflection * error - past

@@ -3,7 +3,7 @@
 A path between two bins leaks into both, and turns in both alike: the bins around one are further realisations of nearly
 the same process, of which a short known block has few. The pooling is ours. Source of the method: J. P. Burg, "Maximum
 Entropy Spectral Analysis", PhD thesis, Stanford University, 1975.
-This file travels with a registered model, so it imports numpy and pydantic alone.
+What is registered is the graph that wavefoundry/deployment/predictors/pooled_autoregression.py writes of it.
 """
 
 import numpy as np

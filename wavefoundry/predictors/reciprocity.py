@@ -4,7 +4,7 @@ In time this is sample-and-hold. For a band above, as wide as the known one or n
 that takes uplink CSI for downlink CSI on another carrier ("Bridging the Modality Gap: Enhancing Channel Prediction with
 Semantically Aligned LLMs and Knowledge Distillation", arXiv:2505.12729, section V).
 
-This file travels with a registered model, so it imports numpy and pydantic alone.
+What is registered is the graph that wavefoundry/deployment/predictors/reciprocity.py writes of it.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Sample-and-hold: the last known slot and the last known subcarrier stand for all that follow.
 
-This file travels with a registered model, so it imports numpy and pydantic alone.
+What is registered is the graph that wavefoundry/deployment/predictors/sample_and_hold.py writes of it.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.networks.gaussian_mixture.em import fit
 from wavefoundry.networks.gaussian_mixture.model import build
-from wavefoundry.networks.gaussian_mixture.served import Posterior
+from wavefoundry.networks.gaussian_mixture.posterior import Posterior
 from wavefoundry.networks.gaussian_mixture.serving import export
 
 LENGTH, KNOWN, NOISE = 8, 5, 0.01
@@ -136,6 +136,49 @@ def test_what_is_saved_and_what_is_served_are_the_model(tmp_path):
         expected = model.predict(known, slots, subcarriers)
         np.testing.assert_allclose(served.predict(known.numpy(), slots, subcarriers), expected.numpy(), atol=1e-4)
         assert torch.equal(again.predict(known, slots, subcarriers), expected)
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory):
+    """The model, and what is served of it: one plain ONNX file."""
+    model, folder = gaussian_mixture(tmp_path_factory.mktemp("training")), tmp_path_factory.mktemp("mixture") / "new"
+    export(model, folder)
+    assert [file.name for file in folder.iterdir()] == ["predictor.onnx"]
+    return model, ServedPredictor(folder)
+
+
+@pytest.mark.parametrize("wanted", [(1, 0), (3, 0), (0, 1), (0, 7), (3, 5), (1, 9)])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 4, 4, 7), (3, 5, 3, 2), (2, 2, 8, 5)])
+def test_the_graph_answers_what_the_model_answers(forms, shape, wanted):
+    """For series of every length up to that of the mixture, among them such as are unlike all that was learnt from."""
+    model, served = forms
+    noise = torch.randn(shape, dtype=torch.cfloat, generator=torch.Generator().manual_seed(0))
+    known = smooth(*shape, seed=4) + 0.05 * noise
+    known[-1] = known[-1] + noise[-1]
+    expected, found = model.predict(known, *wanted).numpy(), served.predict(known.numpy(), *wanted)
+    assert found.shape == expected.shape
+    for one, other in zip(found, expected, strict=True):
+        assert np.linalg.norm(one - other) <= 1e-4 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("wanted", [(2, 0), (0, 4), (2, 4)])
+def test_silence_is_served_as_silence_and_says_nothing_to_others(forms, wanted):
+    known = smooth(3, 4, 4, 8).numpy()
+    known[1] = 0
+    found = forms[1].predict(known, *wanted)
+    assert not found[1].any()
+    np.testing.assert_array_equal(found[[0, 2]], forms[1].predict(known[[0, 2]], *wanted))
+    assert not forms[1].predict(np.zeros_like(known), *wanted).any()
+
+
+@pytest.mark.parametrize(("shape", "wanted", "axis"), [((1, 5, 2, 8), (4, 0), "time"), ((1, 9, 2, 8), (1, 3), "time"),
+                                                       ((1, 9, 2, 8), (0, 9), "frequency")])  # fmt: skip
+def test_longer_series_than_the_mixture_knows_are_refused_by_name(forms, shape, wanted, axis):
+    most = {"time": "8 slots", "frequency": "16 subcarriers"}[axis]
+    with pytest.raises(ValueError, match=f"the mixture of {axis} takes at most {most}, known and asked for together"):
+        forms[1].predict(smooth(*shape).numpy(), *wanted)
+    # Along an axis that is not continued any number may be known.
+    assert np.isfinite(forms[1].predict(smooth(1, 9, 2, 8).numpy(), 0, 8)).all()
 
 
 def test_what_is_unlike_all_that_was_learnt_from_is_not_blown_up(tmp_path):

@@ -105,6 +105,45 @@ def test_what_is_served_is_the_model(covariance, tmp_path):
         np.testing.assert_allclose(served.predict(known.numpy(), slots, subcarriers), expected, atol=1e-4)
 
 
+@pytest.fixture(scope="module", params=["kronecker", "per_bin"])
+def forms(request, tmp_path_factory):
+    """The model, and what is served of it: one plain ONNX file."""
+    model, folder = lmmse(covariance=request.param, angles=4), tmp_path_factory.mktemp("served") / "new"
+    export(model, folder)
+    assert [file.name for file in folder.iterdir()] == ["predictor.onnx"]
+    return model, ServedPredictor(folder)
+
+
+@pytest.mark.parametrize("wanted", [(1, 0), (3, 0), (0, 1), (0, 7), (3, 5), (1, 9)])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 4, 4, 7), (3, 5, 3, 2), (2, 2, 9, 5)])
+def test_the_graph_answers_what_the_model_answers(forms, shape, wanted):
+    model, served = forms
+    known = smooth(*shape, seed=4) * torch.logspace(-3, 3, shape[0])[:, None, None, None]
+    expected, found = model.predict(known, *wanted).numpy(), served.predict(known.numpy(), *wanted)
+    assert found.shape == expected.shape
+    for one, other in zip(found, expected, strict=True):
+        assert np.linalg.norm(one - other) <= 1e-6 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("wanted", [(2, 0), (0, 4), (2, 4)])
+def test_silence_is_served_as_silence_and_says_nothing_to_others(forms, wanted):
+    known = smooth(3, 4, 4, 8).numpy()
+    known[1] = 0
+    found = forms[1].predict(known, *wanted)
+    assert not found[1].any()
+    np.testing.assert_array_equal(found[[0, 2]], forms[1].predict(known[[0, 2]], *wanted))
+    assert not forms[1].predict(np.zeros_like(known), *wanted).any()
+
+
+@pytest.mark.parametrize(("shape", "wanted", "axis"), [((1, 5, 2, 8), (4, 0), "time"), ((1, 9, 2, 8), (0, 1), "time"),
+                                                       ((1, 2, 2, 8), (0, 9), "frequency")])  # fmt: skip
+def test_more_than_covariances_were_learnt_for_is_refused_by_name(forms, shape, wanted, axis):
+    most = {"time": "8 slots", "frequency": "16 subcarriers"}[axis]
+    message = f"the covariance of {axis} takes at most {most}, known and asked for together"
+    with pytest.raises(ValueError, match=message):
+        forms[1].predict(smooth(*shape).numpy(), *wanted)
+
+
 def test_training_gives_one_row_and_reports_it(tmp_path):
     rows = []
     session = TrainingSession(

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
-from wavefoundry.networks.gaussian_mixture import served
+from wavefoundry.networks.gaussian_mixture import posterior
 from wavefoundry.networks.gaussian_mixture.em import fit
 from wavefoundry.networks.gaussian_mixture.options import Options
 from wavefoundry.networks.gaussian_mixture.series import Draw, over_frequency, over_time
@@ -34,7 +34,7 @@ class GaussianMixture(PreTrainedModel):
     """A mixture of the series of angle-delay bins over time, and one of the series of angle bins over frequency.
 
     Weights and covariances are parameters without gradient, and predictions are computed by
-    `served.GaussianMixtures`. Fresh, all components take series for white noise, and predictions are 0.
+    `posterior.GaussianMixtures`. Fresh, all components take series for white noise, and predictions are 0.
     """
 
     config_class = GaussianMixtureConfig
@@ -43,7 +43,7 @@ class GaussianMixture(PreTrainedModel):
     def __init__(self, config: GaussianMixtureConfig):
         super().__init__(config)
         self.options: Options = config.settings
-        self._made: tuple[tuple[int, ...], served.GaussianMixtures] | None = None
+        self._made: tuple[tuple[int, ...], posterior.GaussianMixtures] | None = None
         for axis in AXES:
             mixture = getattr(self.options, axis)
             white = torch.eye(mixture.length, dtype=torch.complex64).expand(mixture.components, -1, -1)
@@ -58,7 +58,7 @@ class GaussianMixture(PreTrainedModel):
         """There are no weights to draw."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The parameters as `served.GaussianMixtures` takes them."""
+        """The parameters as `posterior.GaussianMixtures` takes them."""
         found = {}
         for axis in AXES:
             found[f"{axis}_weights"] = getattr(self, f"{axis}_weights").detach().cpu().float().numpy()
@@ -72,11 +72,11 @@ class GaussianMixture(PreTrainedModel):
         getattr(self, f"{axis}_weights").copy_(weights)
         getattr(self, f"{axis}_covariances").copy_(torch.view_as_real(covariances.resolve_conj()))
 
-    def _predictor(self) -> served.GaussianMixtures:
+    def _predictor(self) -> posterior.GaussianMixtures:
         """What predicts, made anew when a parameter has changed: its decompositions take as long as a prediction."""
         versions = tuple(parameter._version for parameter in self.parameters())
         if self._made is None or self._made[0] != versions:
-            self._made = versions, served.GaussianMixtures(self.options.snr_db, **self.arrays())
+            self._made = versions, posterior.GaussianMixtures(self.options.snr_db, **self.arrays())
         return self._made[1]
 
     @torch.inference_mode()

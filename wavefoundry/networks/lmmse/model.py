@@ -15,7 +15,7 @@ from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
-from wavefoundry.networks.lmmse import served
+from wavefoundry.networks.lmmse import estimate
 from wavefoundry.networks.lmmse.options import Options
 from wavefoundry.training.one_pass import batches
 from wavefoundry.training.session import Trained, TrainingData, TrainingSession
@@ -31,7 +31,7 @@ class LMMSEConfig(NetworkConfig):
 class LMMSE(PreTrainedModel):
     """Powers of angle bins, and covariances of slots and of subcarriers, which are functions of distance alone.
 
-    They are parameters without gradient, and predictions are computed by `served.LMMSE`.
+    They are parameters without gradient, and predictions are computed by `estimate.LMMSE`.
     Fresh, it takes channels for white noise and predicts 0.
     """
 
@@ -51,7 +51,7 @@ class LMMSE(PreTrainedModel):
         """There are no weights to draw."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The parameters as `served.LMMSE` takes them."""
+        """The parameters as `estimate.LMMSE` takes them."""
         values = {name: getattr(self, name).detach().cpu().float() for name in ("power", "time", "frequency")}
         covariances = {name: torch.view_as_complex(values[name]).numpy() for name in ("time", "frequency")}
         return {"power": values["power"].numpy()} | covariances
@@ -89,7 +89,7 @@ class LMMSE(PreTrainedModel):
                 are not finite.
         """
         try:
-            predictor = served.LMMSE(self.options.snr_db, **self.arrays())
+            predictor = estimate.LMMSE(self.options.snr_db, **self.arrays())
             return torch.from_numpy(predictor.predict(known.cpu().numpy(), slots, subcarriers))
         except ValueError as error:
             raise InputError(str(error)) from None
@@ -112,7 +112,7 @@ class Sums:
         """Add complex samples (batch, time, antenna, subcarrier)."""
         scaled = (csi / rms_scale(csi)).to(torch.complex128)
         angles = torch.fft.fft(scaled, dim=2, norm="ortho")
-        bins = torch.from_numpy(served.nearest_bins(csi.shape[2], self._options.angles))
+        bins = torch.from_numpy(estimate.nearest_bins(csi.shape[2], self._options.angles))
         power = angles.abs().square().mean(dim=(1, 3)).sum(0)
         self._power.index_add_(0, bins, power)
         self._count.index_add_(0, bins, torch.full_like(power, len(csi)))

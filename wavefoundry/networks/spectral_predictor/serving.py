@@ -14,8 +14,10 @@ import onnx_ir as ir
 import torch
 from torch.export import Dim
 
+from wavefoundry.deployment.bins import all_bins, from_bins, to_bins
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
+from wavefoundry.deployment.linear_prediction import extrapolated, lattice
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import asked, rms_scale, write_plain
 from wavefoundry.networks.spectral_predictor.bins import AXES
@@ -31,10 +33,10 @@ from wavefoundry.networks.spectral_predictor.model import (
     SpectralPredictor,
 )
 from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture
-from wavefoundry.networks.spectral_predictor.serving_bins import all_bins, from_bins, limited, pick, put, to_bins
+from wavefoundry.networks.spectral_predictor.serving_bins import limited, pick, pooling, put
 from wavefoundry.networks.spectral_predictor.serving_features import features_of
 from wavefoundry.networks.spectral_predictor.serving_lost_slots import with_lost_slots
-from wavefoundry.networks.spectral_predictor.serving_prediction import extrapolated, lattice, wiener
+from wavefoundry.networks.spectral_predictor.serving_prediction import wiener
 
 
 def export(model: SpectralPredictor, folder: Path) -> None:
@@ -169,7 +171,7 @@ def continuation(architecture: Architecture, axis: Axis, series: Complex, horizo
     def of_chosen(part: Term) -> Term:
         return pick(all_bins(part), chosen)
 
-    filters, residual = lattice(series, axis.orders)
+    filters, residual = lattice(series, axis.orders, pooling(series))
     beyond = extrapolated(series.each(all_bins), filters[0].each(all_bins), horizon)
     own = series.each(of_chosen)
 

@@ -4,19 +4,13 @@ defines it.
 
 import numpy as np
 
+from wavefoundry.deployment.bins import TINY, all_bins
 from wavefoundry.deployment.complex_values import Complex, transformed
 from wavefoundry.deployment.graph_writer import DOUBLE, Term
 from wavefoundry.networks.spectral_predictor.bins import AXES
 from wavefoundry.networks.spectral_predictor.model import LOG_UNIT, QUIET, QUIET_LINE
 from wavefoundry.networks.spectral_predictor.options import Architecture
-from wavefoundry.networks.spectral_predictor.serving_bins import (
-    TINY,
-    all_bins,
-    circles,
-    pick,
-    pooled,
-    waves,
-)
+from wavefoundry.networks.spectral_predictor.serving_bins import pick, pooling, waves
 
 
 def features_of(architecture: Architecture, series: Complex, chosen: Term, filters: Complex, residual: Term) -> Term:
@@ -31,7 +25,7 @@ def features_of(architecture: Architecture, series: Complex, chosen: Term, filte
     """
     writer, seen = series.real.writer, series.real.size(0)
     steps, bins = seen.cast(DOUBLE), series.real.size(2) * series.real.size(3)
-    lines, around = architecture.frequencies, circles(series)
+    lines, pool = architecture.frequencies, pooling(series)
 
     def of_chosen(values: Term) -> Term:
         """(value, sample, row, column) -> (sample, chosen bin, value)."""
@@ -41,7 +35,7 @@ def features_of(architecture: Architecture, series: Complex, chosen: Term, filte
     lags = Complex.of(transformed(Complex(spectra, spectra * 0.0).pairs(), 0, inverse=True).cut(0, 0, seen) / steps)
     of_bins = lags.real.cut(0, 0, 1).reshape(lags.real.size(1), -1)  # (sample, bin)
     of_sample = of_bins.reduced("ReduceMean", 1).op("Max", TINY).reshape(-1, 1, 1)
-    own, near = lags.each(of_chosen), lags.each(lambda part: of_chosen(pooled(part, around)))
+    own, near = lags.each(of_chosen), lags.each(lambda part: of_chosen(pool(part)))
     whole = lags.each(lambda part: part.reduced("ReduceMean", 2, 3, keep=False).transpose(1, 0).reshape(0, 1, -1))
     periodograms = [periodogram(each, lines // 2) for each in (own, near, whole)]
     periodograms[2] = periodograms[2].op("Expand", writer.shape(1, chosen.size(1), 1))
@@ -62,7 +56,7 @@ def features_of(architecture: Architecture, series: Complex, chosen: Term, filte
     )
     level_middle = level_middle + level * 0.0
     scalars = [level, level_near, level_middle, level - level_middle]
-    for left, power in ((residual, own_power), (pooled(residual, around), near_power)):
+    for left, power in ((residual, own_power), (pool(residual), near_power)):
         rest = of_chosen(left) / power.op("Max", TINY)
         scalars.append(rest.op("Clip", 1e-4, 1e2).op("Log") * LOG_UNIT)
     sizes = [steps.op("Log") - 2.0, (steps / 4.0).op("Reciprocal"), bins.cast(DOUBLE).op("Log") * 0.2 - 1.0]

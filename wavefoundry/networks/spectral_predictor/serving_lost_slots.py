@@ -1,11 +1,12 @@
 """Lost slots in a graph, put in as wavefoundry/networks/spectral_predictor/lost_slots.py defines it."""
 
+from wavefoundry.deployment.bins import from_bins, to_bins
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, INT64, Term, Writer
+from wavefoundry.deployment.linear_prediction import lattice, shifted
 from wavefoundry.deployment.plain_predictor import rms_scale
 from wavefoundry.networks.spectral_predictor.lost_slots import ORDER
-from wavefoundry.networks.spectral_predictor.serving_bins import from_bins, to_bins
-from wavefoundry.networks.spectral_predictor.serving_prediction import lattice, shifted
+from wavefoundry.networks.spectral_predictor.serving_bins import pooling
 
 
 def with_lost_slots(known: Term) -> Term:
@@ -40,7 +41,7 @@ def interpolated(series: Complex, unknown: Term) -> Complex:
     """
     writer, seen = series.real.writer, series.real.size(0)
     order = writer.where(seen >= 2 * ORDER, ORDER, seen / 2)
-    filters = chosen(lattice(series, list(range(ORDER + 1)), unknown * -1.0 + 1.0)[0], order)
+    filters = chosen(lattice(series, list(range(ORDER + 1)), pooling(series), unknown * -1.0 + 1.0)[0], order)
     bands = normal_bands(filters, order, seen)
     right = banded_product(bands, series).scaled(-unknown)
     # Entries that have arrived have the equation x = 0: what is found is what to add.

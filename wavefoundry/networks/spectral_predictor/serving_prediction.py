@@ -1,75 +1,10 @@
-"""Linear prediction in a graph, in double precision, as it is defined in
+"""Wiener prediction in a graph, in double precision, as it is defined in
 wavefoundry/networks/spectral_predictor/linear_prediction.py.
 """
 
 from wavefoundry.deployment.complex_values import Complex
-from wavefoundry.deployment.graph_writer import DOUBLE, INT64, Term, Writer
-from wavefoundry.networks.spectral_predictor.serving_bins import TINY, circles, pooled, waves
-
-
-def lattice(series: Complex, orders: list[int], arrived: Term | None = None) -> tuple[list[Complex], Term]:
-    """As `linear_prediction.lattice`, of bins (step, sample, row, column).
-
-    Args:
-        series: of all bins.
-        orders: past steps of each filter.
-        arrived: (step, sample, 1, 1), 1 or 0; errors that involve a step with 0 do not count. None: all have arrived.
-
-    Returns:
-        The filters (coefficient, sample, row, column), and what the longest one leaves, (1, sample, row, column). Where
-        there are fewer past steps than a filter has coefficients, the last ones are zeros.
-    """
-    writer, seen = series.real.writer, series.real.size(0)
-    forward = backward = series
-    zero = series.each(lambda part: part.cut(0, 0, 1) * 0.0)
-    filters = {0: Complex(zero.real + 1.0, zero.imaginary)}
-    residual, around = series.power().reduced("ReduceMean", 0), circles(series)
-    counted = (writer.range(seen) >= 0).cast(DOUBLE).reshape(-1, 1, 1, 1) if arrived is None else arrived
-    for order in range(1, max(orders) + 1):
-        # What has no past is zero: of series that are too short nothing is left, all sums are 0, and so is the gain.
-        counted = counted * shifted(counted)
-        forward = forward.scaled(counted)
-        backward = backward.each(shifted)
-        if arrived is not None:
-            backward = backward.scaled(counted)
-        cross = forward * backward.conjugate()
-        parts = (forward.power() + backward.power(), cross.real, cross.imaginary)
-        sums = pooled(writer.joined(0, *(part.reduced("ReduceSum", 0) for part in parts)), around)
-        factor = writer.constant(-2.0, DOUBLE) / sums.cut(0, 0, 1).op("Max", TINY)
-        gain = Complex(sums.cut(0, 1, 2), sums.cut(0, 2, 3)).scaled(factor)
-        before = filters[order - 1]
-        longer = Complex(writer.joined(0, before.real, zero.real), writer.joined(0, before.imaginary, zero.imaginary))
-        backwards = writer.constant(list(range(order, -1, -1)), INT64)
-        turned = Complex(longer.real.take(backwards), -longer.imaginary.take(backwards))
-        filters[order] = longer + gain * turned
-        forward, backward = forward + gain * backward, backward + gain.conjugate() * forward
-        left = counted.reduced("ReduceSum", 0)
-        mean = forward.power().reduced("ReduceSum", 0) / left.op("Max", 1.0)
-        residual = writer.where(left > 0.0, mean, residual)
-    return [filters[order] for order in orders], residual
-
-
-def shifted(values: Term, by: int = 1) -> Term:
-    """So many steps later along the first axis of four, or earlier of a number below 0; 0 where nothing comes from."""
-    return values.padded([by, 0, 0, 0], [-by, 0, 0, 0])
-
-
-def extrapolated(series: Complex, filters: Complex, horizon: Term) -> Complex:
-    """As `linear_prediction.extrapolate`, of series (step, sample, bin) and filters (coefficient, sample, bin)."""
-    writer, length = series.real.writer, filters.real.size(0)
-    order = length - 1
-    past = series.each(lambda part: part.padded([order, 0, 0], [0, 0, 0]).cut(0, -order))
-    backwards = writer.range(order) * -1 + order
-    weights = filters.each(lambda part: -part.take(backwards))
-
-    def step(body: Writer, _: Term, real: Term, imaginary: Term) -> tuple[list[Term], list[Term]]:
-        known = Complex(real, imaginary)
-        found = (known * weights.each(lambda part: part.within(body))).summed(0)
-        after = [body.joined(0, real.cut(0, 1), found.real), body.joined(0, imaginary.cut(0, 1), found.imaginary)]
-        return after, [found.real, found.imaginary]
-
-    _, found = writer.loop(horizon, [past.real, past.imaginary], step)  # each (horizon, 1, sample, bin)
-    return Complex(*(part.op("Squeeze", writer.shape(1)) for part in found))
+from wavefoundry.deployment.graph_writer import DOUBLE, Term, Writer
+from wavefoundry.networks.spectral_predictor.serving_bins import waves
 
 
 def wiener(series: Complex, spectrum: Term, noise: Term, horizon: Term, lines: int) -> Complex:

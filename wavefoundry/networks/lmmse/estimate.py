@@ -1,17 +1,6 @@
-"""LMMSE prediction in numpy; the model in torch calls it, too.
-
-This file travels with a registered model, so it imports numpy alone. Errors are ValueErrors of one line.
-"""
-
-from pathlib import Path
+"""LMMSE prediction, in numpy: what the model computes, and what its graph is held to."""
 
 import numpy as np
-
-
-def load(settings: dict, folder: Path) -> "LMMSE":
-    """The predictor of a folder that `export` of the family has written."""
-    with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
-        return LMMSE(settings["snr_db"], stored["power"], stored["time"], stored["frequency"])
 
 
 class LMMSE:

@@ -1,9 +1,4 @@
-"""Prediction with mixtures of Gaussians in numpy; the model in torch calls it, too.
-
-This file travels with a registered model, so it imports numpy alone. Errors are ValueErrors of one line.
-"""
-
-from pathlib import Path
+"""Prediction with mixtures of Gaussians, in numpy: what the model computes, and what its graph is held to."""
 
 import numpy as np
 
@@ -13,10 +8,15 @@ LEAST_SIGNAL = 0.1
 UNKNOWN = 1e-6
 
 
-def load(settings: dict, folder: Path) -> "GaussianMixtures":
-    """The predictor of a folder that `export` of the family has written."""
-    with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
-        return GaussianMixtures(settings["snr_db"], **stored)
+def noise_of(snr_db: float) -> float:
+    """The share of the noise in the power of what is known, by its SNR [dB]."""
+    noise_to_signal = 10 ** (-snr_db / 10)
+    return noise_to_signal / (1 + noise_to_signal)
+
+
+def logarithms(weights: np.ndarray) -> np.ndarray:
+    """Of the weights of components, some of which may have died out; in single precision."""
+    return np.log(np.maximum(weights, np.finfo(np.float64).tiny)).astype(np.float32)
 
 
 class GaussianMixtures:
@@ -36,9 +36,9 @@ class GaussianMixtures:
             time_weights, frequency_weights: (component), of sum 1.
             time_covariances, frequency_covariances: complex (component, step, step), of series of unit power.
         """
-        self._noise_to_signal = 10 ** (-snr_db / 10)
-        self._time = Mixture(time_weights, time_covariances, "slots")
-        self._frequency = Mixture(frequency_weights, frequency_covariances, "subcarriers")
+        self._noise = noise_of(snr_db)
+        self._time = Mixture(time_weights, time_covariances)
+        self._frequency = Mixture(frequency_weights, frequency_covariances)
 
     def predict(self, known: np.ndarray, slots: int, subcarriers: int) -> np.ndarray:
         """Predict the CSI beyond a known block, sample by sample: none depends on the others of its batch.
@@ -58,22 +58,22 @@ class GaussianMixtures:
         """
         if not np.isfinite(known).all():
             raise ValueError("the known block has values that are not finite")
-        time, frequency = self._time.given(known.shape[1], slots), self._frequency.given(known.shape[3], subcarriers)
+        time = self._time.given(known.shape[1], slots, "slots")
+        frequency = self._frequency.given(known.shape[3], subcarriers, "subcarriers")
         samples = known.astype(np.complex128)
         return np.stack([self._predict_one(samples[i], time, frequency) for i in range(len(samples))])
 
     def _predict_one(self, known: np.ndarray, time: "Posterior", frequency: "Posterior") -> np.ndarray:
         scale = np.sqrt(np.square(np.abs(known)).mean())
-        noise = self._noise_to_signal / (1 + self._noise_to_signal)
         # Of unit power, single precision has the digits that the noise leaves.
         known = (known / (scale or 1.0)).astype(np.complex64)
         box = np.fft.fft(known, axis=1, norm="ortho")  # (time, angle, subcarrier)
         if time.wanted:
             delays = np.fft.ifft(box, axis=2, norm="ortho")
-            future = time.mean(delays.reshape(len(box), -1).T, noise).T
+            future = time.mean(delays.reshape(len(box), -1).T, self._noise).T
             box = np.fft.fft(future.reshape(time.wanted, *box.shape[1:]), axis=2, norm="ortho")
         if frequency.wanted:
-            beyond = frequency.mean(box.reshape(-1, box.shape[2]), noise)
+            beyond = frequency.mean(box.reshape(-1, box.shape[2]), self._noise)
             box = beyond.reshape(*box.shape[:2], frequency.wanted)
         return (scale * np.fft.ifft(box, axis=1, norm="ortho")).astype(np.complex64)
 
@@ -85,22 +85,34 @@ class Mixture:
     as that of a faster user, and its prediction is 0; the least unlikely of the others would blow its misfit up.
     """
 
-    def __init__(self, weights: np.ndarray, covariances: np.ndarray, name: str):
-        self._weights = np.append(weights.astype(np.float64), UNKNOWN)
-        white = np.eye(covariances.shape[-1], dtype=np.complex128)[None]
-        self._covariances = np.concatenate([covariances.astype(np.complex128), white])
-        self._name = name
+    def __init__(self, weights: np.ndarray, covariances: np.ndarray):
+        """
+        Args:
+            weights: (component), of sum 1.
+            covariances: complex (component, step, step), of series of unit power.
+        """
+        self.length = covariances.shape[-1]
+        self.weights = np.append(weights.astype(np.float64), UNKNOWN)
+        white = np.eye(self.length, dtype=np.complex128)[None]
+        self.covariances = np.concatenate([covariances.astype(np.complex128), white])
         self._made: dict[tuple[int, int], Posterior] = {}
 
-    def given(self, known: int, wanted: int) -> "Posterior":
-        """What belongs to so many known and wanted steps, by the leading blocks of the covariances."""
-        length = self._covariances.shape[-1]
-        if wanted and known + wanted > length:
+    def given(self, known: int, wanted: int, name: str) -> "Posterior":
+        """What belongs to so many known and wanted steps, by the leading blocks of the covariances.
+
+        Args:
+            known, wanted: how many.
+            name: of the steps, in messages.
+
+        Raises:
+            ValueError: they are more than the mixture was learnt for.
+        """
+        if wanted and known + wanted > self.length:
             raise ValueError(
-                f"{known + wanted} {self._name} are known and wanted; the mixture is learnt for {length} of them"
+                f"{known + wanted} {name} are known and wanted; the mixture is learnt for {self.length} of them"
             )
         if (known, wanted) not in self._made:
-            self._made[known, wanted] = Posterior(self._weights, self._covariances, known, wanted)
+            self._made[known, wanted] = Posterior(self.weights, self.covariances, known, wanted)
         return self._made[known, wanted]
 
 
@@ -113,13 +125,13 @@ class Posterior:
 
     def __init__(self, weights: np.ndarray, covariances: np.ndarray, known: int, wanted: int):
         self.wanted = wanted
+        self._log_weights = logarithms(weights)
         if wanted:
             values, vectors = np.linalg.eigh(covariances[:, :known, :known])
             reach = covariances[:, known : known + wanted, :known] @ vectors
             self._values = np.maximum(values, 0).astype(np.float32)
             self._basis = vectors.conj().transpose(1, 0, 2).reshape(known, -1).astype(np.complex64)
             self._reach = reach.transpose(0, 2, 1).reshape(-1, wanted).astype(np.complex64)
-            self._log_weights = np.log(np.maximum(weights, np.finfo(np.float64).tiny)).astype(np.float32)
 
     def mean(self, series: np.ndarray, noise: float) -> np.ndarray:
         """Of series of any power.
