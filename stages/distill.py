@@ -15,7 +15,7 @@ from stages.paths import (
     training_time_file,
 )
 from stages.stage import clear_errors, stage
-from stages.training import train_seeds
+from stages.training import require_one_process, train_seeds
 from wavefoundry.networks.family import model_module
 from wavefoundry.objectives.objective import training_module
 
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("name", help="entry of params.yaml: distill")
     name = parser.parse_args().name
     with clear_errors():
+        require_one_process()
         parameters = params.read()
         model = parameters.model(name, ["distill"])
         teacher = parameters.model(model.teacher or "")

@@ -4,7 +4,7 @@ from stages import params
 from stages.arguments import group_and_name
 from stages.paths import history_file, inputs_file, language_model_files, models_folder, store, training_time_file
 from stages.stage import clear_errors, stage
-from stages.training import train_seeds
+from stages.training import require_one_process, train_seeds
 from wavefoundry.networks.family import model_module
 
 GROUPS = ("pretrain", "teach")
@@ -13,6 +13,7 @@ GROUPS = ("pretrain", "teach")
 def main() -> None:
     group, name = group_and_name("stages.train", __doc__, GROUPS)
     with clear_errors():
+        require_one_process()
         parameters = params.read()
         model = parameters.model(name, [group])
     stores = [store(model.options.reads, dataset) for dataset in parameters.learnt_by(name)]

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -25,6 +26,7 @@ from stages.pretrained import load_language_model
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.tracking.runs import Run
+from wavefoundry.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +38,19 @@ if TYPE_CHECKING:
 # trainings side by side gain more than two threads do: networks of this size are up to 1.4 times as fast with a second
 # thread, LWM-Temporal not at all.
 THREADS = 1
+
+
+def require_one_process() -> None:
+    """Refuse to be one of several processes: each would write the outputs of the stage, and record a run.
+
+    Raises:
+        InputError: torchrun or `accelerate launch` has started more than one.
+    """
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise InputError(
+            f"WORLD_SIZE is {processes}: a stage is one process; several can share a training that a program of yours "
+            "starts by wavefoundry.training.trainer.train"
+        )
 
 
 def train_seeds(

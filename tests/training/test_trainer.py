@@ -10,29 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
 
 from tests.networks.wimamba.example import wimamba
-from tests.training.toy import CONFIG, Batches, Denoiser
+from tests.training.toy import CONFIG, Batches, Denoiser, KillAt, KilledError
 from wavefoundry.errors import InputError
 from wavefoundry.training.trainer import COMPLETE, train
 
 STEPS_PER_EPOCH = 5
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    """Ends the training at a step, as a kill would: no clean-up runs in between."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **context):
-        if state.global_step == self.step:
-            raise KilledError
 
 
 @pytest.fixture(scope="module")

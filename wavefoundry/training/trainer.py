@@ -3,6 +3,13 @@
 A training that was killed and started again ends in the same weights and the same history, to the bit: batches are a
 function of (seed, epoch), what a model draws is a function of (seed, step), and weights, optimiser, schedule, random
 states and history come back from the last complete checkpoint.
+
+Under torchrun or `accelerate launch` several processes share every batch: the settings, the number of steps and the
+schedule mean what they mean in one process, gradients are those of the mean over the whole batch, and a network that
+draws nothing takes the same steps up to rounding. What is drawn (masks, noise, dropout) differs from process to
+process, and so from what one process draws for the same samples; the same number of processes repeats it to the bit. A
+loss that is no mean over samples, such as one over the masked values of a batch, becomes the mean of those of the
+parts, weighted by their samples.
 """
 
 import json
@@ -15,9 +22,10 @@ from typing import TypeVar, cast
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
@@ -56,7 +64,7 @@ def train(
         checkpoints: folder of this training alone; the caller keys it by inputs and parameters and removes it once
             the trained model is saved.
         on_epoch: called with each row of the history and the number of steps taken; after a resume first with the
-            rows of the epochs that were trained before.
+            rows of the epochs that were trained before. Of several processes only the first one calls it.
         callbacks: transformers callbacks. They may read the rows of the past epochs in `state.log_history`, and add
             columns to the last one in `on_epoch_end`. State of their own would be lost in a resume: decide from rows.
 
@@ -66,15 +74,14 @@ def train(
         them), and "learning_rate" after its last step. Nothing in it depends on time or host.
 
     Raises:
-        InputError: the loss became NaN or infinite.
+        InputError: the loss became NaN or infinite, or several processes cannot share a batch evenly.
     """
     checkpoints = Path(checkpoints)
-    last = _last_complete(checkpoints)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
@@ -89,6 +96,15 @@ def train(
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
     )
+    processes, process = arguments.world_size, arguments.process_index
+    if config.batch_size % processes:
+        raise InputError(
+            f"training.batch_size is {config.batch_size}, which {processes} processes cannot share evenly; "
+            f"allowed: multiples of {processes}"
+        )
+    # The first process removes what is incomplete before the others look.
+    with arguments.main_process_first(local=False):
+        last = _last_complete(checkpoints)
     history = _History(last)
     trainer = _Trainer(
         model=model,
@@ -97,6 +113,9 @@ def train(
         history=history,
         callbacks=[_Epochs(), history, *callbacks, _Report(on_epoch), _Checkpoints(checkpoints, config)],
     )
+    if process:
+        # Trainer has seeded all processes alike: dropout would repeat.
+        torch.manual_seed(_drawn(seed, 0, process))
     trainer.remove_callback(PrinterCallback)
     # Of saving weights, milliseconds each; the bar of the training itself stays.
     logging.disable_progress_bar()
@@ -122,11 +141,14 @@ class _Trainer(Trainer):
         return [name for name in super().get_decay_parameter_names(model) if name not in exempt]
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        words = np.random.SeedSequence([self.args.seed, self.state.global_step]).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(words[0]))
+        process, processes = self.args.process_index, self.args.world_size
+        inputs, share = _part(inputs, process, processes)
+        generator = torch.Generator().manual_seed(_drawn(self.args.seed, self.state.global_step, process))
         outputs = model(**inputs, generator=generator)
-        self._history.add(outputs)
-        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+        self._history.add(outputs, share)
+        # Gradients are averaged over processes.
+        loss = outputs["loss"] if processes == 1 else share * processes * outputs["loss"]
+        return (loss, outputs) if return_outputs else loss
 
     def log(self, logs, start_time=None) -> None:
         # The rows of _History are the whole log: the summary that Trainer would add holds wall-clock times.
@@ -152,16 +174,18 @@ class _History(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **context):
         self._sums: dict[str, torch.Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, float] = {}
 
-    def add(self, outputs: dict[str, torch.Tensor]) -> None:
+    def add(self, outputs: dict[str, torch.Tensor], share: float) -> None:
+        """Outputs of one step, of this share of its batch."""
+        if not share:
+            return
         for name, value in outputs.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().double()
-            self._counts[name] = self._counts.get(name, 0) + 1
+            self._sums[name] = self._sums.get(name, 0) + share * value.detach().double()
+            self._counts[name] = self._counts.get(name, 0) + share
 
     def on_epoch_end(self, args, state, control, **context):
-        row = {"epoch": round(state.epoch)}
-        row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
+        row = {"epoch": round(state.epoch)} | self._means()
         if not math.isfinite(row["loss"]):
             raise InputError(
                 f"training diverged: the loss of epoch {row['epoch']} is {row['loss']}; "
@@ -170,25 +194,35 @@ class _History(TrainerCallback):
         row["learning_rate"] = context["lr_scheduler"].get_last_lr()[0]
         state.log_history.append(row)
 
+    def _means(self) -> dict[str, float]:
+        """Over the batches of all processes, the same in each of them."""
+        own = {name: (total.item(), self._counts[name]) for name, total in self._sums.items()}
+        everyone: list[dict[str, tuple[float, float]]] = gather_object([own])
+        means = {}
+        for name in dict.fromkeys(name for found in everyone for name in found):
+            totals, counts = zip(*(found[name] for found in everyone if name in found), strict=True)
+            means[name] = sum(totals) / sum(counts)
+        return means
+
 
 class _Report(TrainerCallback):
-    """Hands the rows to `on_epoch`, and prints them where there is no progress bar."""
+    """Hands the rows to `on_epoch`, and prints them where there is no progress bar; of all processes the first does."""
 
     def __init__(self, on_epoch: Callable[[dict, int], None] | None):
         self._on_epoch = on_epoch
 
     def on_train_begin(self, args, state, control, **context):
         for row in state.log_history:
-            self._report(row, round(row["epoch"] / args.num_train_epochs * state.max_steps))
+            self._report(row, round(row["epoch"] / args.num_train_epochs * state.max_steps), state)
 
     def on_epoch_end(self, args, state, control, **context):
-        self._report(state.log_history[-1], state.global_step)
-        if args.disable_tqdm:
+        self._report(state.log_history[-1], state.global_step, state)
+        if args.disable_tqdm and state.is_world_process_zero:
             row = state.log_history[-1]
             print(f"epoch {row['epoch']} of {args.num_train_epochs}: loss {row['loss']:.4g}", file=sys.stderr)
 
-    def _report(self, row: dict, step: int) -> None:
-        if self._on_epoch:
+    def _report(self, row: dict, step: int, state: TrainerState) -> None:
+        if self._on_epoch and state.is_world_process_zero:
             self._on_epoch(row, step)
 
 
@@ -204,6 +238,10 @@ class _Checkpoints(TrainerCallback):
         control.should_save = epoch % self._config.epochs_per_checkpoint == 0 or epoch == self._config.epochs
 
     def on_save(self, args, state, control, **context):
+        # Each process writes its own random states.
+        args.distributed_state.wait_for_everyone()
+        if not state.is_world_process_zero:
+            return
         newest = self._folder / f"checkpoint-{state.global_step}"
         (newest / HISTORY).write_text(json.dumps(state.log_history))
         (newest / COMPLETE).touch()
@@ -230,3 +268,22 @@ def _last_complete(folder: Path) -> Path | None:
 
 def _as_read(batch: Batch) -> Batch:
     return batch
+
+
+def _part(batch: dict[str, torch.Tensor], process: int, processes: int) -> tuple[dict[str, torch.Tensor], float]:
+    """The samples of a batch that one of several processes learns from, and what share of the batch they are.
+
+    A batch smaller than the number of processes leaves some of them the first sample with a share of 0, for all
+    processes must take the same steps.
+    """
+    if processes == 1:
+        return batch, 1.0
+    size = len(next(iter(batch.values())))
+    first, end = size * process // processes, size * (process + 1) // processes
+    kept = slice(first, end) if end > first else slice(0, 1)
+    return {name: value[kept] for name, value in batch.items()}, (end - first) / size
+
+
+def _drawn(seed: int, step: int, process: int) -> int:
+    """The seed of what a process draws in one step."""
+    return int(np.random.SeedSequence([seed, step, process]).generate_state(1, np.uint64)[0])

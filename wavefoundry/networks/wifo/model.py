@@ -85,8 +85,16 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(architecture.hidden_size, 3 * architecture.hidden_size)
         self.out = nn.Linear(architecture.hidden_size, architecture.hidden_size)
 
-    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> torch.Tensor:
-        query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None, first: int = 0) -> torch.Tensor:
+        """What the tokens from `first` on find among all of them."""
+        if first:
+            size = tokens.shape[-1]
+            query = F.linear(tokens[:, first:], self.qkv.weight[:size], self.qkv.bias[:size])
+            query = query.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            both = F.linear(tokens, self.qkv.weight[size:], self.qkv.bias[size:])
+            key, value = both.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        else:
+            query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if weights is None:
             mixed = F.scaled_dot_product_attention(query, key, value)
         else:
@@ -108,10 +116,12 @@ class Layer(nn.Module):
         self.mlp_norm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
         self.mlp = nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, size))
 
-    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, HiddenStates]:
-        """Output of the layer, and the hidden states of its attention sub-layer."""
-        mixed = self.attention(self.attention_norm(tokens), weights)
-        attended = tokens + mixed
+    def forward(
+        self, tokens: torch.Tensor, weights: list[torch.Tensor] | None, first: int = 0
+    ) -> tuple[torch.Tensor, HiddenStates]:
+        """Output of the layer and the hidden states of its attention sub-layer, of the tokens from `first` on."""
+        mixed = self.attention(self.attention_norm(tokens), weights, first)
+        attended = tokens[:, first:] + mixed
         return attended + self.mlp(self.mlp_norm(attended)), HiddenStates(mixed, attended)
 
 
@@ -121,11 +131,14 @@ class Stack(nn.Module):
         self.blocks = nn.ModuleList(Layer(architecture) for _ in range(depth))
         self.norm = nn.LayerNorm(architecture.hidden_size, eps=LAYER_NORM_EPS)
 
-    def forward(self, tokens: torch.Tensor, weights: list[torch.Tensor] | None) -> tuple[torch.Tensor, HiddenStates]:
-        """Normalised output, and the hidden states of the last attention sub-layer."""
+    def forward(
+        self, tokens: torch.Tensor, weights: list[torch.Tensor] | None, first: int = 0
+    ) -> tuple[torch.Tensor, HiddenStates]:
+        """Normalised output and the hidden states of the last attention sub-layer, of the tokens from `first` on."""
         hidden = HiddenStates(tokens, tokens)
-        for block in self.blocks:
-            tokens, hidden = block(tokens, weights)
+        for depth, block in enumerate(self.blocks, start=1):
+            # What the last layer makes of the tokens before, nobody reads.
+            tokens, hidden = block(tokens, weights, first if depth == len(self.blocks) else 0)
         return self.norm(tokens), hidden
 
 
@@ -270,12 +283,14 @@ class WiFo(PreTrainedModel):
         tokens = torch.cat([self.bridge(encoded), self.mask_token.expand(*hidden_at.shape, -1)], dim=1)
         decoder_weights = None if trace is None else trace.decoder_attention
         decoded, decoder_hidden = self.decoder(
-            tokens + positions[torch.cat([visible_at, hidden_at], dim=1)], decoder_weights
+            tokens + positions[torch.cat([visible_at, hidden_at], dim=1)],
+            decoder_weights,
+            visible_at.shape[1] if trace is None else 0,
         )
         if trace is not None:
             trace.embedding = embedded
             trace.encoder_hidden, trace.decoder_hidden = encoder_hidden, decoder_hidden
-        found = torch.complex(*self.head(decoded[:, visible_at.shape[1] :]).float().chunk(2, dim=-1))
+        found = torch.complex(*self.head(decoded[:, -hidden_at.shape[1] :]).float().chunk(2, dim=-1))
         if trace is not None:
             trace.output = found
         return found
