@@ -137,7 +137,7 @@ def draw_examples(parameters: params.Params) -> None:
         store = open_store(csi_store(dataset), "csi")
         _, target, wanted = question_about(parameters, question, dataset).split(example_user(dataset))
         ahead_ms = 1e3 * wanted[0] * parameters.facts(dataset).slot_duration
-        title = f"{dataset}: {question}, {ahead_ms:.1f} ms ahead"
+        title = f"{dataset}: {question}" + (f", {ahead_ms:.1f} ms ahead" if wanted[0] else "")
         if "speed" in store:
             title += f" at {store['speed'].values[split_indices(store, 'test')].max():.1f} m/s"
         draw_maps(last_map(dataset, target), maps, title, REPORT / f"figures/prediction/{dataset}.png")
@@ -197,8 +197,8 @@ def write_report(parameters: params.Params) -> None:
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
     content = {
         "title": TITLE,
-        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Every number was measured by this "
-        "run of the DAG on the test trajectories, which no training and no choice has seen.",
+        "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Scores are those of the test "
+        "trajectories, which no training and no choice has seen, unless it is said otherwise.",
         "overview": overview_table(table, measured, differences, parameters.compared),
         "differences": differences_table(differences, best) if best else "",
         "interval_level": f"{section.prediction.bootstrap.level:.0%}",

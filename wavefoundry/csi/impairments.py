@@ -2,7 +2,7 @@
 
 Three impairments are those of CSI-4CAST ("CSI-4CAST: A Hybrid Deep Learning Model for CSI Prediction with Comprehensive
 Robustness and Generalization Testing", arXiv:2510.12996), whose degrees its authors have calibrated: the power of the
-error is that of white noise at an SNR.
+error is that of white noise at an SNR, of bursts where 16 slots are known (0.9 dB more where 8 are).
 
 | SNR [dB] | `independent_phase` deviation [rad] | `burst` degree |
 |---|---|---|

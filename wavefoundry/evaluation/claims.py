@@ -103,7 +103,7 @@ def _nmse_comparison(
     by_seed = [dict(trained.loc[trained["model"] == one, "nmse_db"]) for one in models]
     score, other_score = (means.loc[means["model"] == one, "nmse_db"].mean() for one in models)
     difference, low, high = (found[key] for key in ("difference_db", "low_db", "high_db"))
-    over_seeds = difference_over_seeds(*by_seed, level)
+    over_seeds = difference_over_seeds(by_seed[0], by_seed[1], level)
     assumed = max(MARGIN_OF_ONE_SEED_DB, *(spread(values.values()) for values in by_seed))
     return {
         "other": other,
@@ -143,8 +143,7 @@ def _task_comparison(
     drawn = model_scores.mean(axis=1) - other_scores.mean(axis=1)
     difference = float(drawn.iloc[0])
     low, high = (float(value) for value in np.quantile(drawn[1:], tails(evidence.bootstrap)))
-    scores = (dict(model_scores.iloc[0]), dict(other_scores.iloc[0]))
-    over_seeds = difference_over_seeds(*scores, evidence.bootstrap.level)
+    over_seeds = difference_over_seeds(dict(model_scores.iloc[0]), dict(other_scores.iloc[0]), evidence.bootstrap.level)
     best, worst = sorted((sign * low, sign * high))
     holds = verdict(
         sign * difference,

@@ -54,7 +54,7 @@ def by_dataset_nmse_db(table: pandas.DataFrame, split: str) -> pandas.DataFrame:
 
 
 def parameter_counts(table: pandas.DataFrame) -> dict[str, int]:
-    """Number of trained values of every model whose values were counted."""
+    """Number of values, trained or fitted, of every model whose values were counted."""
     return {model: int(value) for model, value in _first_values(table[table["metric"] == "parameters"]).items()}
 
 

@@ -17,6 +17,7 @@ import math
 
 import torch
 
+from wavefoundry.feedback.bits import from_bits, to_bits
 from wavefoundry.feedback.options import UplinkOptions
 
 # Amplitude of an axis for its bits read as a number, neighbours differing in one bit; unit is the innermost point.
@@ -38,11 +39,10 @@ def transmit(bits: torch.Tensor, uplink: UplinkOptions, generator: torch.Generat
     width = int(math.log2(len(levels)))
     # The last symbol is filled up.
     padded = torch.nn.functional.pad(bits, (0, -bits.shape[1] % width)).unflatten(1, (-1, width))
-    sent = levels[(padded.long() << torch.arange(width - 1, -1, -1)).sum(-1)]
+    sent = levels[from_bits(padded)]
     received = sent + torch.randn(sent.shape, generator=generator) / _distance(uplink)
     decided = (received[..., None] - levels).abs().argmin(-1)
-    arrived = decided[..., None] >> torch.arange(width - 1, -1, -1) & 1
-    return arrived.flatten(1)[:, : bits.shape[1]].to(torch.uint8)
+    return to_bits(decided, width).flatten(1)[:, : bits.shape[1]]
 
 
 def bit_error_rate(uplink: UplinkOptions) -> float:

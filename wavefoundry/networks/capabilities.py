@@ -53,7 +53,7 @@ class FeedbackCodec(Protocol):
     """Compresses the CSI of single slots into bits, and recovers it from the bits alone.
 
     What is fed back is the channel up to its power, which a base station knows from other reports: `decode` gives
-    channels of about unit mean power.
+    channels at the scale of unit mean power; a codec that gives back means has less.
     """
 
     def encode(self, csi: torch.Tensor, rate: int) -> torch.Tensor:

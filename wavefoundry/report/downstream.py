@@ -213,8 +213,8 @@ class _Section:
         return [
             "### Last layers tuned",
             f"The last {tuning.layers} layer(s) trained together with the head on the mean of the patches, patch size "
-            f"{tuning.patch_size}, {tuning.fraction:.0%} of the labels; beside it the same head on what the frozen "
-            "network gives, of the first seed.",
+            f"{tuning.patch_size}, {tuning.fraction:.0%} of the labels; beside it the head on what the frozen network "
+            "gives, of the first seed of its labels alone. The two are trained in different ways.",
             markdown_table(["task", "model", "metric", "frozen", "tuned"], rows),
         ]
 
