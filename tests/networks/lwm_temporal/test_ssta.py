@@ -12,7 +12,7 @@ from wavefoundry.networks.lwm_temporal import shifts, ssta, tiles
 from wavefoundry.networks.lwm_temporal.corridor import Windows, candidates
 from wavefoundry.networks.lwm_temporal.flex import FLEX_BLOCK, flex, flex_blocks
 from wavefoundry.networks.lwm_temporal.routing import Routing, route
-from wavefoundry.networks.lwm_temporal.ssta import sparse_attention
+from wavefoundry.networks.lwm_temporal.ssta import cpu_kernel, sparse_attention
 from wavefoundry.networks.lwm_temporal.tiles import LARGEST_TILE, build_tables, tile_shape
 
 WIDE = Windows(2, (-4, -3, -2, -1, 1, 2, 3), 2, 1, 1, "wide")
@@ -74,6 +74,65 @@ def test_equals_masked_dense_attention_in_values_and_gradients(way, grid, window
             torch.autograd.grad(sparse, inputs, upstream), torch.autograd.grad(dense, inputs, upstream), strict=True
         ):
             assert torch.allclose(ours, expected, atol=1e-10)
+
+
+needs_numba = pytest.mark.skipif(cpu_kernel() is None, reason="needs numba")
+
+
+def draw_coarse(grid, seed, batch=1, front=0):
+    """Multiples of 1/4, whose scores are exact in single precision and often equal."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (batch, 2, front + math.prod(grid), 4)
+    shapes = [size, size, size, size[:3]]
+    return [(torch.randint(-6, 7, shape, generator=generator) / 4).requires_grad_() for shape in shapes]
+
+
+@needs_numba
+@settings(max_examples=30, deadline=None)
+@given(grids, windows, routings.filter(bool), st.integers(0, 2), st.integers(1, 2), st.integers(0, 99))
+def test_compiled_attention_equals_masked_dense_attention_equal_scores_included(
+    grid, windows, routing, front, batch, seed
+):
+    inputs = draw_coarse(grid, seed, batch, front)
+    exact = [part.detach().double().requires_grad_() for part in inputs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssta, "DENSE_TOKENS", 0)
+        patch.setattr(ssta, "shift_attention", None)
+        sparse = sparse_attention(*inputs, grid, windows, routing)
+    dense = dense_attention(*exact, grid, windows, routing)
+    assert torch.allclose(sparse.double(), dense, atol=1e-5)
+    upstream = torch.randn(dense.shape, dtype=dense.dtype, generator=torch.Generator().manual_seed(seed))
+    for ours, expected in zip(
+        torch.autograd.grad(sparse, inputs, upstream.float()), torch.autograd.grad(dense, exact, upstream), strict=True
+    ):
+        assert torch.allclose(ours.double(), expected, atol=1e-4)
+
+
+@needs_numba
+@pytest.mark.parametrize("per_head", [True, False])
+def test_compiled_attention_is_the_same_to_the_bit_whatever_the_number_of_threads(per_head, monkeypatch):
+    from wavefoundry.networks.lwm_temporal import compiled
+
+    grid = (4, 9, 10)
+    parts = [part.detach().float().requires_grad_() for part in draw(grid, 6, batch=3, front=1)]
+    monkeypatch.setattr(compiled, "SCORES_PER_THREAD", 1)
+
+    def results(threads):
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        mixed = sparse_attention(*parts, grid, WIDE, Routing(0.2, 8, 32, per_head))
+        return [mixed, *torch.autograd.grad(mixed.square().sum(), parts)]
+
+    assert math.prod(grid) > ssta.DENSE_TOKENS
+    for alone, shared in zip(results(1), results(5), strict=True):
+        assert torch.equal(alone, shared)
+
+
+@needs_numba
+def test_compiled_attention_passes_on_what_is_not_a_number():
+    grid = (4, 9, 10)
+    parts = [part.detach().float() for part in draw(grid, 7)]
+    parts[1][:] = torch.nan
+    assert sparse_attention(*parts, grid, WIDE, Routing(0.2, 8, 32, True)).isnan().all()
 
 
 def test_no_bias_is_a_bias_of_zero():

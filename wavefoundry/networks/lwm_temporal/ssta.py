@@ -4,11 +4,13 @@ A query sees the tokens of a corridor (`corridor`), and attends to those of the 
 Source: model card of LWM-Temporal (arXiv:2603.10024). Tokens in front of the grid's (a class token) see all and are
 seen by all, whatever the routing.
 
-The same result is computed in the way that is quickest: on small grids densely under a mask, with routing shift by
-shift (`shifts`), without it tile by tile (`tiles`), and on CUDA as a block mask of torch's FlexAttention (`flex`).
+The same result is computed in the way that is quickest: on small grids densely under a mask, with routing by compiled
+loops (`compiled`), or where these cannot run shift by shift (`shifts`), without it tile by tile (`tiles`), and on CUDA
+as a block mask of torch's FlexAttention (`flex`).
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -53,7 +55,9 @@ def sparse_attention(
         # Sums over single features would lose too much in half precision.
         exact = torch.promote_types(kind, torch.float32)
         bias = None if key_bias is None else key_bias.to(exact)
-        mixed = shift_attention(query.to(exact), key.to(exact), value.to(exact), bias, grid, windows, routing).to(kind)
+        compiled = cpu_kernel() if query.device.type == "cpu" and exact == torch.float32 else None
+        attend = compiled or shift_attention
+        mixed = attend(query.to(exact), key.to(exact), value.to(exact), bias, grid, windows, routing).to(kind)
         if not front:
             return mixed
         seen = None if key_bias is None else key_bias.unsqueeze(-2)
@@ -73,6 +77,16 @@ def sparse_attention(
     else:
         mixed = tile_attention(query, key, value, grid, windows)
     return mixed[..., :width]
+
+
+@cache
+def cpu_kernel() -> Callable | None:
+    """Routed attention in single precision compiled by numba, or None where that package is not installed."""
+    try:
+        from wavefoundry.networks.lwm_temporal.compiled import compiled_attention
+    except ImportError:
+        return None
+    return compiled_attention
 
 
 def dense_attention(
