@@ -63,7 +63,7 @@ def test_it_is_a_valid_model_of_one_file_that_says_what_it_takes(file):
     told = {entry.key: entry.value for entry in model.metadata_props}
     assert {value.name for value in (*model.graph.input, *model.graph.output)} == set(told) - {"limits"}
     assert all(value.doc_string == told[value.name] for value in model.graph.input)
-    assert "the network takes known subcarriers: from 1, multiples of 3" in json.loads(told["limits"])
+    assert "the predictor takes known subcarriers: from 1, multiples of 3" in json.loads(told["limits"])
 
 
 @given(
@@ -99,11 +99,11 @@ def test_silence_is_continued_by_silence_and_the_network_does_not_see_it(run):
 @pytest.mark.parametrize(
     ("shape", "wanted", "message"),
     [
-        ((1, 1, 2, 3), (1, 0), "the network takes known slots: from 2 to 6"),
-        ((1, 7, 2, 3), (1, 0), "the network takes known slots: from 2 to 6"),
-        ((1, 2, 3, 3), (1, 0), "the network takes antennas: exactly 2"),
-        ((1, 2, 2, 4), (1, 0), "the network takes known subcarriers: from 1, multiples of 3"),
-        ((1, 2, 2, 3), (-1, 2), "the network takes slots that are asked for: from 0"),
+        ((1, 1, 2, 3), (1, 0), "the predictor takes known slots: from 2 to 6"),
+        ((1, 7, 2, 3), (1, 0), "the predictor takes known slots: from 2 to 6"),
+        ((1, 2, 3, 3), (1, 0), "the predictor takes antennas: exactly 2"),
+        ((1, 2, 2, 4), (1, 0), "the predictor takes known subcarriers: from 1, multiples of 3"),
+        ((1, 2, 2, 3), (-1, 2), "the predictor takes slots that are asked for: from 0"),
         ((1, 2, 2, 3), (0, 0), "nothing is asked for"),
     ],
 )

@@ -241,7 +241,7 @@ def test_wrong_layout_is_one_clear_error(known, message):
     [
         ("unrouted", (1, 2, 3, 8), (1, 0), "csi has 3 angle bins; the network needs a multiple of 2"),
         ("unrouted", (1, 2, 4, 8), (0, 2), "csi has 5 delay bins; the network needs a multiple of 2"),
-        ("unrouted", (1, 60, 4, 8), (1, 0), "csi makes 244 tokens, the network takes 200 at most"),
+        ("unrouted", (1, 60, 4, 8), (1, 0), "csi makes 244 tokens, the predictor takes 200 at most"),
         ("unrouted", (1, 2, 4, 8), (1, 2), "csi has 5 delay bins; the network needs a multiple of 2"),
     ],
 )

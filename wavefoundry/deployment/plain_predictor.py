@@ -57,10 +57,10 @@ class Limit:
 
     def __str__(self) -> str:
         if self.least == self.most:
-            return f"the network takes {NAMES[self.of]}: exactly {self.least}"
+            return f"the predictor takes {NAMES[self.of]}: exactly {self.least}"
         bounds = [f"from {self.least}" + (f" to {self.most}" if self.most is not None else "")]
         bounds += [f"multiples of {self.multiple}"] if self.multiple > 1 else []
-        return f"the network takes {NAMES[self.of]}: {', '.join(bounds)}"
+        return f"the predictor takes {NAMES[self.of]}: {', '.join(bounds)}"
 
     def holds(self, size: Term) -> Term:
         kept = size >= self.least

@@ -251,7 +251,7 @@ def test_silence_is_served_as_silence_that_errs_nowhere(served, question):
 
 def test_a_single_known_entry_is_refused_where_it_is_to_be_continued(served):
     for shape, axis, question in (((1, 1, 4, 8), "time", (2, 0)), ((1, 4, 4, 1), "frequency", (0, 2))):
-        with pytest.raises(ValueError, match=f"to continue {axis}, the network takes at least 2 known entries"):
+        with pytest.raises(ValueError, match=f"to continue {axis}, the predictor takes at least 2 known entries"):
             served.predict(noise(*shape).numpy(), *question)
         assert np.isfinite(served.predict(noise(*shape).numpy(), *question[::-1])).all()
 

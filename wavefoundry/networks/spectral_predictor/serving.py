@@ -48,7 +48,7 @@ def export(model: SpectralPredictor, folder: Path) -> None:
 
 
 def at_least_two(axis: str) -> str:
-    return f"to continue {axis}, the network takes at least {FEWEST_KNOWN} known entries along it"
+    return f"to continue {axis}, the predictor takes at least {FEWEST_KNOWN} known entries along it"
 
 
 @dataclass(frozen=True)
