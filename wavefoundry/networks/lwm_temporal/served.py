@@ -83,7 +83,8 @@ class LWMTemporal:
                 raise ValueError(f"csi has {size} {axis} bins; the network needs a multiple of {step}")
         grid = shape[0], shape[1] // settings["patch_size"][0], shape[2] // settings["patch_size"][1]
         if math.prod(grid) > settings["max_seq_len"]:
-            raise ValueError(f"csi makes {math.prod(grid)} tokens, the predictor takes {settings['max_seq_len']} at most")
+            most = settings["max_seq_len"]
+            raise ValueError(f"csi makes {math.prod(grid)} tokens, the predictor takes {most} at most")
         if settings["learned_positions"] and max(grid) > settings["learned_positions"]:
             raise ValueError(
                 f"csi makes a grid of {grid} tokens, the network knows {settings['learned_positions']} along an axis"
