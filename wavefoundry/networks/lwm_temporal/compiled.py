@@ -356,10 +356,9 @@ def _at_once(grid, windows, routing):
     gap = max(abs(offset) for offset in frames.shifts)
     pitch = count + gap
     tokens = torch.arange(count * grid[1] * grid[2])
-    keys_of = np.pad(frames.keys(tokens, -1).int().numpy().T, ((0, 0), (0, gap)), constant_values=-1).flatten()
-    keys_of = np.pad(keys_of, (gap, 0), constant_values=-1)
-    lanes_of = np.pad(frames.queries(tokens + 1).int().numpy().T - 1, ((0, 0), (0, gap)), constant_values=-1)
-    lanes_of = _whole_vectors(lanes_of.flatten())
+    keys = np.pad(frames.keys(tokens, -1).int().numpy().T, ((0, 0), (0, gap)), constant_values=-1)
+    queries = np.pad(frames.queries(tokens + 1).int().numpy().T - 1, ((0, 0), (0, gap)), constant_values=-1)
+    keys_of, lanes_of = np.pad(keys.flatten(), (gap, 0), constant_values=-1), _whole_vectors(queries.flatten())
     places = [gap + cell * pitch + offset for offset in frames.shifts for cell in _cells(frames, offset)]
     keeps = np.ones((1, len(lanes_of)), np.float32)
     for time in range(count):
