@@ -88,16 +88,20 @@ def draw_coarse(grid, seed, batch=1, front=0):
 
 
 @needs_numba
+@pytest.mark.parametrize("lanes", ["_by_frame", "_at_once"])
 @settings(max_examples=30, deadline=None)
 @given(grids, windows, routings.filter(bool), st.integers(0, 2), st.integers(1, 2), st.integers(0, 99))
 def test_compiled_attention_equals_masked_dense_attention_equal_scores_included(
-    grid, windows, routing, front, batch, seed
+    lanes, grid, windows, routing, front, batch, seed
 ):
+    from wavefoundry.networks.lwm_temporal import compiled
+
     inputs = draw_coarse(grid, seed, batch, front)
     exact = [part.detach().double().requires_grad_() for part in inputs]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssta, "DENSE_TOKENS", 0)
         patch.setattr(ssta, "shift_attention", None)
+        patch.setattr(compiled, "_tables", getattr(compiled, lanes))
         sparse = sparse_attention(*inputs, grid, windows, routing)
     dense = dense_attention(*exact, grid, windows, routing)
     assert torch.allclose(sparse.double(), dense, atol=1e-5)

@@ -26,13 +26,15 @@ from torch.autograd.function import once_differentiable
 
 from wavefoundry.networks.lwm_temporal.corridor import Windows
 from wavefoundry.networks.lwm_temporal.routing import Routing
-from wavefoundry.networks.lwm_temporal.shifts import frames_of
+from wavefoundry.networks.lwm_temporal.shifts import Frames, frames_of
 
-LANES = 256  # queries at a time at most
+LANES = 128  # queries at a time at most
 VECTOR = 16  # they are a multiple of it
 UNROLLED = 4  # features, or candidates, that are taken in one pass over the lanes
 # Room for keys beyond those that the routing keeps, as equal scores are all kept; with more all is computed once more.
 SPARE = 4
+# What scoring a candidate costs whatever the number of lanes, in lanes.
+CALL = 30
 # A thread costs as much as so many scores.
 SCORES_PER_THREAD = 2**18
 
@@ -142,7 +144,8 @@ def _forward(
         query, key, value: (batch, head, token, width), contiguous, queries scaled.
         bias: (batch, head, token).
         block: queries that are taken together.
-        keys_of: int32 (frame * padded,), which token of the grid is at a place, -1 for none.
+        keys_of: int32 (frame * padded,), which token of the grid is at a place, -1 for none. All of the grid may count
+            as one frame.
         lanes_of: int32 (lane,), which token of its frame is a query, -1 for none.
         starts, steps: of a frame the steps[starts[0, frame] : starts[1, frame]] lead from a query to its candidates.
         keeps: float32 (frame, lane), how many of them are kept.
@@ -315,12 +318,21 @@ def _backward(
 
 @lru_cache(maxsize=32)
 def _tables(grid: tuple[int, int, int], windows: Windows, routing: Routing) -> tuple[np.ndarray, ...]:
-    """keys_of, lanes_of, starts, steps and keeps of `_forward`."""
+    """keys_of, lanes_of, starts, steps and keeps of `_forward`, frame by frame or, on small grids, at once."""
+
+    def cost(tables: tuple[np.ndarray, ...]) -> int:
+        starts, lanes = tables[2], tables[4].shape[1]
+        return int((starts[1] - starts[0]).sum()) * (lanes + CALL * -(-lanes // LANES))
+
+    return min(_by_frame(grid, windows, routing), _at_once(grid, windows, routing), key=cost)
+
+
+def _by_frame(grid, windows, routing):
+    """Lanes are the cells of a frame."""
     frames = frames_of(grid, windows)
     tokens = torch.arange(grid[0] * grid[1] * grid[2])
     keys_of = frames.keys(tokens, -1).flatten().int().numpy()
-    lanes_of = frames.queries(tokens + 1)[0].int().numpy() - 1
-    lanes_of = np.pad(lanes_of, (0, -len(lanes_of) % VECTOR), constant_values=-1)
+    lanes_of = _whole_vectors(frames.queries(tokens + 1)[0].int().numpy() - 1)
     steps: dict[tuple[int, ...], list[int]] = {}
     starts = np.empty((2, grid[0]), np.int64)
     keeps = np.ones((grid[0], len(lanes_of)), np.float32)
@@ -330,13 +342,40 @@ def _tables(grid: tuple[int, int, int], windows: Windows, routing: Routing) -> t
         if offsets not in steps:
             begin = len(places)
             for offset in offsets:
-                rows, columns = frames.shifts[offset]
-                start = offset * frames.padded + frames.wide + frames.high * frames.pitch
-                places += [start + row * frames.pitch + column for row in rows for column in columns]
+                places += [offset * frames.padded + cell for cell in _cells(frames, offset)]
             steps[offsets] = [begin, len(places)]
         starts[:, time] = steps[offsets]
         keeps[time, : frames.length] = routing.kept(frames.candidates(offsets)).clamp_min(1)
     return keys_of, lanes_of, starts, np.array(places, np.int64), keeps
+
+
+def _at_once(grid, windows, routing):
+    """As if all were one frame: its lanes are the times of one cell after the other, with a gap between two cells that
+    no shift in time crosses. More keys lie beyond a border, but there are more lanes."""
+    frames, count = frames_of(grid, windows), grid[0]
+    gap = max(abs(offset) for offset in frames.shifts)
+    pitch = count + gap
+    tokens = torch.arange(count * grid[1] * grid[2])
+    keys = np.pad(frames.keys(tokens, -1).int().numpy().T, ((0, 0), (0, gap)), constant_values=-1)
+    queries = np.pad(frames.queries(tokens + 1).int().numpy().T - 1, ((0, 0), (0, gap)), constant_values=-1)
+    keys_of, lanes_of = np.pad(keys.flatten(), (gap, 0), constant_values=-1), _whole_vectors(queries.flatten())
+    places = [gap + cell * pitch + offset for offset in frames.shifts for cell in _cells(frames, offset)]
+    keeps = np.ones((1, len(lanes_of)), np.float32)
+    for time in range(count):
+        kept = routing.kept(frames.candidates(frames.visible(time))).clamp_min(1)
+        keeps[0, time : frames.length * pitch : pitch] = kept
+    return keys_of, lanes_of, np.array([[0], [len(places)]]), np.array(places, np.int64), keeps
+
+
+def _cells(frames: Frames, offset: int) -> list[int]:
+    """How far the keys that a query sees in the frame at an offset lie from its cell."""
+    rows, columns = frames.shifts[offset]
+    start = frames.wide + frames.high * frames.pitch
+    return [start + row * frames.pitch + column for row in rows for column in columns]
+
+
+def _whole_vectors(lanes_of: np.ndarray) -> np.ndarray:
+    return np.pad(lanes_of, (0, -len(lanes_of) % VECTOR), constant_values=-1)
 
 
 def compiled_attention(
@@ -377,7 +416,7 @@ class _Compiled(torch.autograd.Function):
         room = int(tables[-1].max()) + tokens - own + SPARE if keep else 0
         items = batch * chosen
         block = min(LANES, len(tables[1]))
-        work = query[..., 0].numel() * (len(tables[3]) // grid[0] + 1)
+        work = query[..., 0].numel() * int((tables[2][1] - tables[2][0]).max())
         while True:
             seen = np.empty((batch, chosen, own, room), np.int32)
             weights = np.empty((batch, heads, own, room), np.float32)

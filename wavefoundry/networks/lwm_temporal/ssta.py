@@ -21,7 +21,8 @@ from wavefoundry.networks.lwm_temporal.routing import Routing, lowest_kept
 from wavefoundry.networks.lwm_temporal.shifts import shift_attention
 from wavefoundry.networks.lwm_temporal.tiles import tile_attention
 
-# Grids of at most so many tokens are computed densely (measured on one CPU thread, benchmarks.ssta).
+# Grids of at most so many tokens are computed densely (measured on one CPU thread, benchmarks.ssta), unless `_quickest`
+# has something better.
 DENSE_TOKENS = 256
 
 
@@ -51,12 +52,11 @@ def sparse_attention(
     tokens = grid[0] * grid[1] * grid[2]
     front = query.shape[2] - tokens
     query = query * width**-0.5
-    if routing is not None and tokens > DENSE_TOKENS:
-        # Sums over single features would lose too much in half precision.
-        exact = torch.promote_types(kind, torch.float32)
+    # Sums over single features would lose too much in half precision.
+    exact = torch.promote_types(kind, torch.float32)
+    attend = None if routing is None else _quickest(tokens, windows, routing, query.device, exact)
+    if routing is not None and attend is not None:
         bias = None if key_bias is None else key_bias.to(exact)
-        compiled = cpu_kernel() if query.device.type == "cpu" and exact == torch.float32 else None
-        attend = compiled or shift_attention
         mixed = attend(query.to(exact), key.to(exact), value.to(exact), bias, grid, windows, routing).to(kind)
         if not front:
             return mixed
@@ -77,6 +77,17 @@ def sparse_attention(
     else:
         mixed = tile_attention(query, key, value, grid, windows)
     return mixed[..., :width]
+
+
+def _quickest(
+    tokens: int, windows: Windows, routing: Routing, device: torch.device, kind: torch.dtype
+) -> Callable | None:
+    """Routed attention that is quickest for so many tokens; None: the dense one."""
+    compiled = cpu_kernel() if device.type == "cpu" and kind == torch.float32 else None
+    # Where a query sees most of a small grid, one choice for all heads is quickest from one product of all pairs.
+    if tokens <= DENSE_TOKENS and (compiled is None or (windows.wraps and not routing.per_head)):
+        return None
+    return compiled or shift_attention
 
 
 @cache
