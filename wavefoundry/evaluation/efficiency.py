@@ -71,8 +71,8 @@ def embedding_flops(model: Embedder, csi: torch.Tensor, patch_size: int | None) 
 
     Products of matrices, convolutions and attention are counted as torch runs them, masked keys of a tile of sparse
     attention included, and what a network says of its own operations (`OwnOperations`), such as scans. Left out:
-    transforms of the input, normalisations, activations, softmax, the choice of keys in the routing of sparse
-    attention, and sums of two tensors.
+    transforms of the input, normalisations, activations, softmax, sums of two tensors, and sparse attention with
+    routing where it is not computed densely: its loops are no operators of torch.
     """
 
     def fused_attention(query, key, value, *_, **__):
