@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import BinaryIO, NoReturn
 
 
@@ -35,10 +36,14 @@ def hold(pid: int, control: BinaryIO, status: int) -> NoReturn:
             os.killpg(0, number[0])
         os.killpg(0, signal.SIGKILL)
 
-    os.write(status, b"%d\n" % os.getpgrp())
+    def tell(number: int) -> None:
+        with suppress(BrokenPipeError):  # the starter is gone, and the control ends too
+            os.write(status, b"%d\n" % number)
+
     threading.Thread(target=follow, daemon=True).start()
+    tell(os.getpgrp())
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.write(status, b"%d\n" % (code if code >= 0 else 128 - code))
+    tell(code if code >= 0 else 128 - code)
     os.killpg(0, signal.SIGKILL)
     os._exit(1)
 

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from flows.lock_file import LockFile
-from stages.running import LOCK
+from stages.running import beside_no_run
 from storage.digests import digest
+from storage.errors import StorageError
+from wavefoundry.errors import InputError
 
 DVC_LOCK = Path("dvc.lock")
 # Paths that a line lists.
@@ -69,12 +69,10 @@ def main() -> None:
     from dvc.repo import Repo
 
     try:
-        with Repo(".") as repo, FileLock(LOCK, timeout=0):
+        with Repo(".") as repo, beside_no_run():
             found = leftovers(repo, LockFile(DVC_LOCK))
             changed = remove(found) if arguments.remove else []
-    except Timeout:
-        sys.exit("a run is under way; try again when it has ended")
-    except DvcException as error:
+    except (DvcException, InputError, StorageError) as error:
         sys.exit(str(error))
     for path in found:
         print(f"kept, for it is not what dvc.lock has: {path}" if path in changed else path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages.overlay import laid_over, may_be_in
 from stages.params import PATH
-from stages.running import is_under_way
+from stages.running import beside_no_run
 from storage.git import checkout, committed, head
 from storage.replacement import replace_file
 from wavefoundry.errors import InputError
@@ -26,8 +26,11 @@ def back() -> None:
         InputError: a run is under way, or something would be lost; nothing has changed.
         StorageError: there is no git repository with these files.
     """
-    if is_under_way():
-        raise InputError("a run is under way; try again when it has ended")
+    with beside_no_run():
+        _check_out()
+
+
+def _check_out() -> None:
     text = committed(PATH)
     committed(LOCK)
     print(f"{PATH} {_what_it_holds(text)}")

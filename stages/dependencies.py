@@ -100,7 +100,7 @@ def code_dependencies(stage: str, definition: dict) -> list[str]:
     if stage in READERS_OF_CODE:
         return list(PACKAGES)
     words = str(definition.get("do", definition)["cmd"]).split()
-    if words[:2] != ["python", "-m"] or module_file(words[2]) is None:
+    if words[:2] != ["python", "-m"] or not words[2:] or module_file(words[2]) is None:
         raise InputError(f"{DAG}: stages.{stage}.cmd is {' '.join(words)!r}, allowed: python -m stages.MODULE ...")
     return [file.as_posix() for file in closure([words[2]])]
 
@@ -156,7 +156,10 @@ def check() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.dependencies", description=__doc__.splitlines()[0])
     parser.parse_args()
-    text = DAG.read_text()
+    from stages.yaml_files import read_dag, read_text
+
+    read_dag(DAG)  # refuses what has no stages
+    text = read_text(DAG)
     completed = complete(text)
     if completed == text:
         print(f"{DAG} names the code that its stages import already")

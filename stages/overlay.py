@@ -44,7 +44,8 @@ def apply(study: Path, params: Path = PATH) -> None:
     """Merge the file `study` into the file `params`, all of it or nothing.
 
     Raises:
-        InputError: a file is missing or no YAML mapping, or the result is no valid parameter file.
+        InputError: a file is missing or no YAML mapping, studies extend each other in a circle, or the result is no
+            valid parameter file.
     """
     text = compose(study, params)
     replace_file(params, text)
@@ -142,7 +143,7 @@ def _hold_out(content: CommentedMap, names: Sequence[str]) -> None:
     """Have no network learn from these data sets; there being one of each name is checked with all else."""
     for learners in LEARNERS:
         for section in content[learners].values():
-            section["held_out"] += [name for name in names if name not in section["held_out"]]
+            section["held_out"] += [name for name in dict.fromkeys(names) if name not in section["held_out"]]
 
 
 def _leave_out(content: CommentedMap, group: str, names: Sequence[str]) -> set[str]:
@@ -219,12 +220,18 @@ def _text(yaml: YAML, content: CommentedMap) -> str:
     return text.getvalue()
 
 
-def _load_study(yaml: YAML, path: Path) -> CommentedMap:
-    """A study with what it extends."""
+def _load_study(yaml: YAML, path: Path, before: Sequence[Path] = ()) -> CommentedMap:
+    """A study with what it extends; `before` are the studies that led to it."""
+    chain = [*before, path]
+    if path.resolve() in [other.resolve() for other in before]:
+        raise InputError(f"{chain[0]}: extends leads in a circle: {' -> '.join(map(str, chain))}")
     study = _load(yaml, path)
     if "extends" not in study:
         return study
-    extended = _load_study(yaml, path.parent / str(study.pop("extends")))
+    name = study.pop("extends")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{path}: extends: found {name!r}, allowed: the name of a file beside it")
+    extended = _load_study(yaml, path.parent / name, chain)
     merge(extended, study)
     return extended
 

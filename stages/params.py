@@ -14,6 +14,8 @@ from stages.messages import keys_of, meant
 from stages.paths import LANGUAGE_MODELS
 from stages.schema import Content, Params
 from stages.yaml_files import load, read_text
+from storage.errors import StorageError
+from storage.replacement import clear_write_errors
 from wavefoundry.errors import InputError
 from wavefoundry.faults import describe
 
@@ -68,15 +70,15 @@ def main() -> None:
     try:
         parameters = read()
         check()
-    except InputError as error:
+        # The second one is a folder that others depend on, also where it has no entries.
+        for folder in (Path("data"), LANGUAGE_MODELS):
+            with clear_write_errors(folder):
+                folder.mkdir(exist_ok=True)
+                (folder / "params.checked").write_text("params.yaml is valid\n")
+    except (InputError, StorageError) as error:
         sys.exit(str(error))
     for sentence in parameters.left_out:
         print(sentence)
-    Path("data").mkdir(exist_ok=True)
-    Path("data/params.checked").write_text("params.yaml is valid\n")
-    # A folder that others depend on, also where it has no entries.
-    LANGUAGE_MODELS.mkdir(exist_ok=True)
-    (LANGUAGE_MODELS / "params.checked").write_text("params.yaml is valid\n")
 
 
 if __name__ == "__main__":

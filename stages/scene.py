@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stages.stage import clear_errors
 from storage.replacement import clear_write_errors
+from wavefoundry.errors import InputError
 
 # Along the longer side of the scene.
 CELLS = 1200
@@ -17,8 +18,10 @@ CELLS = 1200
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.scene", description=__doc__.splitlines()[0])
     parser.add_argument("scene", help="a scene of sionna-rt, such as munich, or the path of a Mitsuba XML file")
-    parser.add_argument("picture", type=Path, help="PNG file to write")
+    parser.add_argument("picture", type=Path, help="PNG file to write, NAME.png")
     arguments = parser.parse_args()
+    if arguments.picture.suffix != ".png":
+        raise InputError(f"{arguments.picture}: the picture is a PNG file; allowed: a name that ends in .png")
 
     import numpy as np
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from stages.back import back
 from stages.overlay import apply, laid_over
 from stages.params import PATH
+from stages.running import beside_no_run
 from stages.stage import clear_errors
 from storage.errors import StorageError
 from storage.git import committed
@@ -21,17 +22,19 @@ def lay(study: Path) -> None:
     """Lay a study over params.yaml, whatever that holds.
 
     Raises:
-        InputError: as `stages.overlay.apply`; where it would fit over the committed params.yaml the error says so, for
-            then what lies over that is the reason, such as another study.
+        InputError: a run is under way; or as `stages.overlay.apply`, where it would fit over the committed params.yaml
+            the error says so, for then what lies over that is the reason, such as another study.
+        StorageError: params.yaml cannot be written.
     """
-    try:
-        apply(study)
-    except InputError as error:
-        if not _fits_over_the_committed(study):
-            raise
-        raise InputError(
-            f"{error}\n{study} fits over {PATH} as it was committed, not over what it holds; to go back: {GO_BACK}"
-        ) from None
+    with beside_no_run():
+        try:
+            apply(study)
+        except InputError as error:
+            if not _fits_over_the_committed(study):
+                raise
+            raise InputError(
+                f"{error}\n{study} fits over {PATH} as it was committed, not over what it holds; to go back: {GO_BACK}"
+            ) from None
 
 
 def _fits_over_the_committed(study: Path) -> bool:

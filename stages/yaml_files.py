@@ -53,11 +53,23 @@ def read_dag(path: Path) -> dict[str, Any]:
     """The content of a dvc.yaml, whose stages may share parts by anchors: nobody sets these by `-S`.
 
     Raises:
-        InputError: there is no such file, or it is no YAML.
+        InputError: there is no such file, or it is no YAML, or its `stages` are no mapping, or one of them is none, has
+            no `cmd`, or has `deps` that are no list.
     """
     text = read_text(path)
     with _clear_errors(str(path), text):
-        return YAML(typ="safe").load(text)
+        content = YAML(typ="safe").load(text)
+    if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+        raise InputError(f"{path}: stages: found no mapping of stages")
+    for name, definition in content["stages"].items():
+        body = definition.get("do", definition) if isinstance(definition, dict) else None
+        if not isinstance(body, dict):
+            raise InputError(f"{path}: stages.{name}: found no mapping")
+        if "cmd" not in body:
+            raise InputError(f"{path}: stages.{name}.cmd: missing")
+        if not isinstance(body.get("deps", []), list):
+            raise InputError(f"{path}: stages.{name}.deps: found no list")
+    return content
 
 
 def read_text(path: Path) -> str:

@@ -93,9 +93,15 @@ class Registry:
 
     def promote(self, version: Version) -> None:
         """Make a version the champion, and write it into the history."""
+        history = self._history(version.name)
+        before = self.champion(version.name)
+        if before is not None and history[-1:] != [before.number]:
+            # Made champion by hand, or by a process that was killed before it wrote the history. To write that first
+            # would be no better: what was killed then would leave a version that never was champion to go back to.
+            history.append(before.number)
         self.set_alias(version, CHAMPION)
-        history = " ".join(map(str, [*self._history(version.name), version.number]))
-        self._client.set_registered_model_tag(version.name, HISTORY_TAG, history)
+        told = " ".join(map(str, [*history, version.number]))
+        self._client.set_registered_model_tag(version.name, HISTORY_TAG, told)
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
         """Give the alias "champion" back to the version that was champion before, and mark the present one as demoted.

@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -76,6 +77,18 @@ def test_a_command_does_not_outlive_its_starter_nor_its_leash(tmp_path, victim):
         for pid in pids:
             wait_for_end(pid)
         assert starter.communicate()[0] == (b"" if victim == "starter" else b"137\n")
+
+
+def test_a_command_does_not_outlive_a_starter_that_is_killed_at_once():
+    """The leash, which takes some milliseconds to start, finds nobody any more whom it could tell anything."""
+    watched, held = os.pipe()
+    code = "import os; from flows.leashed import start;"
+    code += f" start(['sleep', '30'], pass_fds=[{held}]); os.kill(os.getpid(), {signal.SIGKILL})"
+    with os.fdopen(watched, "rb"):
+        with os.fdopen(held, "wb"):
+            subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], pass_fds=[held])
+        # At its end, for no process has the other end of the pipe any more.
+        assert select.select([watched], [], [], 10.0)[0] and os.read(watched, 1) == b""
 
 
 def test_progress_bars_do_not_flood_the_log(monkeypatch):

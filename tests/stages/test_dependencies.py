@@ -134,9 +134,23 @@ def test_what_only_type_checkers_see_is_no_dependency(copy):
     assert closure(["stages.csi"]) == before
 
 
-def test_a_command_that_runs_no_module_is_refused():
-    with pytest.raises(InputError, match=r"stages\.odd\.cmd is 'sh odd\.sh', allowed: python -m stages\.MODULE"):
-        dependencies.code_dependencies("odd", {"cmd": "sh odd.sh"})
+@pytest.mark.parametrize("command", ["sh odd.sh", "python -m", "python", ""])
+def test_a_command_that_runs_no_module_is_refused(command):
+    with pytest.raises(InputError, match=rf"stages\.odd\.cmd is '{command}', allowed: python -m stages\.MODULE"):
+        dependencies.code_dependencies("odd", {"cmd": command})
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "stages: {", "stages: 3", "stages: {a: {}}", "stages: {a: {cmd: python -m}}"]
+)
+def test_a_dvc_yaml_without_commands_is_one_message_and_stays(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dependencies"])
+    if text is not None:
+        Path("dvc.yaml").write_text(text)
+    with pytest.raises(SystemExit, match=r"^dvc\.yaml: [^\n]+$"):
+        dependencies.main()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ([] if text is None else [text])
 
 
 def test_there_is_no_circle_of_imports(monkeypatch):

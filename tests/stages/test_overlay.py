@@ -124,6 +124,11 @@ def test_a_study_that_shares_by_an_alias_changes_one_place_only(params, tmp_path
         ("teach: &a {}\ndistill: *a", r"study\.yaml: line 1: teach: &a: anchors, .*dvc exp run -S"),
         ("seed: 1\nseed: 2", r"study\.yaml: line 2: seed: the key is there twice, first in line 1"),
         ("seed: .inf", "seed: found inf"),
+        ("extends: null", r"study\.yaml: extends: found None, allowed: the name of a file beside it"),
+        ("extends: ''", r"study\.yaml: extends: found ''"),
+        ("extends: [a.yaml]", r"study\.yaml: extends: found \['a\.yaml'\]"),
+        ("extends: 3", r"study\.yaml: extends: found 3"),
+        ("extends: study.yaml", r"^(\S*/study\.yaml): extends leads in a circle: \1 -> \1$"),
     ],
 )
 def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, message):
@@ -133,6 +138,14 @@ def test_bad_study_is_refused_and_nothing_is_written(params, tmp_path, text, mes
     assert "study.yaml" in str(error.value)
     assert params.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "study.yaml"]
+
+
+def test_studies_that_extend_each_other_are_named_in_their_order(params, tmp_path):
+    for name, other in (("b", "c"), ("c", "./b")):
+        (tmp_path / f"{name}.yaml").write_text(f"extends: {other}.yaml")
+    with pytest.raises(InputError, match=r"study\.yaml -> \S+/b\.yaml -> \S+/c\.yaml -> \S+/b\.yaml$") as error:
+        apply(write(tmp_path, "extends: b.yaml"), params)
+    assert "\n" not in str(error.value)
 
 
 def test_claims_go_with_what_they_are_about(params, tmp_path):
@@ -224,6 +237,14 @@ def test_a_data_set_that_is_held_out_is_asked_about_and_trains_nothing(params, t
     text = params.read_text()
     apply(tmp_path / "study.yaml", params)
     assert params.read_text() == text
+
+
+def test_a_data_set_that_is_held_out_twice_is_in_each_list_once(params, tmp_path):
+    apply(write(tmp_path, "hold_out: [munich, munich]"), params)
+    content = yaml_files.read(params)
+    for learners in ("pretrain", "teach"):
+        for name, section in content[learners].items():
+            assert section["held_out"].count("munich") == 1, name
 
 
 def test_missing_study_is_named(params, tmp_path):

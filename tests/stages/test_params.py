@@ -449,6 +449,18 @@ def test_a_long_value_is_not_echoed_whole():
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("name", ["data", "data/language_models"])
+def test_a_file_in_place_of_a_folder_is_one_message(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(FILE.read_text())
+    Path("dvc.yaml").write_text("stages: {}")
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text("a file")
+    with pytest.raises(SystemExit, match=rf"^{name}: cannot be written \(File exists\); nothing was changed$"):
+        params.main()
+    assert Path(name).read_text() == "a file"
+
+
 def test_reading_params_needs_no_heavy_library():
     import subprocess
     import sys

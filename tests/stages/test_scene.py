@@ -46,3 +46,10 @@ def test_what_cannot_be_drawn_is_one_message(town, tmp_path, monkeypatch):
     monkeypatch.setattr(scene, "CELLS", 40)
     with pytest.raises(SystemExit, match=r"nowhere/town\.png: cannot be written"):
         draw(monkeypatch, town, tmp_path / "nowhere/town.png")
+
+
+@pytest.mark.parametrize("name", ["town.txt", "town", "town.pdf", ".png"])
+def test_a_picture_of_another_form_is_refused_before_the_scene_is_loaded(tmp_path, monkeypatch, name):
+    with pytest.raises(SystemExit, match=rf"{name}: the picture is a PNG file; allowed: a name that ends in \.png$"):
+        draw(monkeypatch, "no scene of this name", tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,9 @@ import pytest
 from dvc.repo import Repo
 from filelock import FileLock
 
-from stages.running import LOCK
+from stages import back as back_module
+from stages import study as study_module
+from stages.running import LOCK, is_under_way
 from stages.study import main
 from tests.parameters import FILE
 
@@ -155,6 +157,29 @@ def test_back_waits_for_no_run_and_disturbs_none(project, monkeypatch):
     with FileLock(LOCK), pytest.raises(SystemExit, match="a run is under way"):
         study(monkeypatch, "--back")
     assert files() == before
+
+
+def test_no_study_is_laid_under_a_run(project, monkeypatch):
+    before = files()
+    with FileLock(LOCK), pytest.raises(SystemExit, match="a run is under way") as refused:
+        study(monkeypatch, "studies/seed.yaml")
+    assert "\n" not in str(refused.value)
+    assert files() == before
+
+
+@pytest.mark.parametrize(("arguments", "where"), [(["studies/seed.yaml"], study_module), (["--back"], back_module)])
+def test_no_run_begins_before_a_study_is_laid_or_taken_back(project, monkeypatch, arguments, where):
+    held = []
+    name = "apply" if where is study_module else "checkout"
+    original = getattr(where, name)
+
+    def watched(*given):
+        held.append(is_under_way())
+        original(*given)
+
+    monkeypatch.setattr(where, name, watched)
+    study(monkeypatch, *arguments)
+    assert held == [True] and not is_under_way()
 
 
 def test_without_git_there_is_nothing_to_go_back_to(tmp_path, monkeypatch):

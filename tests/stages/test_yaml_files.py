@@ -111,3 +111,23 @@ def test_the_dag_may_share_parts(tmp_path):
     (tmp_path / "dvc.yaml").write_text("stages: {")
     with pytest.raises(InputError, match=r"dvc\.yaml: line 2: not valid YAML"):
         read_dag(tmp_path / "dvc.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "stages: found no mapping of stages"),
+        ("- a", "stages: found no mapping of stages"),
+        ("vars: []", "stages: found no mapping of stages"),
+        ("stages: 3", "stages: found no mapping of stages"),
+        ("stages: {a: 3}", "stages.a: found no mapping"),
+        ("stages: {a: {do: 3}}", "stages.a: found no mapping"),
+        ("stages: {a: {}}", "stages.a.cmd: missing"),
+        ("stages: {a: {foreach: [b], do: {}}}", "stages.a.cmd: missing"),
+        ("stages: {a: {cmd: ls, deps: 3}}", "stages.a.deps: found no list"),
+    ],
+)
+def test_a_dag_without_stages_is_refused(tmp_path, text, message):
+    (tmp_path / "dvc.yaml").write_text(text)
+    with pytest.raises(InputError, match=rf"dvc\.yaml: {re.escape(message)}$"):
+        read_dag(tmp_path / "dvc.yaml")

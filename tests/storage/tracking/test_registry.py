@@ -121,6 +121,27 @@ def test_model_is_described_and_holds_no_pickle(project):
     assert [(path.name, path.read_text()) for path in fetched.iterdir()] == [("model.safetensors", "weights")]
 
 
+def test_a_promotion_that_is_killed_between_its_steps_loses_no_champion(project, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    registry = Registry()
+    model_id, run_id = log("killed")
+    first, second, third = (registry.register("killed", model_id, run_id, {MODEL_TAG: md5}) for md5 in "abc")
+    registry.promote(first)
+    for step, champion in (("set_registered_model_alias", first), ("set_registered_model_tag", second)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(registry._client, step, kill)
+            registry.promote(second)
+        assert registry.champion("killed").number == champion.number
+        if champion is first:
+            with pytest.raises(StorageError, match="no version was champion before version 1"):
+                registry.roll_back("killed")
+    registry.promote(third)
+    steps = [tuple(version.number for version in registry.roll_back("killed")) for _ in range(2)]
+    assert steps == [(3, 2), (2, 1)]
+
+
 def test_roll_back_goes_through_the_champions_before(project, tmp_path):
     registry = Registry()
     model_id, run_id = log("rolled")
