@@ -229,3 +229,5 @@ def test_a_summary_with_a_sentence_is_recorded_by_its_numbers(project, monkeypat
 def test_a_scene_outside_of_its_files_is_refused():
     with pytest.raises(ValidationError, match="must lie in files, 'town'"):
         scene("town", "city/simple_street_canyon.xml")
+    with pytest.raises(ValidationError, match=r"must lie in files, 'town', without \.\. on the way"):
+        scene("town", "town/../city/simple_street_canyon.xml")
