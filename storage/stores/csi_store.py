@@ -17,7 +17,7 @@ from storage.errors import StorageError, first_line
 from storage.replacement import recover, replacing
 from storage.stores.known_samples import KnownSamples
 from storage.stores.manifest import read_manifest, require_files
-from storage.stores.schema import KINDS, SCHEMA_VERSION, SPLITS, require_kind, require_schema
+from storage.stores.schema import GRID, KINDS, SCHEMA_VERSION, SPLITS, require_kind, require_schema
 from storage.stores.schema import SAMPLE_VARIABLES as SAMPLE_VARIABLES
 from storage.stores.writing import StoreWriter
 
@@ -205,6 +205,8 @@ def _require_store(path: Path, kind: str | None) -> str:
             f"the group the attributes of the store again, then python -m storage adopt {path} NEW.zarr; other CSI is "
             "imported (kind: zarr)"
         )
+    if not isinstance(found[0], str):
+        raise StorageError(f"{path}: attribute 'schema' is {found[0]!r}, expected one of {', '.join(KINDS)}")
     expected = (found[0] if kind is None else kind), SCHEMA_VERSION
     if found != expected or found[0] not in KINDS:
         raise StorageError(
@@ -214,6 +216,15 @@ def _require_store(path: Path, kind: str | None) -> str:
 
 
 def array_shape(store: xr.Dataset) -> tuple[int, int, int]:
-    """(polarisations, rows, columns) of the array of a CSI store."""
-    rows, columns = store.attrs["array_rows"], store.attrs["array_columns"]
+    """(polarisations, rows, columns) of the array of a CSI store.
+
+    Raises:
+        StorageError: the store does not say how many rows and columns there are.
+    """
+    if not set(GRID) <= store.attrs.keys():
+        raise StorageError(
+            f"{store.encoding.get('source', 'store')}: the attributes {' and '.join(GRID)} are missing, which tell how "
+            "many rows and columns of antennas the array has"
+        )
+    rows, columns = (int(store.attrs[name]) for name in GRID)
     return store.sizes["antenna"] // (rows * columns), rows, columns
