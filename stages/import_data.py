@@ -13,6 +13,7 @@ from stages.scale_out import MapUnits, workers
 from stages.scenario import derived_seed, numbers, simulate
 from stages.stage import clear_errors, stage
 from wavefoundry.imports.options import Imported, ImportedArrays, ImportedDeepMIMO
+from wavefoundry.imports.scene_files import require_own_meshes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,7 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         if isinstance(section, ImportedDeepMIMO):
             summary = write_paths(section, derived_seed(seed, "import", name), folder / "paths.zarr")
         else:
+            require_own_meshes(section)
             summary = simulate(section.twin, seed, name, folder, figures, map_units)
         csi = write_csi(folder / "paths.zarr", target, section.ofdm, section, map_units)
     dataset = open_store(target, "csi")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from storage.errors import StorageError
 from storage.stores.adoption import adopt_store
-from storage.stores.csi_store import append_store, open_store, read_array, stored_kind
+from storage.stores.csi_store import append_store, open_store, stored_kind
 from storage.stores.inspection import check_store, describe_store
 
 
@@ -33,12 +33,9 @@ def check(path: Path) -> int:
 
 def append(path: Path, source: Path, new_users: bool) -> int:
     kind = stored_kind(path)
-    before, added = open_store(path, kind), open_store(source, kind)
-    if new_users:
-        shift = int(read_array(path, before, "trajectory").max()) + 1
-        added["trajectory"] = added["trajectory"].copy(data=read_array(source, added, "trajectory") + shift)
-    append_store(path, added, kind)
-    print(f"{path}: {added.sizes['sample']} samples added to {before.sizes['sample']}")
+    added = open_store(source, kind)
+    before = append_store(path, added, kind, new_users)
+    print(f"{path}: {added.sizes['sample']} samples added to {before}")
     return 0
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.errors import StorageError, disk_fault
@@ -24,31 +24,36 @@ SWAP_SECONDS = 5.0
 def replacing(path: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `path` when the body succeeds and vanishes when it fails.
 
-    What stood under `path` stays there until the new folder is complete. What a killed writer left is taken over.
+    What stood under `path` stays there until the new folder is complete. What a killed writer left is taken over. Of a
+    symbolic link the folder that it leads to is replaced, and the link stays.
 
     Raises:
         StorageError: another process is writing `path`, or the folder cannot be made, filled or put in its place.
     """
-    partial, previous = _partial(path), _previous(path)
+    place = path.resolve()
+    partial, previous = _partial(place), _previous(place)
     with clear_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(partial)
     if lock is None:
         raise StorageError(f"{path}: another process is writing it; wait until that has ended")
     try:
         with clear_write_errors(path):
-            _restore(path)
-            if previous.exists():
-                shutil.rmtree(previous)
-            _empty(partial)
+            _restore(place)
+            _remove(previous)
+            # The folder itself stays: it carries the lock.
+            for entry in partial.iterdir():
+                _remove(entry)
         yield partial
         with clear_write_errors(path):
-            if path.exists():
-                os.rename(path, previous)
-            os.rename(partial, path)
-        shutil.rmtree(previous, ignore_errors=True)
+            if place.exists():
+                os.rename(place, previous)
+            os.rename(partial, place)
+        # What stays is removed by the next writer.
+        with suppress(OSError):
+            _remove(previous)
     except BaseException as error:
-        _restore(path)
+        _restore(place)
         # Gone already if only the last clean-up was interrupted.
         shutil.rmtree(partial, ignore_errors=True)
         if not isinstance(error, StorageError) and (reason := disk_fault(error)):
@@ -59,18 +64,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Write a file, a text as UTF-8, all of it or nothing; its folder exists.
+    """Write a file, a text as UTF-8, all of it or nothing; its folder exists. Of several writers one waits for another.
 
     Raises:
         StorageError: it cannot be written.
     """
     partial = _partial(path)
-    with clear_write_errors(path):
+    with clear_write_errors(path), _alone(partial):
         try:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
             partial.replace(path)
-        finally:
+        except BaseException:
             partial.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -84,6 +90,7 @@ def clear_write_errors(path: Path) -> Iterator[None]:
 
 def recover(path: Path) -> None:
     """Put back what stood under `path` if a writer was killed between its two renames."""
+    path = path.resolve()
     partial, previous = _partial(path), _previous(path)
     deadline = time.monotonic() + SWAP_SECONDS
     while not path.exists() and previous.exists() and time.monotonic() < deadline:
@@ -126,9 +133,25 @@ def _lock(folder: Path) -> int | None:
         os.close(lock)
 
 
-def _same(descriptor: int, folder: Path) -> bool:
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Make `file` if it is missing, and wait until no other writer is at it."""
+    while True:
+        lock = os.open(file, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Its last holder has renamed or removed it.
+            if not _same(lock, file):
+                continue
+            yield
+            return
+        finally:
+            os.close(lock)
+
+
+def _same(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
 
@@ -138,10 +161,8 @@ def _restore(path: Path) -> None:
         os.rename(_previous(path), path)
 
 
-def _empty(folder: Path) -> None:
-    """The folder itself stays: it carries the lock."""
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)

@@ -27,13 +27,15 @@ def adopt_store(source: Path, target: Path) -> int:
         target: a new folder, or `source` itself, which is then replaced when all is written.
 
     Raises:
-        StorageError: `source` has another schema or cannot be read, `target` is something else that exists, or as for
-            `write_store`.
+        StorageError: `source` has another schema or cannot be read, `target` is something else that exists or lies in
+            `source`, or as for `write_store`.
     """
     source, target = Path(source), Path(target)
     kind = stored_kind(source)
     if target.exists() and target.resolve() != source.resolve():
         raise StorageError(f"{target}: is there already; allowed: a new folder, or the source itself")
+    if source.resolve() in target.resolve().parents:
+        raise StorageError(f"{target}: lies inside of {source}, which it would damage; allowed: a folder elsewhere")
     try:
         dataset = xr.open_zarr(source, consolidated=False, chunks=None)
     except Exception as error:

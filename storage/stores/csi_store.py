@@ -17,7 +17,7 @@ from storage.errors import StorageError, first_line
 from storage.replacement import recover, replacing
 from storage.stores.known_samples import KnownSamples
 from storage.stores.manifest import read_manifest, require_files
-from storage.stores.schema import KINDS, SCHEMA_VERSION, SPLITS, require_kind, require_schema
+from storage.stores.schema import GRID, KINDS, SCHEMA_VERSION, SPLITS, require_kind, require_schema
 from storage.stores.schema import SAMPLE_VARIABLES as SAMPLE_VARIABLES
 from storage.stores.writing import StoreWriter
 
@@ -44,7 +44,7 @@ def write_store(path: Path, parts: Parts, kind: str) -> None:
         _fill(StoreWriter(path, folder, kind), parts)
 
 
-def append_store(path: Path, parts: Parts, kind: str) -> None:
+def append_store(path: Path, parts: Parts, kind: str, new_users: bool = False) -> int:
     """Add samples to a store, all of them or none: the bytes are those of one `write_store` of old and new samples.
 
     Full shards stay the files they are; the last, partly filled shard of each variable is replaced.
@@ -54,9 +54,16 @@ def append_store(path: Path, parts: Parts, kind: str) -> None:
         parts: as for `write_store`; they must agree with the store in variables, dimensions, types, units, coordinates
             and all attributes but those of their origin (storage/stores/schema.py: PROVENANCE). An origin unlike that
             of the store is added to its attribute `appended`.
+        kind: of the store.
+        new_users: the users of `parts` are others than those of the store: their trajectories, counted from 0, are
+            numbered on from the last of the store.
+
+    Returns:
+        Number of samples that the store held before.
 
     Raises:
-        StorageError: as for `write_store` and `open_store`, or the store holds one of the samples already.
+        StorageError: as for `write_store` and `open_store`, the store holds one of the samples already, or a trajectory
+            is negative, or too large for the type of those of the store, where it is to be numbered on.
     """
     path = Path(path)
     require_kind(path, kind)
@@ -66,7 +73,10 @@ def append_store(path: Path, parts: Parts, kind: str) -> None:
         with _abandoned_on_error(writer):
             store = open_store(path, kind)
             writer.take_over(path, store, KnownSamples(path, store, kind, partial(read_array, path)))
+            if new_users:
+                parts = _numbered_on(path, parts, kind, read_array(path, store, "trajectory"))
         _fill(writer, parts)
+    return store.sizes["sample"]
 
 
 def open_store(path: Path, kind: str) -> xr.Dataset:
@@ -150,6 +160,20 @@ def split_attributes() -> dict:
     }
 
 
+def _numbered_on(path: Path, parts: Parts, kind: str, known: np.ndarray) -> Iterator[xr.Dataset]:
+    """The parts with trajectories that follow those `known`, (sample,) whole numbers."""
+    shift, largest = int(known.max()) + 1, int(np.iinfo(known.dtype).max)
+    for part in [parts] if isinstance(parts, xr.Dataset) else parts:
+        require_schema(path, part, kind)
+        numbers = read_array(Path(part.encoding.get("source", path)), part, "trajectory").astype(np.int64)
+        if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= largest - shift:
+            raise StorageError(
+                f"{path}: new trajectories {numbers.min()} to {numbers.max()} cannot be numbered on from {shift}; "
+                f"allowed: 0 to {largest - shift}, as {known.dtype} holds no more"
+            )
+        yield part.assign(trajectory=part["trajectory"].copy(data=(numbers + shift).astype(part["trajectory"].dtype)))
+
+
 def _fill(writer: StoreWriter, parts: Parts) -> None:
     with _abandoned_on_error(writer):
         for part in [parts] if isinstance(parts, xr.Dataset) else parts:
@@ -181,6 +205,8 @@ def _require_store(path: Path, kind: str | None) -> str:
             f"the group the attributes of the store again, then python -m storage adopt {path} NEW.zarr; other CSI is "
             "imported (kind: zarr)"
         )
+    if not isinstance(found[0], str):
+        raise StorageError(f"{path}: attribute 'schema' is {found[0]!r}, expected one of {', '.join(KINDS)}")
     expected = (found[0] if kind is None else kind), SCHEMA_VERSION
     if found != expected or found[0] not in KINDS:
         raise StorageError(
@@ -190,6 +216,15 @@ def _require_store(path: Path, kind: str | None) -> str:
 
 
 def array_shape(store: xr.Dataset) -> tuple[int, int, int]:
-    """(polarisations, rows, columns) of the array of a CSI store."""
-    rows, columns = store.attrs["array_rows"], store.attrs["array_columns"]
+    """(polarisations, rows, columns) of the array of a CSI store.
+
+    Raises:
+        StorageError: the store does not say how many rows and columns there are.
+    """
+    if not set(GRID) <= store.attrs.keys():
+        raise StorageError(
+            f"{store.encoding.get('source', 'store')}: the attributes {' and '.join(GRID)} are missing, which tell how "
+            "many rows and columns of antennas the array has"
+        )
+    rows, columns = (int(store.attrs[name]) for name in GRID)
     return store.sizes["antenna"] // (rows * columns), rows, columns

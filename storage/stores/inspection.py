@@ -14,7 +14,7 @@ import zarr
 from storage.errors import StorageError, first_line
 from storage.stores.csi_store import array_shape, open_store, read_array, split_indices, stored_kind
 from storage.stores.manifest import CHANGED, METADATA, Manifest, faults, is_as_written, is_metadata, read_manifest
-from storage.stores.schema import KINDS, SPLITS, provenances, required_variables, windows_total
+from storage.stores.schema import GRID, KINDS, SPLITS, provenances, required_variables, windows_total
 from storage.stores.shards import DamageError, ShardReader, StoredArray, read_checked_file
 from storage.stores.spreads import delay_spread, direction_spread
 
@@ -170,7 +170,7 @@ def _spreads(path: Path, store: xr.Dataset) -> dict[str, str]:
     if "subcarrier" in store.coords and store.sizes["subcarrier"] > 1:
         spacing = float(np.diff(read_array(path, store, "subcarrier")[:2])[0])
         lines["delay spread"] = f"{_quantiles(delay_spread(csi, spacing) * 1e9)} ns, RMS of a sample"
-    if {"array_rows", "array_columns"} <= store.attrs.keys():
+    if set(GRID) <= store.attrs.keys():
         directions = direction_spread(csi, array_shape(store))
         if directions is not None:
             lines["direction spread"] = f"{_quantiles(directions)} turns per antenna, RMS of a sample"

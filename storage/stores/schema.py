@@ -1,5 +1,6 @@
 """The contract of a store (docs/data-contract.md): variables, dimensions, attributes, and what may follow what."""
 
+import math
 import numbers
 from collections.abc import Collection, Hashable
 from pathlib import Path
@@ -47,6 +48,9 @@ PATH_VARIABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "coefficient": {"coefficient": ("sample", "path", "antenna", "time")},
 }
 COMPLEX_VARIABLES = ("csi", "amplitude", "coefficient")
+WHOLE_VARIABLES = ("split", "trajectory")
+# Attributes of the array: how many rows and columns of antennas it has.
+GRID = ("array_rows", "array_columns")
 # Attributes that tell where the samples come from; all others describe the signal and are the same for all samples.
 PROVENANCE = ("generator", "generator_version", "seed", "parameters", "windows_total")
 # Provenance of samples that were appended from elsewhere, one entry for each source.
@@ -87,12 +91,36 @@ def require_schema(path: Path, dataset: xr.Dataset, kind: str) -> None:
     for variable in COMPLEX_VARIABLES:
         if variable in dataset.variables and dataset[variable].dtype != np.complex64:
             raise StorageError(f"{path}: {variable!r} is {dataset[variable].dtype}, expected complex64")
+    for variable in WHOLE_VARIABLES:
+        if dataset[variable].dtype.kind not in "iu":
+            raise StorageError(f"{path}: {variable!r} is {dataset[variable].dtype}, expected whole numbers")
+    _require_attributes(path, dataset)
     for name, values in dataset.variables.items():
         if values.dtype.kind not in "biufc":
             raise StorageError(f"{path}: variable {name!r} is {values.dtype}; only numbers are stored")
         for attribute in ("units", "long_name"):
             if attribute not in values.attrs:
                 raise StorageError(f"{path}: variable {name!r} has no attribute {attribute!r}")
+
+
+def _require_attributes(path: Path, dataset: xr.Dataset) -> None:
+    """Refuse an array that the antennas do not make up, and sources that are none; all may be missing."""
+    attributes = plain_attributes(dataset.attrs)
+    grid = [attributes[name] for name in GRID if name in attributes]
+    if grid and (len(grid) < len(GRID) or not all(type(count) is int and count > 0 for count in grid)):
+        found = ", ".join(f"{name} {attributes.get(name, 'missing')!r}" for name in GRID)
+        raise StorageError(f"{path}: attributes {found}; allowed: whole numbers above 0")
+    for axis in {"antenna", "angle"} & set(dataset.sizes) if grid else ():
+        if dataset.sizes[axis] % math.prod(grid):
+            raise StorageError(
+                f"{path}: attributes {GRID[0]} {grid[0]}, {GRID[1]} {grid[1]} do not divide the size of {axis!r}, "
+                f"{dataset.sizes[axis]}"
+            )
+    sources = attributes.get(APPENDED, [])
+    if not isinstance(sources, list) or not all(isinstance(source, dict) for source in sources):
+        raise StorageError(
+            f"{path}: attribute {APPENDED!r} is {sources!r}, expected a list with a mapping for each source of samples"
+        )
 
 
 def require_agreement(path: Path, known: xr.Dataset, part: xr.Dataset) -> None:

@@ -159,6 +159,23 @@ def test_trajectories_stay_in_one_split(tmp_path):
     assert (again != other).any()
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1j])
+def test_numbers_of_trajectories_are_finite_and_real(tmp_path, wrong):
+    """All NaN would count as one user, whose samples are of many."""
+    files = save("npz", tmp_path, csi=channel(8), user=np.arange(8) + np.where(np.arange(8) < 2, wrong, 0))
+    with pytest.raises(InputError, match="'user' has complex, NaN or infinite values, expected a number for each traj"):
+        read(section(files, trajectory="user"))
+
+
+def test_each_group_numbers_its_own_trajectories(tmp_path):
+    names = ("train", "validation", "test")
+    for index, name in enumerate(names):
+        np.savez(tmp_path / f"{name}.npz", csi=channel(4, index), user=[5, 5, 9, 9])
+    blocks = {name: [block("csi", f"{name}.npz")] for name in names}
+    found = read(section(tmp_path, blocks=blocks, split=None, trajectory="user"))
+    np.testing.assert_array_equal(found["trajectory"].values, np.arange(6).repeat(2))
+
+
 def test_matlab_drops_last_axes_of_size_one(tmp_path):
     csi = channel(4)[:, :, :1]
     single = ARRAY | {"rows": 1, "columns": 1, "polarisation": "V"}

@@ -187,6 +187,20 @@ def test_snapshots(tmp_path, axes):
             {"files": "data.zarr", "kind": "zarr", "blocks": {"any": [block(None, imaginary="part")]}},
             "imaginary is 'part', a variable beside `variable`, which is null",
         ),
+        (
+            {"files": "folder", "blocks": {"any": [block("csi", "../a.npz")]}},
+            r"blocks\.any: file is '\.\./a\.npz', allowed: a name or path inside the folder `files`, 'folder'",
+        ),
+        (
+            {"files": "folder", "blocks": {"any": [block("csi", "/a.npz")]}},
+            r"file is '/a\.npz', .*not an absolute path",
+        ),
+        ({"blocks": {"any": [block("csi", imaginary="csi")]}}, "imaginary is 'csi' as variable is"),
+        (
+            {"files": "folder", "split": None}
+            | {"blocks": {"train": [block("csi", "a.npz")], "test": [block("csi", "./a.npz")]}},
+            r"blocks\.test: variable 'csi' of file '\./a\.npz' is in blocks\.train already",
+        ),
         ({"axes": [*PLAIN, "receive_antenna", "receive_antenna"]}, "receive_antenna is there 2 times"),
         ({"blocked": "keep"}, "'refuse' or 'drop'"),
         ({"array": ARRAY | {"rows": 0}}, "array"),

@@ -19,6 +19,7 @@ from storage.stores.inspection import describe_store
 from tests.imports.known_channels import channels
 from wavefoundry.errors import InputError
 from wavefoundry.imports.options import ImportedArrays, ImportedDeepMIMO, ImportedScene
+from wavefoundry.imports.scene_files import require_own_meshes
 
 ARRAY = {"rows": 1, "columns": 4, "spacing": 0.5, "pattern": "iso", "polarisation": "V"}
 
@@ -229,3 +230,22 @@ def test_a_summary_with_a_sentence_is_recorded_by_its_numbers(project, monkeypat
 def test_a_scene_outside_of_its_files_is_refused():
     with pytest.raises(ValidationError, match="must lie in files, 'town'"):
         scene("town", "city/simple_street_canyon.xml")
+    with pytest.raises(ValidationError, match=r"must lie in files, 'town', without \.\. on the way"):
+        scene("town", "town/../city/simple_street_canyon.xml")
+
+
+@pytest.mark.parametrize("named", ["../../city/house.ply", "/city/house.ply"])
+@pytest.mark.parametrize("element", ['<string name="filename" value="{}"/>', '<include filename="{}"/>'])
+def test_a_scene_with_files_outside_of_its_folder_is_refused(project, element, named):
+    (project / "town/scenes").mkdir(parents=True)
+    (project / "town/scenes/town.xml").write_text(f"<scene>{element.format(named)}</scene>")
+    with pytest.raises(InputError, match=r"town\.xml: it refers to .*house\.ply'; allowed: what lies in"):
+        bring(scene("town", "town/scenes/town.xml"), project)
+
+
+def test_a_scene_may_refer_to_meshes_beside_its_folder_in_files(project):
+    (project / "town/scenes").mkdir(parents=True)
+    (project / "town/scenes/town.xml").write_text(
+        '<scene><string name="filename" value="../meshes/house.ply"/></scene>'
+    )
+    require_own_meshes(scene("town", "town/scenes/town.xml"))

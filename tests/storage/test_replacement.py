@@ -14,6 +14,7 @@ import xarray as xr
 
 from storage.digests import digest
 from storage.errors import StorageError
+from storage.replacement import replace_file
 from storage.stores.csi_store import append_store, open_store, write_store
 from storage.stores.inspection import check_store
 from tests.storage.example import make_dataset
@@ -159,3 +160,47 @@ def test_of_many_writers_at_once_each_succeeds_or_is_told(tmp_path):
     assert open_store(path, "csi").sizes["sample"] in written
     assert not check_store(path).faults
     assert names(tmp_path) == ["a.zarr"]
+
+
+def test_a_store_that_is_a_link_grows_where_it_lies(tmp_path):
+    link, store = tmp_path / "a.zarr", tmp_path / "disk/b.zarr"
+    write_store(store, make_dataset(6), "csi")
+    link.symlink_to(store)
+    for first in (6, 12):
+        append_store(link, make_dataset(6, first=first), "csi")
+    assert link.is_symlink() and names(tmp_path / "disk") == ["b.zarr"]
+    xr.testing.assert_equal(open_store(store, "csi").load(), make_dataset(18))
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+def test_whatever_was_left_beside_a_store_is_no_obstacle(tmp_path, kind):
+    left = tmp_path / ".a.zarr.previous.partial"
+    if kind == "file":
+        left.write_text("left")
+    else:
+        (tmp_path / "kept").mkdir()
+        left.symlink_to(tmp_path / ("kept" if kind == "link" else "gone"))
+    write_store(tmp_path / "b.zarr", make_dataset(3), "csi")
+    (tmp_path / "b.zarr").rename(tmp_path / "a.zarr")
+    write_store(tmp_path / "a.zarr", make_dataset(6), "csi")
+    assert names(tmp_path) == ["a.zarr"] + ["kept"] * (kind != "file")
+
+
+def test_of_many_writers_of_one_file_each_writes_all_of_it(tmp_path):
+    path, faults = tmp_path / "a.json", []
+    contents = [str(digit) * size for digit, size in enumerate((10, 100_000, 1000, 300_000))]
+
+    def write(content):
+        try:
+            for _ in range(100):
+                replace_file(path, content)
+                assert path.read_text() in contents
+        except (StorageError, AssertionError) as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults and names(tmp_path) == ["a.json"]

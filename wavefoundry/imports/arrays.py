@@ -191,7 +191,11 @@ def _sample_lengths(section: ImportedArrays, blocks: list[tuple[FileBlock, Store
 
 
 def _trajectories(section: ImportedArrays, block: FileBlock, lengths: tuple[int, ...]) -> np.ndarray:
-    """(sample,) int32, the trajectories of a group of samples, counted from 0; antennas of a user share one."""
+    """(sample,) int32, the trajectories of a group of samples, counted from 0; antennas of a user share one.
+
+    Raises:
+        InputError: the array that numbers them has another size, or values that are not finite real numbers.
+    """
     antennas = lengths[-1] if "receive_antenna" in section.axes else 1
     users = int(np.prod(lengths)) // antennas
     if section.trajectory is None:
@@ -203,6 +207,8 @@ def _trajectories(section: ImportedArrays, block: FileBlock, lengths: tuple[int,
                 f"{array.name} has {math.prod(array.shape)} values, expected one for each of {users} samples{of_each}"
             )
         values = np.ravel(array.read(0, slice(None)))
+        if array.complex or not np.isfinite(values).all():
+            raise InputError(f"{array.name} has complex, NaN or infinite values, expected a number for each trajectory")
     return np.unique(values, return_inverse=True)[1].astype(np.int32).repeat(antennas)
 
 

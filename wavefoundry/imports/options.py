@@ -53,7 +53,8 @@ class ImportedArrays(Section):
     split: Shares | None = Field(description="of the samples of `any`; null where there are none")
     axes: list[Axis] = Field(description="of every array, in the order of MATLAB's or Python's indices")
     trajectory: str | None = Field(
-        description="array beside the first block that numbers the trajectory of each sample; null: each is its own"
+        description="array beside the first block that numbers the trajectory of each sample; null: each is its own. "
+        "Each entry of blocks numbers its own: 5 of train and 5 of test are two users"
     )
     speed: NonNegativeRange | None = Field(
         description="of the user, rising evenly from the first to the last index of the first sample axis [m/s]"
@@ -87,6 +88,7 @@ class ImportedArrays(Section):
                         f"blocks.{name}: {block.variable or block.file!r} begins at slot {block.slot}, subcarrier "
                         f"{block.subcarrier}, outside of the {self.slots} slots and {self.subcarriers} subcarriers"
                     )
+        self._check_samples()
         if self.trajectory is not None and any(blocks[0].variable is None for blocks in self.blocks.values()):
             raise ValueError(
                 f"trajectory is {self.trajectory!r}, a variable beside the first block, but the block is a file of one "
@@ -96,6 +98,11 @@ class ImportedArrays(Section):
 
     def _check_place(self, name: str, block: FileBlock) -> None:
         """Refuse what the names of files and variables tell already."""
+        if block.file is not None and _leads_out(PurePath(block.file)):
+            raise ValueError(
+                f"blocks.{name}: file is {block.file!r}, allowed: a name or path inside the folder `files`, "
+                f"{self.files!r}, whose changes alone are noticed; not an absolute path, and no .. in it"
+            )
         if block.file is not None and (suffix := PurePath(self.files).suffix) in KIND_OF_SUFFIX:
             raise ValueError(
                 f"blocks.{name}: file is {block.file!r}, a name in the folder `files`, but files is {self.files!r}, a "
@@ -120,6 +127,23 @@ class ImportedArrays(Section):
             raise ValueError(
                 f"blocks.{name}: imaginary is {block.imaginary!r}, a variable beside `variable`, which is null"
             )
+        if block.imaginary is not None and block.imaginary == block.variable:
+            raise ValueError(
+                f"blocks.{name}: imaginary is {block.imaginary!r} as variable is; allowed: another variable, or null "
+                "where one holds both parts"
+            )
+
+    def _check_samples(self) -> None:
+        """Refuse an array in two splits: the same samples would be learnt from and tested on."""
+        known: dict[tuple[PurePath | None, str | None], str] = {}
+        for name, blocks in self.blocks.items():
+            for block in blocks:
+                place = None if block.file is None else PurePath(block.file), block.variable
+                if known.setdefault(place, name) != name:
+                    raise ValueError(
+                        f"blocks.{name}: variable {block.variable!r} of file {block.file!r} is in "
+                        f"blocks.{known[place]} already; allowed: one of them, or blocks.any, which split divides"
+                    )
 
     def _check_axes(self) -> None:
         for axis in set(self.axes) - {"sample"}:
@@ -198,9 +222,11 @@ class ImportedScene(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        scene = self.twin.site.scene
-        if scene != self.files and not scene.startswith(f"{self.files.rstrip('/')}/"):
-            raise ValueError(f"twin.site.scene {scene!r} must lie in files, {self.files!r}")
+        scene, files = PurePath(self.twin.site.scene), PurePath(self.files)
+        if not scene.is_relative_to(files) or _leads_out(scene.relative_to(files)):
+            raise ValueError(
+                f"twin.site.scene {self.twin.site.scene!r} must lie in files, {self.files!r}, without .. on the way"
+            )
         return self
 
     @property
@@ -211,6 +237,11 @@ class ImportedScene(Section):
     @property
     def array(self) -> Array:
         return self.twin.array
+
+
+def _leads_out(path: PurePath) -> bool:
+    """Whether a path, taken from a folder, can name something outside of it."""
+    return path.is_absolute() or ".." in path.parts
 
 
 Imported = ImportedArrays | ImportedDeepMIMO | ImportedScene

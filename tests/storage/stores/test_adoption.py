@@ -111,6 +111,16 @@ def test_missing_data_and_other_stores_are_refused(store, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csi"], indirect=True)
+def test_a_new_store_inside_of_its_source_is_refused(store, tmp_path):
+    before = files(store)
+    (tmp_path / "link.zarr").symlink_to(store)
+    for folder in (store, tmp_path / "link.zarr"):
+        with pytest.raises(StorageError, match=r"sub\.zarr: lies inside of .*ours\.zarr"):
+            adopt_store(store, folder / "sub.zarr")
+    assert files(store) == before
+
+
+@pytest.mark.parametrize("kind", ["csi"], indirect=True)
 def test_the_command(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["storage", "adopt", str(store), str(tmp_path / "new.zarr")])
     assert main() == 0

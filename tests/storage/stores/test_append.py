@@ -149,6 +149,39 @@ def test_samples_that_the_store_holds_are_refused_also_as_other_users(tmp_path, 
     assert open_store(path, kind).sizes["sample"] == 13
 
 
+def test_new_users_are_numbered_on_from_what_the_store_holds_when_it_is_written(tmp_path):
+    """Another append that was done after the source was opened, before this one: none of the three shares a user."""
+    path = tmp_path / "a.zarr"
+    write_store(path, make_dataset(6), "csi")
+
+    def parts():
+        with pytest.raises(StorageError, match="another process is writing it"):
+            append_store(path, make_dataset(6, seed=2), "csi", new_users=True)
+        yield make_dataset(3, seed=1)
+        yield make_dataset(3, seed=1, first=3)
+
+    assert append_store(path, parts(), "csi", new_users=True) == 6
+    assert append_store(path, make_dataset(6, seed=2), "csi", new_users=True) == 12
+    assert open_store(path, "csi")["trajectory"].values.tolist() == np.arange(6).repeat(3).tolist()
+
+
+@pytest.mark.parametrize(("held", "new"), [(2**31 - 2, 1), (0, -1), (5, 2**31 - 1)])
+def test_new_users_whose_numbers_do_not_fit_are_refused(tmp_path, held, new):
+    """Rather than wrapped around to those of other users."""
+
+    def of_user(number, seed):
+        return make_dataset(3, seed).assign(
+            trajectory=lambda d: d["trajectory"].copy(data=np.full(3, number, np.int32))
+        )
+
+    path = tmp_path / "a.zarr"
+    write_store(path, of_user(held, seed=0), "csi")
+    before = digest(path)
+    with pytest.raises(StorageError, match=f"new trajectories {new} to {new} cannot be numbered on from {held + 1}"):
+        append_store(path, of_user(new, seed=1), "csi", new_users=True)
+    assert digest(path) == before
+
+
 def test_silent_samples_are_not_taken_for_one_another(tmp_path):
     silent = make_dataset(6).drop_vars(["position", "velocity", "speed", "los"])
     silent["csi"] = silent["csi"] * np.complex64(0)

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from storage.digests import digest
 from storage.errors import StorageError
 from storage.stores import shards
-from storage.stores.csi_store import assign_splits, open_store, read_array, split_indices, write_store
+from storage.stores.adoption import adopt_store
+from storage.stores.csi_store import (
+    array_shape,
+    assign_splits,
+    open_store,
+    read_array,
+    split_indices,
+    stored_kind,
+    write_store,
+)
 from storage.stores.schema import KINDS
 from tests.storage.example import make_dataset, small_shards
 
@@ -179,6 +188,49 @@ def test_schema_faults_are_named(tmp_path):
     with pytest.raises(StorageError, match="no samples to write"):
         write_store(path, [], "csi")
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"array_rows": "x", "array_columns": 1}, "array_rows 'x', array_columns 1; allowed: whole numbers above 0"),
+        ({"array_rows": 1, "array_columns": 0}, "array_columns 0; allowed: whole numbers above 0"),
+        ({"array_rows": 1}, "array_rows 1, array_columns 'missing'; allowed"),
+        ({"array_rows": 3, "array_columns": 1}, "array_rows 3, array_columns 1 do not divide the size of '{}', 2"),
+        ({"appended": 5}, "'appended' is 5, expected a list with a mapping for each source"),
+        ({"appended": [1]}, r"'appended' is \[1\], expected a list with a mapping for each source"),
+    ],
+)
+@pytest.mark.parametrize(("kind", "axis"), [("csi", "antenna"), ("angle_delay", "angle")])
+def test_attributes_that_say_nothing_are_refused_when_written_and_adopted(tmp_path, attributes, message, kind, axis):
+    path = tmp_path / "a.zarr"
+    with pytest.raises(StorageError, match=message.format(axis)):
+        write_store(path, make_dataset(kind=kind).assign_attrs(attributes), kind)
+    write_store(path, make_dataset(kind=kind), kind)
+    zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(attributes)
+    with pytest.raises(StorageError, match=message.format(axis)):
+        adopt_store(path, path)
+
+
+@pytest.mark.parametrize("name", ["split", "trajectory"])
+def test_numbers_of_splits_and_of_users_are_whole(tmp_path, name):
+    with pytest.raises(StorageError, match=f"'{name}' is float64, expected whole numbers"):
+        write_store(tmp_path / "a.zarr", make_dataset().assign({name: lambda d: d[name].astype(float)}), "csi")
+
+
+def test_a_kind_that_is_no_name_is_refused(tmp_path):
+    path = tmp_path / "a.zarr"
+    write_store(path, make_dataset(), "csi")
+    zarr.open_group(path, mode="r+", use_consolidated=False).attrs["schema"] = ["csi"]
+    with pytest.raises(StorageError, match=r"attribute 'schema' is \['csi'\], expected one of paths, csi, angle_delay"):
+        stored_kind(path)
+
+
+def test_a_store_without_rows_and_columns_has_no_shape_of_its_array(tmp_path):
+    path = tmp_path / "a.zarr"
+    write_store(path, make_dataset(), "csi")
+    with pytest.raises(StorageError, match=r"a\.zarr: the attributes array_rows and array_columns are missing"):
+        array_shape(open_store(path, "csi"))
 
 
 def test_missing_foreign_and_incomplete_stores_are_refused(tmp_path):
