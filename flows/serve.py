@@ -22,6 +22,7 @@ from prefect.utilities.callables import ParameterSchema
 from flows.pipeline import pipeline
 from flows.server import ServerError, check_server
 from flows.watch import watch
+from stages.stage import clear_errors
 from stages.yaml_files import read_dag
 
 TRAININGS = ("pretrain", "teach", "distill")
@@ -89,7 +90,9 @@ def main() -> None:
         check_server()
     except ServerError as error:
         sys.exit(str(error))
-    serve(*deployments(), query_seconds=POLL, print_starting_message=False)
+    with clear_errors():
+        offered = deployments()
+    serve(*offered, query_seconds=POLL, print_starting_message=False)
 
 
 if __name__ == "__main__":
