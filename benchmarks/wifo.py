@@ -67,6 +67,8 @@ class Block(nn.Module):
 class Published(nn.Module):
     """The network by the names of the released code, whose weights ours can read."""
 
+    positions: torch.Tensor
+
     def __init__(self, width: int):
         super().__init__()
         convolution = nn.Conv3d(2, width, PATCH, stride=PATCH)
@@ -87,7 +89,7 @@ class Published(nn.Module):
             csi: complex (batch, time, antenna, subcarrier).
             order: (batch, token), places in the grid.
         """
-        convolution = self.Embedding["value_embedding"]["tokenConv"]
+        convolution = self.get_submodule("Embedding.value_embedding.tokenConv")
         tokens = convolution(torch.stack([csi.real, csi.imag], dim=1)).flatten(2).transpose(1, 2) + self.positions
         tokens = tokens.gather(1, order[:, :kept, None].expand(-1, -1, tokens.shape[-1]))
         for block in self.blocks:
