@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wavefoundry.deployment.predictors
+from tests.deployment.answers import assert_same_in_every_sample
 from wavefoundry.deployment.method_export import export
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.evaluation.methods import make, methods
@@ -52,12 +53,6 @@ def channel(*shape, seed=0):
     return (csi + 0.1 * generator.normal(size=shape) + 0.1j * generator.normal(size=shape)).astype(np.complex64)
 
 
-def assert_same_in_every_sample(found, expected):
-    assert found.shape == expected.shape and found.dtype == np.complex64
-    for one, other in zip(found, expected, strict=True):
-        assert np.linalg.norm(one - other) <= TOLERANCE * np.linalg.norm(other)
-
-
 def test_those_that_can_be_written_as_graphs_are_found_by_name_and_the_others_stay_numpy(exported):
     modules = pkgutil.iter_modules(wavefoundry.deployment.predictors.__path__)
     assert {module.name for module in modules} == set(GRAPHS) and OPTIONS.keys() == methods().keys()
@@ -76,7 +71,7 @@ def test_those_that_can_be_written_as_graphs_are_found_by_name_and_the_others_st
 def test_the_graph_answers_what_the_method_answers(exported, name, sizes, question, seed):
     method, _, served = exported(name)
     known = channel(*sizes, seed=seed)
-    assert_same_in_every_sample(served.predict(known, *question), method.predict(known, *question))
+    assert_same_in_every_sample(served.predict(known, *question), method.predict(known, *question), TOLERANCE)
 
 
 @pytest.mark.parametrize("name", set(GRAPHS) - {"kalman"})
@@ -96,7 +91,7 @@ def test_bins_without_any_power_are_continued_by_zeros(exported, name, question)
     method, _, served = exported(name)
     known = np.full((2, 6, 4, 8), 1 - 2j, np.complex64)
     known[1] *= 1e-3
-    assert_same_in_every_sample(served.predict(known, *question), method.predict(known, *question))
+    assert_same_in_every_sample(served.predict(known, *question), method.predict(known, *question), TOLERANCE)
 
 
 @pytest.mark.parametrize("name", GRAPHS)

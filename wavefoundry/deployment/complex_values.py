@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wavefoundry.deployment.graph_writer import INT64, Term
+import numpy as np
+import onnx_ir as ir
+
+from wavefoundry.deployment.graph_writer import INT64, Term, Writer
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,18 @@ class Complex:
         """Of values that have both parts along an axis, which goes."""
         axes = pairs.writer.shape(axis)
         return cls(*(pairs.cut(axis, part, part + 1).op("Squeeze", axes) for part in (0, 1)))
+
+    @classmethod
+    def constant(cls, writer: Writer, values: np.ndarray, dtype: ir.DataType) -> Complex:
+        """Complex numbers that a graph holds, their parts of this type."""
+        return cls(*(writer.constant(part, dtype) for part in (values.real, values.imag)))
+
+    @classmethod
+    def joined(cls, axis: int, *values: Complex) -> Complex:
+        """Values one after the other along an axis."""
+        writer = values[0].real.writer
+        parts = ([each.real for each in values], [each.imaginary for each in values])
+        return cls(*(writer.joined(axis, *part) for part in parts))
 
     def pairs(self, axis: int = -1) -> Term:
         """Both parts along a new axis."""

@@ -6,6 +6,13 @@ from wavefoundry.deployment.graph_writer import Term, Writer
 
 # Of CSI (sample, time, antenna, subcarrier, 2): the dimension of an axis.
 DIMENSIONS = {"time": 1, "frequency": 3}
+# What the entries along an axis are called.
+ENTRIES = {"time": "slots", "frequency": "subcarriers"}
+
+
+def at_most(what: str, axis: str, length: int) -> str:
+    """A limit, in words: what a predictor has learnt of an axis, "mixture" for instance, spans so many entries."""
+    return f"the {what} of {axis} takes at most {length} {ENTRIES[axis]}, known and asked for together"
 
 
 def continued(box: Term, axis: str, horizon: Term, beyond: Callable[[Term, Term], Term]) -> Term:

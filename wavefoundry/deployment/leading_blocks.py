@@ -42,8 +42,7 @@ class LeadingBlocks:
         # Rounding makes an eigenvalue of zero negative.
         values = np.concatenate([np.maximum(block.eigenvalues, 0).ravel() for block in blocks])
         vectors = np.concatenate([block.eigenvectors.ravel() for block in blocks])
-        parts = (writer.constant(part, dtype) for part in (vectors.real, vectors.imag))
-        return cls(len(matrices), writer.constant(values, dtype), Complex(*parts))
+        return cls(len(matrices), writer.constant(values, dtype), Complex.constant(writer, vectors, dtype))
 
     def within(self, writer: Writer) -> LeadingBlocks:
         """See `Term.within`."""

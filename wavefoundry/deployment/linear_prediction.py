@@ -51,7 +51,7 @@ def lattice(
         if longest is not None:
             gain = gain.scaled((longest >= order).cast(DOUBLE))
         before = filters[order - 1]
-        longer = Complex(writer.joined(0, before.real, zero.real), writer.joined(0, before.imaginary, zero.imaginary))
+        longer = Complex.joined(0, before, zero)
         backwards = writer.constant(list(range(order, -1, -1)), INT64)
         turned = Complex(longer.real.take(backwards), -longer.imaginary.take(backwards))
         filters[order] = longer + gain * turned

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from transformers import AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.deployment.answers import assert_same_in_every_sample, assert_silence_says_nothing_to_others
 from tests.networks.facts import facts
 from tests.networks.gaussian_mixture.example import gaussian_mixture, options, trained
 from tests.networks.lmmse.example import smooth
@@ -156,19 +157,12 @@ def test_the_graph_answers_what_the_model_answers(forms, shape, wanted):
     known = smooth(*shape, seed=4) + 0.05 * noise
     known[-1] = known[-1] + noise[-1]
     expected, found = model.predict(known, *wanted).numpy(), served.predict(known.numpy(), *wanted)
-    assert found.shape == expected.shape
-    for one, other in zip(found, expected, strict=True):
-        assert np.linalg.norm(one - other) <= 1e-4 * np.linalg.norm(other)
+    assert_same_in_every_sample(found, expected, 1e-4)
 
 
 @pytest.mark.parametrize("wanted", [(2, 0), (0, 4), (2, 4)])
 def test_silence_is_served_as_silence_and_says_nothing_to_others(forms, wanted):
-    known = smooth(3, 4, 4, 8).numpy()
-    known[1] = 0
-    found = forms[1].predict(known, *wanted)
-    assert not found[1].any()
-    np.testing.assert_array_equal(found[[0, 2]], forms[1].predict(known[[0, 2]], *wanted))
-    assert not forms[1].predict(np.zeros_like(known), *wanted).any()
+    assert_silence_says_nothing_to_others(forms[1], smooth(3, 4, 4, 8).numpy(), wanted)
 
 
 @pytest.mark.parametrize(("shape", "wanted", "axis"), [((1, 5, 2, 8), (4, 0), "time"), ((1, 9, 2, 8), (1, 3), "time"),

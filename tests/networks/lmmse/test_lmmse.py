@@ -8,6 +8,7 @@ from scipy.special import j0
 from transformers import AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.deployment.answers import assert_same_in_every_sample, assert_silence_says_nothing_to_others
 from tests.networks.facts import facts
 from tests.networks.lmmse.example import InMemory, lmmse, options, smooth
 from wavefoundry.deployment.served_predictor import ServedPredictor
@@ -120,19 +121,12 @@ def test_the_graph_answers_what_the_model_answers(forms, shape, wanted):
     model, served = forms
     known = smooth(*shape, seed=4) * torch.logspace(-3, 3, shape[0])[:, None, None, None]
     expected, found = model.predict(known, *wanted).numpy(), served.predict(known.numpy(), *wanted)
-    assert found.shape == expected.shape
-    for one, other in zip(found, expected, strict=True):
-        assert np.linalg.norm(one - other) <= 1e-6 * np.linalg.norm(other)
+    assert_same_in_every_sample(found, expected, 1e-6)
 
 
 @pytest.mark.parametrize("wanted", [(2, 0), (0, 4), (2, 4)])
 def test_silence_is_served_as_silence_and_says_nothing_to_others(forms, wanted):
-    known = smooth(3, 4, 4, 8).numpy()
-    known[1] = 0
-    found = forms[1].predict(known, *wanted)
-    assert not found[1].any()
-    np.testing.assert_array_equal(found[[0, 2]], forms[1].predict(known[[0, 2]], *wanted))
-    assert not forms[1].predict(np.zeros_like(known), *wanted).any()
+    assert_silence_says_nothing_to_others(forms[1], smooth(3, 4, 4, 8).numpy(), wanted)
 
 
 @pytest.mark.parametrize(("shape", "wanted", "axis"), [((1, 5, 2, 8), (4, 0), "time"), ((1, 9, 2, 8), (0, 1), "time"),

@@ -62,11 +62,11 @@ def followed(series: Complex, options: Options, noise: Term, horizon: Term, pool
     writer, order = series.real.writer, options.order
     noise = noise.within(writer)
     filters, autocovariance, innovation = burg(series, order, noise * options.compensation, pool)
-    weights = joined(0, [part.each(lambda each: -each) for part in filters[1:]])  # (order, sample, row, column)
+    weights = Complex.joined(0, *filters[1:]).each(lambda part: -part)  # (order, sample, row, column)
     # State: the newest value first, so that entries i and j are j - i steps apart.
-    covariance = joined(0, [
-        joined(1, [unsqueezed(between(autocovariance, j - i), 1) for j in range(order)]) for i in range(order)
-    ])  # fmt: skip
+    covariance = Complex.joined(0, *(
+        Complex.joined(1, *(unsqueezed(between(autocovariance, j - i), 1) for j in range(order))) for i in range(order)
+    ))  # fmt: skip
     corner = innovation.op("Unsqueeze", writer.shape(1)).padded([0] * 5, [order - 1, order - 1, 0, 0, 0])
     state = series.each(lambda part: (part.cut(0, 0, 1) * 0.0).op("Expand", spread(part, order)))
 
@@ -150,13 +150,7 @@ def between(autocovariance: Sequence[Complex], apart: int) -> Complex:
 def stepped(values: Complex, weights: Complex) -> Complex:
     """Values (newest first, ...) one step later: the weighted sum of all, then all but the oldest."""
     newest = (values * weights).summed(0)
-    return joined(0, [newest, values.each(lambda part: part.cut(0, 0, -1))])
-
-
-def joined(axis: int, values: Sequence[Complex]) -> Complex:
-    writer = values[0].real.writer
-    parts = ([each.real for each in values], [each.imaginary for each in values])
-    return Complex(*(writer.joined(axis, *part) for part in parts))
+    return Complex.joined(0, newest, values.each(lambda part: part.cut(0, 0, -1)))
 
 
 def unsqueezed(values: Complex, axis: int) -> Complex:

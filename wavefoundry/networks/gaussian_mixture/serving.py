@@ -11,26 +11,20 @@ from functools import partial
 from pathlib import Path
 
 from wavefoundry.deployment.complex_values import Complex, unitary
+from wavefoundry.deployment.continuation import DIMENSIONS, at_most
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
 from wavefoundry.deployment.leading_blocks import LeadingBlocks
 from wavefoundry.deployment.plain_predictor import rms_scale, write_plain
 from wavefoundry.networks.gaussian_mixture.model import AXES, GaussianMixture
 from wavefoundry.networks.gaussian_mixture.posterior import LEAST_SIGNAL, Mixture, logarithms, noise_of
 
-# Of CSI (sample, time, antenna, subcarrier, part): the dimension of an axis, and what its entries are called.
-DIMENSIONS = {"time": (1, "slots"), "frequency": (3, "subcarriers")}
-
 
 def export(model: GaussianMixture, folder: Path) -> None:
     """Write `predictor.onnx` into `folder`, which is made."""
     arrays = model.arrays()
     mixtures = {axis: Mixture(arrays[f"{axis}_weights"], arrays[f"{axis}_covariances"]) for axis in AXES}
-    limits = [at_most(axis, mixture.length) for axis, mixture in mixtures.items()]
+    limits = [at_most("mixture", axis, mixture.length) for axis, mixture in mixtures.items()]
     write_plain(partial(prediction, mixtures, noise_of(model.options.snr_db)), limits, folder)
-
-
-def at_most(axis: str, length: int) -> str:
-    return f"the mixture of {axis} takes at most {length} {DIMENSIONS[axis][1]}, known and asked for together"
 
 
 def prediction(
@@ -46,8 +40,8 @@ def prediction(
     asked = {"time": slots, "frequency": subcarriers}
     checked = writer.constant([0], INT64)
     for axis, mixture in mixtures.items():
-        fits = (asked[axis] <= 0) | (known.size(DIMENSIONS[axis][0]) + asked[axis] <= mixture.length)
-        checked = checked + writer.refuse_unless(fits, at_most(axis, mixture.length))
+        fits = (asked[axis] <= 0) | (known.size(DIMENSIONS[axis]) + asked[axis] <= mixture.length)
+        checked = checked + writer.refuse_unless(fits, at_most("mixture", axis, mixture.length))
     scale = rms_scale(known)
     box = unitary((known / scale).cast(DOUBLE) + checked.cast(DOUBLE), 2)  # (sample, time, angle, subcarrier, 2)
 
@@ -101,9 +95,7 @@ class Posterior:
         """Of so many known and wanted steps."""
         blocks = LeadingBlocks.of(writer, mixture.covariances, mixture.length - 1, FLOAT)
         values, vectors = blocks.block(known)
-        covariances = Complex(
-            *(writer.constant(part, FLOAT) for part in (mixture.covariances.real, mixture.covariances.imag))
-        )
+        covariances = Complex.constant(writer, mixture.covariances, FLOAT)
         across = covariances.each(lambda part: part.cut(1, known, known + wanted).cut(2, 0, known))
         reach = across.product(vectors).each(lambda part: part.transpose(0, 2, 1).reshape(-1, wanted))
         basis = vectors.conjugate().each(lambda part: part.transpose(1, 0, 2).reshape(known, -1))

@@ -12,24 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from wavefoundry.deployment.complex_values import Complex, unitary
+from wavefoundry.deployment.continuation import DIMENSIONS, at_most
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
 from wavefoundry.deployment.leading_blocks import LeadingBlocks
 from wavefoundry.deployment.plain_predictor import write_plain
 from wavefoundry.networks.lmmse.model import LMMSE
 
-# Of CSI (sample, time, antenna, subcarrier, part): the dimension of an axis, and what its entries are called.
-DIMENSIONS = {"time": (1, "slots"), "frequency": (3, "subcarriers")}
-
 
 def export(model: LMMSE, folder: Path) -> None:
     """Write `predictor.onnx` into `folder`, which is made."""
     arrays, noise = model.arrays(), 10 ** (-model.options.snr_db / 10)
-    limits = [at_most(axis, arrays[axis].shape[-1]) for axis in DIMENSIONS]
+    limits = [at_most("covariance", axis, arrays[axis].shape[-1]) for axis in DIMENSIONS]
     write_plain(partial(prediction, arrays, noise), limits, folder)
-
-
-def at_most(axis: str, length: int) -> str:
-    return f"the covariance of {axis} takes at most {length} {DIMENSIONS[axis][1]}, known and asked for together"
 
 
 def prediction(
@@ -44,15 +38,14 @@ def prediction(
     """
     asked = {"time": slots, "frequency": subcarriers}
     checked = writer.constant([0], INT64)
-    for axis, (dimension, _) in DIMENSIONS.items():
+    for axis, dimension in DIMENSIONS.items():
         length = arrays[axis].shape[-1]
         fits = known.size(dimension) + asked[axis] <= length
-        checked = checked + writer.refuse_unless(fits, at_most(axis, length))
+        checked = checked + writer.refuse_unless(fits, at_most("covariance", axis, length))
     csi = known.cast(DOUBLE) + checked.cast(DOUBLE)
     bins = nearest_bins(csi.size(2), len(arrays["power"]))
     time, frequency = (
-        Axis.of(writer, arrays[axis], bins, csi.size(dimension), asked[axis])
-        for axis, (dimension, _) in DIMENSIONS.items()
+        Axis.of(writer, arrays[axis], bins, csi.size(dimension), asked[axis]) for axis, dimension in DIMENSIONS.items()
     )
     power = writer.constant(arrays["power"], DOUBLE).take(bins)
     # Angle bins that are narrower or wider than those learnt keep the mean power of an antenna.
@@ -88,9 +81,10 @@ class Axis:
             known, asked: how many entries, (1,); none are asked for where the known ones are.
         """
         values, vectors = LeadingBlocks.of(writer, covariance, covariance.shape[-1], DOUBLE).block(known)
-        parts = (writer.constant(part, DOUBLE) for part in (covariance.real, covariance.imag))
         start = writer.where(asked > 0, known, 0)
-        across = Complex(*parts).each(lambda part: part.cut(1, start, known + asked).cut(2, 0, known))
+        across = Complex.constant(writer, covariance, DOUBLE).each(
+            lambda part: part.cut(1, start, known + asked).cut(2, 0, known)
+        )
         reach = across.product(vectors)
         if len(covariance) == 1:
             return cls(values, vectors, reach)

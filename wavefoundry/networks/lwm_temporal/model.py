@@ -421,9 +421,8 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
 
     The head gives the change from the last known frame (from the blurred map), which turns on by the Doppler shift that
     the reference has found, if it looks for one: so an untrained predictor holds the channel, and every step of the
-    fine-tuning goes beyond that. Without fine-tuning (prediction.inference_only) the
-    hidden frames are filled in as in pretraining, and a blurred map, which pretraining knows nothing of, stays as it
-    is.
+    fine-tuning goes beyond that. Without fine-tuning (prediction.inference_only) the hidden frames are filled in as in
+    pretraining, and a blurred map, which pretraining knows nothing of, stays as it is.
     """
 
     config_class = LWMTemporalPredictorConfig
@@ -497,8 +496,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
 
     def _maps(self, known: torch.Tensor, subcarriers: int, kept: int) -> torch.Tensor:
         """Maps (batch, time, angle, delay) of a known block; a band of which a part is missing is blurred there."""
-        turned = self.turns and subcarriers > 0
-        band = with_missing_band(known, subcarriers) if turned else pad(known, (0, subcarriers))
+        band = with_missing_band(known, subcarriers) if self.turns else pad(known, (0, subcarriers))
         return to_angle_delay(band, (1, 1, known.shape[2]), kept)
 
     def _fill_in(self, known: torch.Tensor, slots: int):

@@ -22,5 +22,7 @@ def continued(series: torch.Tensor, steps: int) -> torch.Tensor:
 
 def with_missing_band(known: torch.Tensor, subcarriers: int) -> torch.Tensor:
     """CSI (batch, time, antenna, subcarrier) with as many subcarriers more: every angle-Doppler bin is continued."""
+    if not subcarriers:
+        return known  # torch transforms no empty band
     bins = torch.fft.fft2(known, dim=(1, 2), norm="ortho")
     return torch.cat([known, torch.fft.ifft2(continued(bins, subcarriers), dim=(1, 2), norm="ortho")], dim=3)

@@ -11,8 +11,6 @@ import numpy as np
 
 # Scores of dense attention that one run of the graph may hold: 128 MiB of them.
 LARGEST_SCORES = 2**25
-# References by which every bin has a strength of its own.
-OF_EVERY_BIN = ("phase_and_scale", "rotation")
 
 
 def around_graph(settings: dict, run) -> "LWMTemporal":
@@ -112,7 +110,7 @@ class LWMTemporal:
         factor = self._reference(from_parts(tokens), hidden, mean, grid)
         read = self._to_phase_mode(to_parts(from_parts(tokens) / factor))
         strength = np.square(np.abs(factor)) / mean[..., None]
-        strength = strength if self._settings["reference"] in OF_EVERY_BIN else strength[..., :1]
+        strength = strength if self._settings["strength_of_every_bin"] else strength[..., :1]
         features = np.concatenate([read, np.log(strength)], axis=-1)
         shared = self._tables(grid)
         rows = max(1, LARGEST_SCORES // (self._settings["num_heads"] * (front + tokens.shape[1]) ** 2))
@@ -129,7 +127,7 @@ class LWMTemporal:
         bins, visible = tokens.reshape(len(tokens), grid[0], -1, tokens.shape[-1]), (~hidden).reshape(grid[0], -1)
         seen, count = visible.any(axis=0)[:, None], np.maximum(visible.sum(axis=0), 1).astype(np.float32)[:, None]
         energy, mean = np.square(np.abs(bins)).sum(axis=1) / 2, mean[..., None]
-        if mode not in OF_EVERY_BIN:
+        if not (self._settings["strength_of_every_bin"] and hidden.any()):
             energy = np.broadcast_to(energy.mean(axis=-1, keepdims=True), energy.shape)
         factor = np.sqrt(np.where(seen, (energy + floor * mean) / count, mean)).astype(np.complex64)
         if mode != "none":

@@ -19,7 +19,7 @@ from wavefoundry.networks.lwm_temporal.model import (
     routing,
     windows,
 )
-from wavefoundry.networks.lwm_temporal.reference import ENERGY_FLOOR, LEAST_ENERGY
+from wavefoundry.networks.lwm_temporal.reference import ENERGY_FLOOR, LEAST_ENERGY, OF_EVERY_BIN
 from wavefoundry.networks.lwm_temporal.routing import Routing
 
 
@@ -37,6 +37,7 @@ def settings_of(model: LWMTemporalPredictor) -> dict:
     chosen, seen = routing(architecture), windows(architecture, offsets)
     return {name: getattr(architecture, name) for name in same} | {
         "temporal_offsets": offsets,
+        "strength_of_every_bin": architecture.reference in OF_EVERY_BIN,
         "delay_fraction": model.config.delay_fraction,
         "predicts_changes": model.predicts_changes,
         "radii": [seen.radii(offset) for offset in (0, *offsets)],
