@@ -128,7 +128,8 @@ def main():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     parameters = params.read()
-    with torch.inference_mode():
+    # Not inference mode: parameters that are loaded in it do not tell when they have changed.
+    with torch.no_grad():
         results = {name: measure(name, parameters) for name in parameters.answering}
     print(json.dumps({"threads": 1, "batch": 1, **results}))
 
