@@ -38,6 +38,7 @@ SMALL_WIFO = {"hidden_size": 24, "encoder_depth": 1, "decoder_depth": 1, "heads"
 NETWORKS = {
     "wifo": lambda: wifo(architecture=SMALL_WIFO),
     "wifo_published": lambda: wifo(architecture=SMALL_WIFO | {"position_rule": "published"}),
+    "wifo_started": lambda: wifo(architecture=SMALL_WIFO | {"linear_start": {"time": 2, "frequency": 3}}),
     "routed": lambda: small_lwm_temporal(
         depth=2, temporal_offsets=[-1, -2, -3], topk_per_head=False, routing_topk_max=9
     ),
@@ -64,7 +65,7 @@ METHODS = {
     "kalman": {"order": 1, "snr_db": 20.0, "compensation": 0.5},
 }
 # Exporting takes seconds: the others run the graph before its export, in torch, with the same numpy around it.
-EXPORTED = {"wifo": "wifo", "wifo_published": "wifo", "routed": "lwm_temporal"}
+EXPORTED = {"wifo": "wifo", "wifo_published": "wifo", "wifo_started": "wifo", "routed": "lwm_temporal"}
 
 
 @pytest.fixture(scope="module")

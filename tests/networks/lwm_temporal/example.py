@@ -46,6 +46,7 @@ SMALL = Options.model_validate(
             "horizon": None,
             "few_shot": None,
             "inference_only": False,
+            "linear_start": None,
             "snr_db": [20.0, 20.0],
             "training": TRAINING,
         },

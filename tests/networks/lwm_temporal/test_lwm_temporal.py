@@ -379,7 +379,7 @@ def test_horizon_is_drawn_in_its_range_and_no_further_than_the_sequence(monkeypa
     model = predictor(prediction={"known_fraction": 0.5, "horizon": [2, 9]})
     fill_in = model._fill_in
     monkeypatch.setattr(
-        model, "_fill_in", lambda known, slots: horizons.append((slots, known.shape[1])) or fill_in(known, slots)
+        model, "_fill_in", lambda maps, slots: horizons.append((slots, maps.shape[1] - slots)) or fill_in(maps, slots)
     )
     for seed in range(60):
         model(maps(1, 8, 4, 4), torch.Generator().manual_seed(seed))

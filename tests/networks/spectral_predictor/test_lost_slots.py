@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.networks.spectral_predictor.example import gaussian_channels, spectral_predictor
-from wavefoundry.networks.spectral_predictor.bins import to_bins
-from wavefoundry.networks.spectral_predictor.linear_prediction import lattice
+from wavefoundry.csi.bins import to_bins
+from wavefoundry.csi.linear_prediction import lattice
 from wavefoundry.networks.spectral_predictor.lost_slots import ORDER, interpolate, with_lost_slots
 
 MODEL = spectral_predictor().eval()

@@ -9,11 +9,12 @@ from transformers import AutoModel
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from tests.networks.facts import facts
 from tests.networks.spectral_predictor.example import gaussian_channels, options, spectral_predictor
+from wavefoundry.csi.bins import AXES, from_bins, to_bins
+from wavefoundry.csi.linear_prediction import extrapolate, lattice
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
-from wavefoundry.networks.spectral_predictor.bins import AXES, from_bins, strongest, to_bins
-from wavefoundry.networks.spectral_predictor.linear_prediction import extrapolate, lattice
+from wavefoundry.networks.spectral_predictor.chosen_bins import strongest
 from wavefoundry.networks.spectral_predictor.model import SpectralPredictor
 from wavefoundry.networks.spectral_predictor.serving import export
 from wavefoundry.predictors import autoregression

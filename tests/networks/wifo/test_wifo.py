@@ -9,11 +9,13 @@ from transformers import AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from tests.networks.wifo.example import options, wifo
+from wavefoundry.csi.linear_prediction import continued
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
 from wavefoundry.networks.axis_positions import position_encoding
 from wavefoundry.networks.wifo.model import STRATEGIES, Trace, WiFo, position_widths
 from wavefoundry.networks.wifo.patches import from_patches, grid_of, padding_of, to_patches
+from wavefoundry.networks.wifo.published import from_published
 
 PATCH = (2, 2, 2)
 
@@ -428,3 +430,87 @@ def test_a_saved_model_is_loaded_by_auto_class_and_predicts_the_same(tmp_path):
     assert again.options.snr_db == [5.0, 25.0]
     known = noise(1, 4, 4, 4)
     assert torch.equal(again.predict(known, 0, 4), model.predict(known, 0, 4))
+
+
+ORDERS = {"time": 3, "frequency": 2}
+
+
+def started(**changes) -> WiFo:
+    """One that begins from linear prediction, and adds something to it."""
+    model = small(architecture={"linear_start": ORDERS} | changes)
+    with torch.no_grad():
+        model.head.weight.normal_(std=0.1, generator=seeded())
+    return model
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3), st.integers(1, 5)),
+    wanted=st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(any),
+)
+def test_untrained_with_a_linear_start_it_is_linear_prediction(sizes, wanted):
+    model, known = small(architecture={"linear_start": ORDERS}), noise(*sizes)
+    # Of whole patches, which are cut.
+    whole = continued(known, *(number + number % 2 for number in wanted), ORDERS)
+    expected = whole[:, sizes[1] :][:, : wanted[0]] if wanted[0] else whole
+    expected = expected[..., sizes[3] :][..., : wanted[1]] if wanted[1] else expected
+    torch.testing.assert_close(model.predict(known, *wanted), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["time", "frequency"])
+@pytest.mark.parametrize("shape", [(8, 4, 8), (7, 3, 5)])
+def test_a_puzzle_starts_from_linear_prediction_of_what_is_visible(strategy, shape):
+    model = small(architecture={"linear_start": ORDERS}, snr_db=[10.0, 10.0])
+    for seed in range(6):
+        puzzle = model.draw(noise(2, *shape), seeded(seed), strategy)
+        assert puzzle.start.shape == puzzle.hidden.shape
+        # Linear prediction of the noisy block, put together again, wherever its padding lies.
+        tokens = [torch.cat([first, second], dim=1) for first, second in (
+            (puzzle.visible, puzzle.start), (puzzle.visible_inside, puzzle.hidden_inside))]  # fmt: skip
+        order = torch.cat([puzzle.visible_at, puzzle.hidden_at], dim=1).argsort(dim=1)[:, :, None]
+        whole, inside = (from_patches(part.take_along_dim(order, dim=1), puzzle.grid, PATCH) for part in tokens)
+        csi = whole[inside].reshape(2, *shape)
+        axis = 1 if strategy == "time" else 3
+        known = csi.shape[axis]
+        for steps in range(1, known):
+            block = csi.narrow(axis, 0, known - steps)
+            found = continued(block, *((steps, 0) if strategy == "time" else (0, steps)), ORDERS)
+            if torch.allclose(found, csi, atol=1e-4):
+                break
+        else:
+            pytest.fail("no leading block is continued by the others")
+    assert model.draw(noise(2, *shape), seeded(), "random").start is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), strategy=st.sampled_from(["time", "frequency"]))
+def test_hidden_values_never_influence_the_start(seed, strategy):
+    model, csi = started(), noise(2, 4, 4, 6)
+    puzzle = model.draw(csi, seeded(seed), strategy)
+    changed = to_patches(csi, PATCH).clone()
+    changed.scatter_(1, puzzle.hidden_at[:, :, None].expand_as(puzzle.hidden), 1e3 * noise(*puzzle.hidden.shape))
+    again = model.draw(from_patches(changed, puzzle.grid, PATCH), seeded(seed), strategy)
+    assert torch.equal(puzzle.start, again.start)
+
+
+@settings(max_examples=15, deadline=None)
+@given(scale=st.floats(1e-19, 1e19), wanted=st.sampled_from([(2, 0), (0, 2), (2, 2)]))
+def test_with_a_linear_start_the_prediction_scales_and_does_not_depend_on_the_batch(scale, wanted):
+    model, known = started(), noise(3, 4, 4, 4)
+    predicted = model.predict(known, *wanted)
+    torch.testing.assert_close(model.predict(scale * known, *wanted) / scale, predicted, rtol=1e-3, atol=1e-4)
+    alone = torch.cat([model.predict(sample[None], *wanted) for sample in known])
+    torch.testing.assert_close(predicted, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_reads_what_linear_prediction_says():
+    model, known = started(), noise(2, 4, 4, 4)
+    before = model.predict(known, 2, 0)
+    with torch.no_grad():
+        model.start_embedding.weight.zero_()
+    assert (model.predict(known, 2, 0) - before).norm() > 1e-3 * before.norm()
+
+
+def test_published_weights_have_no_linear_start():
+    with pytest.raises(InputError, match="linear_start"):
+        from_published({}, options(architecture={"linear_start": ORDERS}))

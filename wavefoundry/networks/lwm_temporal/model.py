@@ -20,6 +20,7 @@ from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.csi.augmentation import random_amplitude, random_noise, random_phase, random_symmetry
 from wavefoundry.csi.given import SEQUENCES, SNAPSHOTS, as_csi
 from wavefoundry.csi.kept_delays import kept_delay_bins
+from wavefoundry.csi.linear_prediction import continued
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
@@ -38,7 +39,6 @@ from wavefoundry.networks.lwm_temporal.reference import (
     to_complex,
     to_features,
 )
-from wavefoundry.networks.lwm_temporal.rotation import continued, with_missing_band
 from wavefoundry.networks.lwm_temporal.routing import Routing
 from wavefoundry.networks.lwm_temporal.ssta import sparse_attention
 from wavefoundry.networks.representations import Representations
@@ -315,29 +315,36 @@ class LWMTemporalNetwork(PreTrainedModel):
         """Reconstructed tokens (batch, token, feature)."""
         return self._reconstruct(tokens, mask, grid)[0]
 
-    def _reconstruct(self, tokens, mask, grid):
+    def _reconstruct(self, tokens, mask, grid, told=None):
         """Reconstructed tokens, and the complex factors of their bins."""
-        _, hidden, factor = self._encode(tokens, mask, grid)
+        _, hidden, factor = self._encode(tokens, mask, grid, told)
         made = from_phase_mode(self.reconstruct(hidden).to(tokens.dtype), self.architecture.phase_mode)
         return to_features(to_complex(made) * factor), factor
 
-    def _encode(self, tokens, mask, grid):
+    def _encode(self, tokens, mask, grid, told=None):
         """Embeddings of the class token (batch, embed_dim), or None, and of the others (batch, token, embed_dim), and
-        the complex factors (batch, token, bin) by which the bins were divided."""
+        the complex factors (batch, token, bin) by which the bins were divided.
+
+        With `told` (embed_dim,) masked tokens do not count as 0: they say what is known of them by other means, and
+        `told` marks their embeddings. The factors are those of the other tokens all the same.
+        """
         if tokens.shape[1] > self.architecture.max_seq_len:
             raise InputError(f"{tokens.shape[1]} tokens, allowed: max_seq_len {self.architecture.max_seq_len}")
         _check_windows(self.architecture, grid)
         mask = mask.to(tokens.device)
-        tokens = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
-        energy = tokens.square().mean(dim=-1)
-        mean_energy = energy.sum(dim=1, keepdim=True) / (~mask).sum(dim=1, keepdim=True).clamp_min(1)
+        seen = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
+        mean_energy = seen.square().mean(dim=-1).sum(dim=1, keepdim=True)
+        mean_energy = mean_energy / (~mask).sum(dim=1, keepdim=True).clamp_min(1)
         mean_energy = mean_energy.clamp_min(LEAST_ENERGY)
-        log_energy = (energy / mean_energy + ENERGY_FLOOR).log()
         mode = self.architecture.reference
-        factor = reference(tokens, mask, mean_energy, grid[0], mode)
+        factor = reference(seen, mask, mean_energy, grid[0], mode)
+        tokens = seen if told is None else tokens
+        log_energy = (tokens.square().mean(dim=-1) / mean_energy + ENERGY_FLOOR).log()
         read = to_phase_mode(to_features(to_complex(tokens) / factor), self.architecture.phase_mode)
         features = torch.cat([read, strength(factor, mean_energy, mode)], dim=-1)
         hidden = self.embedding(features.to(self.embedding.weight.dtype))
+        if told is not None:
+            hidden = hidden + mask.unsqueeze(-1) * told
         angles = None
         if self.positions is None:
             angles = angles_of_heads(grid, self.architecture, tokens.device)
@@ -416,21 +423,30 @@ class LWMTemporal(LWMTemporalNetwork):
 class LWMTemporalPredictor(LWMTemporalNetwork):
     """Channel prediction: future frames are hidden tokens; a missing upper band is a blur along delay to be undone.
 
-    With the reference "rotation" the band is not missing altogether: each angle-Doppler bin turns on into it as it did,
-    and so do in time the delay bins that the network does not read.
-
     The head gives the change from the last known frame (from the blurred map), which turns on by the Doppler shift that
     the reference has found, if it looks for one: so an untrained predictor holds the channel, and every step of the
     fine-tuning goes beyond that. Without fine-tuning (prediction.inference_only) the hidden frames are filled in as in
     pretraining, and a blurred map, which pretraining knows nothing of, stays as it is.
+
+    With `prediction.linear_start`, which is ours, linear prediction fills in the hidden frames and the missing band.
+    The network reads what it says, and the head gives the change from it. Delays that the network does not read stay as
+    linear prediction has them; else they are predicted as zero.
     """
 
     config_class = LWMTemporalPredictorConfig
 
     def __init__(self, config: LWMTemporalPredictorConfig):
         super().__init__(config)
+        # Marks frames of which linear prediction tells.
+        self.told = nn.Parameter(torch.zeros(self.architecture.embed_dim)) if self._orders else None
         if self.predicts_changes:
             nn.init.zeros_(self.reconstruct.weight)
+
+    @property
+    def _orders(self) -> dict[str, int] | None:
+        """Of linear prediction, by axis."""
+        start = self.options.prediction.linear_start
+        return None if start is None else start.model_dump()
 
     @property
     def predicts_changes(self) -> bool:
@@ -460,8 +476,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             loss: NMSE of the predicted frames, or of the missing band in all frames.
         """
         subcarriers = round(csi.shape[-1] / self.config.delay_fraction)
-        array = (1, 1, csi.shape[-2])
-        clean = random_symmetry(to_csi(csi, array, subcarriers), generator)
+        clean = random_symmetry(to_csi(csi, (1, 1, csi.shape[-2]), subcarriers), generator)
         low, high = self.options.prediction.snr_db
         axis = "time" if torch.rand(1, generator=generator) < 0.5 else "frequency"
         snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
@@ -472,16 +487,13 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             clean = clean[:, : known.shape[1] + drawn]
         known = add_noise(known, snr_db, generator)
         scale = rms_scale(known)
-        maps = self._maps(known / scale, clean.shape[3] - known.shape[3], csi.shape[-1])
-        predicted, future, grid = self._fill_in(maps, clean.shape[1] - known.shape[1])
-        target = clean / scale
-        if axis == "time":
-            loss = masked_nmse(predicted, self.patches.split(to_angle_delay(target, array, csi.shape[-1])), future)
-        else:
-            band = to_csi(self.patches.join(predicted, grid), array, subcarriers)
-            missing = slice(known.shape[3], None)
-            error, power = (part[..., missing].abs().square().sum(dim=(1, 2, 3)) for part in (band - target, target))
-            loss = (error / power.clamp_min(1e-6)).mean()
+        more = clean.shape[1] - known.shape[1], clean.shape[3] - known.shape[3]
+        found, target = (
+            whole[:, known.shape[1] :] if axis == "time" else whole[..., known.shape[3] :]
+            for whole in (self._longer(known / scale, *more), clean / scale)
+        )
+        error, power = (part.abs().square().sum(dim=(1, 2, 3)) for part in (found - target, target))
+        loss = (error / power.clamp_min(1e-6)).mean()
         return {"loss": loss, f"loss_{axis}": loss.detach()}
 
     def _known(self, csi: torch.Tensor, axis: str) -> torch.Tensor:
@@ -489,31 +501,31 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             return csi[:, : round(csi.shape[1] * self.options.prediction.known_fraction)]
         return csi[..., : round(csi.shape[3] * self.options.prediction.known_fraction)]
 
-    @property
-    def turns(self) -> bool:
-        """Whether what the network is not asked about turns on as it did."""
-        return self.architecture.reference == "rotation"
+    def _started(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
+        """Maps (batch, time, angle, delay) of a known block and of what follows it, as far as that is known so far.
 
-    def _maps(self, known: torch.Tensor, subcarriers: int, kept: int) -> torch.Tensor:
-        """Maps (batch, time, angle, delay) of a known block; a band of which a part is missing is blurred there."""
-        band = with_missing_band(known, subcarriers) if self.turns else pad(known, (0, subcarriers))
-        return to_angle_delay(band, (1, 1, known.shape[2]), kept)
-
-    def _fill_in(self, known: torch.Tensor, slots: int):
-        """Tokens of known frames and as many after them as are asked for, which of them (batch, token) are not known,
-        and their grid."""
-        maps = pad(known, (0, 0, 0, 0, 0, slots))
-        grid = self.patches.grid(maps.shape)
-        future = torch.arange(grid[0], device=known.device) >= known.shape[1]
-        mask = future.repeat_interleave(grid[1] * grid[2]).expand(len(known), -1)
-        tokens = self.patches.split(maps)
-        reconstruction, factor = self._reconstruct(tokens, mask, grid)
-        if self.predicts_changes:
-            held = self._held(tokens, factor, grid, slots)
-            predicted = torch.where(mask.unsqueeze(-1), held, tokens) + reconstruction
+        Without linear prediction the frames that follow are 0, and a band of which a part is missing is blurred.
+        """
+        if self._orders is None:
+            whole = pad(known, (0, subcarriers, 0, 0, 0, slots))
         else:
-            predicted = torch.where(mask.unsqueeze(-1), reconstruction, tokens)
-        return predicted, mask, grid
+            whole = continued(known, slots, subcarriers, self._orders)
+        return to_angle_delay(whole, (1, 1, known.shape[2]), whole.shape[3])
+
+    def _fill_in(self, maps: torch.Tensor, slots: int) -> torch.Tensor:
+        """Maps (batch, time, angle, delay) of which the last frames, as many as `slots`, are not known: as the network
+        has them."""
+        grid = self.patches.grid(maps.shape)
+        future = torch.arange(grid[0], device=maps.device) >= grid[0] - slots
+        mask = future.repeat_interleave(grid[1] * grid[2]).expand(len(maps), -1)
+        tokens = self.patches.split(maps)
+        reconstruction, factor = self._reconstruct(tokens, mask, grid, self.told)
+        if self.told is not None:
+            return self.patches.join(tokens + reconstruction, grid)
+        if not self.predicts_changes:
+            return self.patches.join(torch.where(mask.unsqueeze(-1), reconstruction, tokens), grid)
+        held = self._held(tokens, factor, grid, slots)
+        return self.patches.join(torch.where(mask.unsqueeze(-1), held, tokens) + reconstruction, grid)
 
     def _held(self, tokens, factor, grid, slots):
         """The last known frame in all frames, turned as the factors are."""
@@ -537,20 +549,23 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
             InputError: as `checked` says, patches do not divide the grid, there are more tokens than max_seq_len, or
                 windows are larger than the grid.
         """
-        band = known.shape[3] + subcarriers
         scale = rms_scale(known)
-        kept = self.kept_bins(band)
-        maps, later = self._maps(known / scale, subcarriers, band).split([kept, band - kept], dim=3)
-        for asked, missing in ((subcarriers, 0), (slots, slots)):
-            if asked:
-                tokens, _, grid = self._fill_in(maps, missing)
-                maps = self.patches.join(tokens, grid)
-        if self.turns:
-            later = torch.cat([later, continued(later.movedim(1, -1), slots).movedim(-1, 1)], dim=1)
-            maps = torch.cat([maps, later], dim=3)
-        csi = to_csi(maps, (1, 1, known.shape[2]), band) * scale
+        csi = known / scale
+        for more in ((0, subcarriers), (slots, 0)):
+            if any(more):
+                csi = self._longer(csi, *more)
+        csi = csi * scale
         csi = csi[:, known.shape[1] :] if slots else csi
         return csi[..., known.shape[3] :] if subcarriers else csi
+
+    def _longer(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
+        """CSI with so many slots, or with so many subcarriers, more."""
+        maps = self._started(known, slots, subcarriers)
+        band = maps.shape[3]
+        read, later = maps.split([self.kept_bins(band), band - self.kept_bins(band)], dim=3)
+        read = self._fill_in(read, slots)
+        maps = read if self.told is None else torch.cat([read, later], dim=3)
+        return to_csi(maps, (1, 1, known.shape[2]), band)
 
 
 def build(options: Options, delay_fraction: float) -> LWMTemporalPredictor:

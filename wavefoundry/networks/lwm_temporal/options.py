@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.networks.linear_start import LinearStart
 from wavefoundry.section import (
     Count,
     Fraction,
@@ -119,6 +120,10 @@ class Prediction(Section):
     )
     few_shot: Count | None = Field(description="samples to fine-tune with, drawn from all data sets; null for all")
     inference_only: bool = Field(description="no fine-tuning: the pretrained network fills in the future frames")
+    linear_start: LinearStart | None = Field(
+        description="linear prediction of what is asked for, which the network reads and corrects; as published: null, "
+        "it starts from the last known frame, or from an empty band"
+    )
     snr_db: NonNegativeRange = Field(description="SNR of the input, drawn uniformly per sample [dB]")
     training: Training
 
@@ -129,6 +134,8 @@ class Prediction(Section):
             require_ordered("horizon", self.horizon)
         if self.inference_only and self.few_shot is not None:
             raise ValueError(f"few_shot {self.few_shot} with inference_only: true; nothing is fine-tuned, so null")
+        if self.inference_only and self.linear_start is not None:
+            raise ValueError("linear_start with inference_only: true; nothing learns to correct it, so null")
         return self
 
 

@@ -13,9 +13,9 @@ says how the series turn: zeros stay.
 
 import torch
 
+from wavefoundry.csi.bins import from_bins, power, to_bins
+from wavefoundry.csi.linear_prediction import lattice
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.networks.spectral_predictor.bins import from_bins, power, to_bins
-from wavefoundry.networks.spectral_predictor.linear_prediction import lattice
 
 # Past slots in the autoregression, but no more than half of the block, so that every entry is the newest of a forward
 # or the oldest of a backward error. Of 1 to 4 the best on the validation split, where one slot in ten is lost.

@@ -36,25 +36,18 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from wavefoundry.csi.augmentation import random_symmetry
+from wavefoundry.csi.bins import AXES, from_bins, pooled, power, to_bins
+from wavefoundry.csi.linear_prediction import extrapolate, lattice
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
 from wavefoundry.networks.config import NetworkConfig
-from wavefoundry.networks.spectral_predictor.bins import (
-    AXES,
-    from_bins,
-    others_than,
-    pick,
-    pooled,
-    power,
-    strongest,
-    to_bins,
-)
 from wavefoundry.networks.spectral_predictor.calibration import KINDS, error_factors, kind_of
-from wavefoundry.networks.spectral_predictor.linear_prediction import extrapolate, lattice, wiener
+from wavefoundry.networks.spectral_predictor.chosen_bins import others_than, pick, strongest
 from wavefoundry.networks.spectral_predictor.lost_slots import with_lost_slots
 from wavefoundry.networks.spectral_predictor.options import FEWEST_KNOWN, Architecture, Options
+from wavefoundry.networks.spectral_predictor.wiener import wiener
 from wavefoundry.training.one_pass import batches
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network

@@ -14,13 +14,13 @@ import onnx_ir as ir
 import torch
 from torch.export import Dim
 
+from wavefoundry.csi.bins import AXES
 from wavefoundry.deployment.bins import all_bins, from_bins, to_bins
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, INT64, Term, Writer
 from wavefoundry.deployment.linear_prediction import extrapolated, lattice
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import asked, rms_scale, write_plain
-from wavefoundry.networks.spectral_predictor.bins import AXES
 from wavefoundry.networks.spectral_predictor.calibration import KINDS
 from wavefoundry.networks.spectral_predictor.model import (
     ERROR_GAIN,

@@ -1,4 +1,4 @@
-"""Some of the bins of CSI in a graph, as wavefoundry/networks/spectral_predictor/bins.py defines them."""
+"""Some of the bins of CSI in a graph, as wavefoundry/csi/bins.py defines them."""
 
 import math
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
+from wavefoundry.csi.bins import NEIGHBOURS
 from wavefoundry.deployment.bins import TINY, circles, pooled
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, Term, Writer
-from wavefoundry.networks.spectral_predictor.bins import NEIGHBOURS
 
 
 def pooling(series: Complex) -> Callable[[Term], Term]:

@@ -4,10 +4,10 @@ defines it.
 
 import numpy as np
 
+from wavefoundry.csi.bins import AXES
 from wavefoundry.deployment.bins import TINY, all_bins
 from wavefoundry.deployment.complex_values import Complex, transformed
 from wavefoundry.deployment.graph_writer import DOUBLE, Term
-from wavefoundry.networks.spectral_predictor.bins import AXES
 from wavefoundry.networks.spectral_predictor.model import LOG_UNIT, QUIET, QUIET_LINE
 from wavefoundry.networks.spectral_predictor.options import Architecture
 from wavefoundry.networks.spectral_predictor.serving_bins import pick, pooling, waves

@@ -1,5 +1,5 @@
 """Wiener prediction in a graph, in double precision, as it is defined in
-wavefoundry/networks/spectral_predictor/linear_prediction.py.
+wavefoundry/networks/spectral_predictor/wiener.py.
 """
 
 from wavefoundry.deployment.complex_values import Complex
@@ -8,7 +8,7 @@ from wavefoundry.networks.spectral_predictor.serving_bins import waves
 
 
 def wiener(series: Complex, spectrum: Term, noise: Term, horizon: Term, lines: int) -> Complex:
-    """As `linear_prediction.wiener`, of series (step, bin), spectra (line, bin) and noise (1, bin): (horizon, bin)."""
+    """As `wiener.wiener`, of series (step, bin), spectra (line, bin) and noise (1, bin): (horizon, bin)."""
     writer, seen = series.real.writer, series.real.size(0)
     covariance = Complex(*(wave.op("MatMul", spectrum) for wave in waves(writer, seen + horizon, lines)))
     weights = solved(covariance, noise, series)

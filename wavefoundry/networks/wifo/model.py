@@ -3,10 +3,15 @@
 Source: Liu et al., "WiFo: Wireless Foundation Model for Channel Prediction", arXiv:2412.08908. Nothing in the network
 depends on the size of its input: one set of weights serves every (time, antenna, subcarrier). Where the patch does not
 divide a size, the last patch is padded, which the paper does not do; padding is neither learnt from nor scored.
+
+With `linear_start`, which is ours, the network does not find what follows a block from nothing: linear prediction
+continues the block, the hidden tokens show what it says, and the network learns what is to be added. What it knows of
+channels from training is then worth as much as before, and what a few slots or subcarriers tell of the channel at hand
+is not left to attention alone. Tokens that are hidden at random follow nothing, and start from nothing.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +23,7 @@ from transformers import initialization as init
 
 from wavefoundry.csi.augmentation import random_symmetry
 from wavefoundry.csi.given import SEQUENCES, SNAPSHOTS, as_csi
+from wavefoundry.csi.linear_prediction import continued
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.csi.prediction import checked
@@ -65,6 +71,7 @@ class Puzzle:
     hidden: torch.Tensor  # clean patches, 0 where they are padded
     hidden_at: torch.Tensor
     hidden_inside: torch.Tensor
+    start: torch.Tensor | None  # what linear prediction says of the hidden patches; None: nothing is said of them
 
     @property
     def scale(self) -> torch.Tensor:
@@ -159,6 +166,8 @@ class WiFo(PreTrainedModel):
         self.mask_token = nn.Parameter(torch.zeros(size))
         self.decoder = Stack(architecture, architecture.decoder_depth)
         self.head = nn.Linear(size, 2 * math.prod(patch))
+        # Of what linear prediction says of a hidden patch.
+        self.start_embedding = nn.Linear(2 * math.prod(patch), size) if architecture.linear_start else None
         self.post_init()
         # from_pretrained builds on the meta device and fills in what it loads.
         if self.device.type != "meta":
@@ -203,6 +212,7 @@ class WiFo(PreTrainedModel):
             puzzle.grid,
             trace,
             encoder_at=encoder_at,
+            start=None if puzzle.start is None else puzzle.start / puzzle.scale,
         )
         loss = puzzle.error(found)
         return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
@@ -247,7 +257,13 @@ class WiFo(PreTrainedModel):
         patches = to_patches(csi, patch, before)
         noisy = add_noise(_take(patches, visible_at), snr_db, generator)
         visible, hidden = torch.where(visible_inside, noisy, 0), _take(patches, hidden_at)
-        return Puzzle(strategy, grid, visible, visible_at, visible_inside, hidden, hidden_at, hidden_inside)
+        start = None
+        if strategy != "random":
+            whole = from_patches(visible, (known[0], grid[1], known[1]), patch)
+            crop = tuple(slice(front, front + size) for front, size in zip(before, csi.shape[1:], strict=True))
+            steps = (grid[0] - known[0]) * patch[0], (grid[2] - known[1]) * patch[2]
+            start = self._start(whole[(slice(None), *crop)], *steps, before, hidden_at)
+        return Puzzle(strategy, grid, visible, visible_at, visible_inside, hidden, hidden_at, hidden_inside, start)
 
     def reconstruct(
         self,
@@ -258,6 +274,7 @@ class WiFo(PreTrainedModel):
         trace: Trace | None = None,
         *,
         encoder_at: torch.Tensor | None = None,
+        start: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Hidden patches from visible ones.
 
@@ -267,6 +284,8 @@ class WiFo(PreTrainedModel):
             grid: patches along (time, antenna, subcarrier).
             trace: if given, filled with inner values; attention is then not fused.
             encoder_at: (batch, visible token), positions that the encoder sees; the visible tokens' own if not given.
+            start: complex (batch, hidden token, values of a patch), what linear prediction says of the hidden patches,
+                at the scale of `visible`; None: nothing is said of them.
 
         Returns:
             complex (batch, hidden token, values of a patch).
@@ -280,7 +299,10 @@ class WiFo(PreTrainedModel):
         encoded, encoder_hidden = self.encoder(embedded + positions[encoder_at], encoder_weights)
 
         # The decoder sees tokens by their positions alone, so their order is free: visible ones first.
-        tokens = torch.cat([self.bridge(encoded), self.mask_token.expand(*hidden_at.shape, -1)], dim=1)
+        masked = self.mask_token.expand(*hidden_at.shape, -1)
+        if start is not None and self.start_embedding is not None:
+            masked = masked + self.start_embedding(_features(start).to(masked.dtype))
+        tokens = torch.cat([self.bridge(encoded), masked], dim=1)
         decoder_weights = None if trace is None else trace.decoder_attention
         decoded, decoder_hidden = self.decoder(
             tokens + positions[torch.cat([visible_at, hidden_at], dim=1)],
@@ -291,6 +313,7 @@ class WiFo(PreTrainedModel):
             trace.embedding = embedded
             trace.encoder_hidden, trace.decoder_hidden = encoder_hidden, decoder_hidden
         found = torch.complex(*self.head(decoded[:, -hidden_at.shape[1] :]).float().chunk(2, dim=-1))
+        found = found if start is None else start + found
         if trace is not None:
             trace.output = found
         return found
@@ -327,7 +350,7 @@ class WiFo(PreTrainedModel):
         """Patches of snapshots (batch, antenna, subcarrier), zeros where they are padded: real (batch, token, value),
         real parts first."""
         patches = to_patches(csi[:, None], (1, *self.architecture.patch_size[1:]))
-        return torch.cat([patches.real, patches.imag], dim=-1)
+        return _features(patches)
 
     def join(self, tokens: torch.Tensor, shape: tuple[int, int], patch_size: int | None = None) -> torch.Tensor:
         """Inverse of `cut`; what stands for padding is left out."""
@@ -357,17 +380,42 @@ class WiFo(PreTrainedModel):
         visible = to_patches(known, patch, before=(missing[0], 0, missing[2]))
         scale = rms_scale(visible) / math.sqrt(known[0].numel() / visible[0].numel())
         encoder_at = self._encoder_at(asked_strategy(slots, subcarriers), visible_at, grid)
-        found = scale * self.reconstruct(visible / scale, visible_at, hidden_at, grid, encoder_at=encoder_at)
+        steps = (grid[0] - seen[0]) * patch[0], (grid[2] - seen[2]) * patch[2]
+        start = self._start(known, *steps, (missing[0], 0, missing[2]), hidden_at)
+        start = None if start is None else start / scale
+        found = scale * self.reconstruct(
+            visible / scale, visible_at, hidden_at, grid, encoder_at=encoder_at, start=start
+        )
         patches = torch.zeros(known.shape[0], math.prod(grid), found.shape[-1], dtype=found.dtype, device=found.device)
         box = from_patches(patches.scatter(1, hidden_at[:, :, None].expand_as(found), found), grid, patch)
         box = box[:, missing[0] :, : known.shape[2], missing[2] :]
         box = box[:, known.shape[1] :][:, :slots] if slots else box
         return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box
 
+    def _start(
+        self, known: torch.Tensor, slots: int, subcarriers: int, before: Sequence[int], hidden_at: torch.Tensor
+    ) -> torch.Tensor | None:
+        """What linear prediction says of hidden patches; None without `linear_start`.
+
+        Args:
+            known: complex (batch, time, antenna, subcarrier), noisy, without padding.
+            slots, subcarriers: after the known ones, whole patches of them.
+            before: entries of padding in front of what is known along (time, antenna, subcarrier).
+            hidden_at: (batch, hidden token), positions in the grid of what is known and what follows it.
+
+        Returns:
+            complex (batch, hidden token, values of a patch).
+        """
+        orders = self.architecture.linear_start
+        if orders is None:
+            return None
+        whole = continued(known, slots, subcarriers, orders.model_dump())
+        return _take(to_patches(whole, self.architecture.patch_size, before), hidden_at)
+
     def _embed(self, patches: torch.Tensor) -> torch.Tensor:
         """complex (batch, token, values of a patch) -> (batch, token, hidden_size), without positions."""
         # A convolution whose stride is its kernel is a product with each patch, here taken of visible ones only.
-        values = torch.cat([patches.real, patches.imag], dim=-1).to(self.embedding.weight.dtype)
+        values = _features(patches).to(self.embedding.weight.dtype)
         return F.linear(values, self.embedding.weight.flatten(1), self.embedding.bias)
 
     def _possible(self, shape: torch.Size) -> list[str]:
@@ -412,6 +460,8 @@ def start_along_axes(model: WiFo) -> None:
     model.mask_token.copy_(mark)
     model.bridge.weight.copy_(torch.eye(size))
     carry_contents(contents, model.embedding.weight.view(size, -1), model.head.weight)
+    if model.architecture.linear_start:
+        init.zeros_(model.head.weight)  # nothing is to be added yet
     for stack, share in ((model.encoder, ENCODER_START), (model.decoder, 1.0)):
         for depth, block in enumerate(cast(Iterable[Layer], stack.blocks)):
             query, key, value = block.attention.qkv.weight.view(3, heads, width, size)
@@ -478,6 +528,11 @@ def _leading_positions(grid: tuple[int, int, int], known: tuple[int, int]) -> tu
 def _mean(mask: torch.Tensor) -> torch.Tensor:
     """Share of a mask (batch, token, values of a patch) that is true, for each sample: (batch, 1, 1)."""
     return mask.float().mean((1, 2), keepdim=True)
+
+
+def _features(patches: torch.Tensor) -> torch.Tensor:
+    """complex (..., values of a patch) -> real (..., values), real parts first."""
+    return torch.cat([patches.real, patches.imag], dim=-1)
 
 
 def _take(patches: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

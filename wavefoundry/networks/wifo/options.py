@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.networks.linear_start import LinearStart
 from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Share, require_ordered, require_whole_heads
 from wavefoundry.training.options import Training
 
@@ -21,6 +22,10 @@ class Architecture(Section):
     mlp_ratio: Positive
     position_rule: Literal["own", "published"] = Field(
         description="the encoder gives each visible token its own position; published: as the released code does"
+    )
+    linear_start: LinearStart | None = Field(
+        description="linear prediction of the hidden slots or subcarriers, which the network reads and corrects; "
+        "as published: null, the network starts from nothing"
     )
 
     @model_validator(mode="after")
@@ -46,7 +51,7 @@ class Options(FamilyOptions):
     """
 
     reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
-    common_to_students: ClassVar[tuple[str, ...]] = ("patch_size",)
+    common_to_students: ClassVar[tuple[str, ...]] = ("patch_size", "linear_start")
 
     architecture: Architecture
     masking: Masking

@@ -50,8 +50,14 @@ def from_published(weights: Mapping[str, torch.Tensor], options: Options) -> WiF
         in evaluation mode, on the CPU.
 
     Raises:
-        InputError: tensors are missing, unknown, of another shape than the architecture's, or not finite numbers.
+        InputError: tensors are missing, unknown, of another shape than the architecture's, or not finite numbers; or
+            the architecture has a linear start.
     """
+    if options.architecture.linear_start is not None:
+        raise InputError(
+            f"architecture.linear_start is {options.architecture.linear_start.model_dump()}, which published weights "
+            "know nothing of; allowed: null"
+        )
     with torch.device("meta"):  # every tensor comes from the weights: none is drawn
         model = WiFo(WiFoConfig.of(options))
     names = published_names(model)

@@ -5,6 +5,7 @@ it, by the definitions in wavefoundry/networks/wifo/model.py and patches.py.
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch.export import Dim
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, Term, Writer
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import asked, rms_scale, write_plain
+from wavefoundry.deployment.pooled_prediction import with_what_follows
 from wavefoundry.networks.wifo.model import WiFo, position_widths
 from wavefoundry.networks.wifo.options import Architecture
 
@@ -39,23 +41,32 @@ def prediction(
     beyond = slots.rounded_up(patch[0]), subcarriers.rounded_up(patch[2])
     grid = [seen[0] + beyond[0], seen[1], seen[2] + beyond[1]]
     scale = rms_scale(known)
-    boxes = (padded / scale).reshape(0, seen[0], patch[0], seen[1], patch[1], seen[2], patch[2], 2)
-    values = boxes.transpose(0, 1, 3, 5, 7, 2, 4, 6).reshape(0, -1, 2 * math.prod(patch))
+    samples, size = known.size(0), 2 * math.prod(patch)
+    values = patches(padded / scale, seen, patch).reshape(0, -1, size)
 
     # (time, antenna, subcarrier, width); what is hidden is the band above what is known, and all slots after it.
     positions = position_encoding(writer, grid, width)
     before = positions.cut(0, 0, seen[0])
     visible = before.cut(2, 0, seen[2]).reshape(-1, width)
     above, after = (part.reshape(-1, width) for part in (before.cut(2, seen[2]), positions.cut(0, seen[0])))
+    start = {}
+    if architecture.linear_start:
+        steps = beyond[0] * patch[0], beyond[1] * patch[2]
+        whole = with_what_follows(known, *steps, architecture.linear_start.model_dump()).cast(FLOAT) / scale
+        whole = whole.padded((0, lacking[0], 0, lacking[2], 0), (0, 0, lacking[1], 0, 0))
+        cut = patches(whole, grid, patch)
+        band, future = cut.cut(1, 0, seen[0]).cut(3, seen[2]), cut.cut(1, seen[0])
+        tokens = [grid[1] * each for each in (seen[0] * beyond[1], beyond[0] * grid[2])]
+        parts = [part.filled(samples, count, size) for part, count in zip((band, future), tokens, strict=True)]
+        start["start"] = writer.joined(1, *parts)
     found = writer.network(
         network,
         values=values,
         encoder_positions=encoder_positions(architecture, positions, visible, seen, slots, subcarriers),
         visible_positions=visible,
         hidden_positions=writer.joined(0, above, after),
+        **start,
     )
-
-    samples, size = known.size(0), 2 * math.prod(patch)
     band = found.cut(1, 0, above.size(0)).filled(samples, *seen[:2], beyond[1], size)
     future = found.cut(1, above.size(0)).filled(samples, beyond[0], *grid[1:], size)
     present = writer.joined(3, writer.zeros(samples, *seen, size), band)
@@ -63,6 +74,14 @@ def prediction(
     box = boxes.reshape(0, *(size * step for size, step in zip(grid, patch, strict=True)), 2) * scale
     box = box.cut(1, lacking[0]).cut(2, 0, known.size(2)).cut(3, lacking[2])
     return asked(writer, box, known, slots, subcarriers)
+
+
+def patches(box: Term, grid: list[Term], patch: Sequence[int]) -> Term:
+    """CSI (sample, time, antenna, subcarrier, 2) of whole patches, cut into them: (sample, time,
+    antenna, subcarrier, value), real parts first."""
+    sizes = [size for pair in zip(grid, patch, strict=True) for size in pair]
+    boxes = box.reshape(0, *sizes, 2).transpose(0, 1, 3, 5, 7, 2, 4, 6)
+    return boxes.reshape(0, 0, 0, 0, 2 * math.prod(patch))
 
 
 def position_encoding(writer: Writer, grid: list[Term], width: int) -> Term:
@@ -99,29 +118,41 @@ class WiFoGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, values, encoder_positions, visible_positions, hidden_positions):
+    def forward(self, values, encoder_positions, visible_positions, hidden_positions, start=None):
         """Hidden patches (batch, hidden token, feature).
 
         Args:
             values: (batch, visible token, feature), patches as real parts, then imaginary parts.
             encoder_positions: (visible token, width), encodings that the encoder adds.
             visible_positions, hidden_positions: (token, width), their encodings, which the decoder adds.
+            start: (batch, hidden token, feature), what linear prediction says of hidden patches; None: nothing.
         """
         model = self.model
         embedded = nn.functional.linear(values, model.embedding.weight.flatten(1), model.embedding.bias)
         encoded, _ = model.encoder(embedded + encoder_positions, None)
         masked = model.mask_token.expand(values.shape[0], hidden_positions.shape[0], -1)
+        if start is not None and model.start_embedding is not None:
+            masked = masked + model.start_embedding(start)
         tokens = torch.cat([model.bridge(encoded) + visible_positions, masked + hidden_positions], dim=1)
         decoded, _ = model.decoder(tokens, None)
-        return model.head(decoded[:, values.shape[1] :])
+        found = model.head(decoded[:, values.shape[1] :])
+        return found if start is None else start + found
 
     def example(self):
         width, batch, visible, hidden = self.model.architecture.hidden_size, Dim("batch"), Dim("visible"), Dim("hidden")
+        size = 2 * math.prod(self.model.architecture.patch_size)
         inputs = {
-            "values": torch.randn(2, 6, 2 * math.prod(self.model.architecture.patch_size)),
+            "values": torch.randn(2, 6, size),
             "encoder_positions": torch.randn(6, width),
             "visible_positions": torch.randn(6, width),
             "hidden_positions": torch.randn(4, width),
         }
-        return inputs, {"values": {0: batch, 1: visible}, "encoder_positions": {0: visible},
-                        "visible_positions": {0: visible}, "hidden_positions": {0: hidden}}  # fmt: skip
+        free = {
+            "values": {0: batch, 1: visible},
+            "encoder_positions": {0: visible},
+            "visible_positions": {0: visible},
+            "hidden_positions": {0: hidden},
+        }
+        if self.model.start_embedding is not None:
+            inputs["start"], free["start"] = torch.randn(2, 4, size), {0: batch, 1: hidden}
+        return inputs, free

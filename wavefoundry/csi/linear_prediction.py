@@ -1,10 +1,12 @@
-"""Linear prediction of series of bins: Burg's lattice, what its filters make of a series, and Wiener prediction."""
+"""Linear prediction of series of bins: Burg's lattice, and what its filters make of a series.
 
-import math
+J. P. Burg, "Maximum Entropy Spectral Analysis", PhD thesis, Stanford University, 1975. That sums are pooled over the
+bins around is ours.
+"""
 
 import torch
 
-from wavefoundry.networks.spectral_predictor.bins import pooled, power
+from wavefoundry.csi.bins import AXES, from_bins, pooled, power, to_bins
 
 
 def lattice(
@@ -53,26 +55,43 @@ def extrapolate(series: torch.Tensor, filters: torch.Tensor, horizon: int) -> to
     return torch.cat(found, dim=-1)
 
 
-def wiener(series: torch.Tensor, spectrum: torch.Tensor, noise: torch.Tensor, horizon: int) -> torch.Tensor:
-    """Linear minimum mean square error prediction.
+@torch.no_grad()
+def continued(known: torch.Tensor, slots: int, subcarriers: int, orders: dict[str, int]) -> torch.Tensor:
+    """CSI with what linear prediction says follows it, in double precision.
+
+    Angle-delay bins are continued along the slots, angle-Doppler bins along the subcarriers. What lies beyond both is
+    the mean of what either order of the two says, which err in part differently.
 
     Args:
-        series: complex (..., step).
-        spectrum: real (..., line), sum 1, of lines at frequencies 0, 1 / lines, ... cycles per step.
-        noise: real (..., 1), power of the white noise in the series, relative to that of the lines.
-        horizon: entries to predict.
+        known: complex (batch, time, antenna, subcarrier).
+        slots: to predict.
+        subcarriers: to predict.
+        orders: past entries in the prediction along "time" and "frequency"; as many as the known block allows at most.
 
     Returns:
-        complex (..., horizon).
+        complex (batch, time + slots, antenna, subcarrier + subcarriers), like `known`, which comes first in it.
     """
-    seen, lines = series.shape[-1], spectrum.shape[-1]
-    lag = torch.arange(seen + horizon, device=series.device, dtype=spectrum.dtype)
-    angles = 2 * math.pi / lines * torch.arange(lines, device=series.device, dtype=spectrum.dtype)[:, None] * lag
-    covariance = torch.complex(spectrum @ angles.cos(), spectrum @ angles.sin())
-    covariance = torch.cat([covariance[..., 1:seen].flip(-1).conj(), covariance], dim=-1)
-    before = torch.arange(seen, device=series.device)
-    after = torch.arange(seen, seen + horizon, device=series.device)
-    among = covariance[..., before[:, None] - before + seen - 1]
-    among = among + torch.diag_embed(noise.expand(*noise.shape[:-1], seen)).to(series.dtype)
-    across = covariance[..., after[:, None] - before + seen - 1]
-    return (across @ torch.linalg.solve(among, series[..., None]))[..., 0]
+    start = known.to(torch.complex128)
+    band = _longer(start, "frequency", subcarriers, orders)
+    if not slots:
+        return band.to(known.dtype)
+    future = _longer(start, "time", slots, orders)
+    if subcarriers:
+        seen, width = known.shape[1], known.shape[3]
+        beyond = _longer(band, "time", slots, orders)[:, seen:, :, width:]
+        beyond = (beyond + _longer(future, "frequency", subcarriers, orders)[:, seen:, :, width:]) / 2
+        future = torch.cat([band, torch.cat([future[:, seen:], beyond], dim=3)], dim=1)
+    return future.to(known.dtype)
+
+
+def _longer(csi: torch.Tensor, axis: str, steps: int, orders: dict[str, int]) -> torch.Tensor:
+    """CSI with so many slots or subcarriers more; a single entry, which says nothing of how it turns, is held."""
+    if not steps:
+        return csi
+    series = to_bins(csi, axis)
+    if series.shape[-1] == 1:
+        found = series.expand(*series.shape[:-1], steps)
+    else:
+        (filters,), _ = lattice(series, [orders[axis]])
+        found = extrapolate(series, filters, steps)
+    return torch.cat([csi, from_bins(found, axis)], dim=AXES[axis])
