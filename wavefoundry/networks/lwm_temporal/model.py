@@ -428,9 +428,10 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
     fine-tuning goes beyond that. Without fine-tuning (prediction.inference_only) the hidden frames are filled in as in
     pretraining, and a blurred map, which pretraining knows nothing of, stays as it is.
 
-    With `prediction.linear_start`, which is ours, linear prediction fills in the hidden frames and the missing band.
-    The network reads what it says, and the head gives the change from it. Delays that the network does not read stay as
-    linear prediction has them; else they are predicted as zero.
+    With `prediction.linear_start`, which is ours, linear prediction fills in the hidden frames. The network reads what
+    it says, and the head gives the change from it. Delays that the network does not read stay as linear prediction has
+    them; else they are predicted as zero. A missing band is linear prediction's alone, for in maps of complete frames
+    the network sees nothing of how sure it is, and what it learnt to change made it worse.
     """
 
     config_class = LWMTemporalPredictorConfig
@@ -466,7 +467,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         self.load_state_dict(weights, strict=False)
 
     def forward(self, csi: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Loss of one batch, in the time or the frequency domain, drawn per batch.
+        """Loss of one batch, in the time or the frequency domain, drawn per batch; with a linear start in time.
 
         Args:
             csi: complex (batch, time, angle, delay), the target.
@@ -478,7 +479,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         subcarriers = round(csi.shape[-1] / self.config.delay_fraction)
         clean = random_symmetry(to_csi(csi, (1, 1, csi.shape[-2]), subcarriers), generator)
         low, high = self.options.prediction.snr_db
-        axis = "time" if torch.rand(1, generator=generator) < 0.5 else "frequency"
+        axis = "time" if torch.rand(1, generator=generator) < 0.5 or self._orders else "frequency"
         snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
         known = self._known(clean, axis)
         if axis == "time" and self.options.prediction.horizon is not None:
@@ -551,9 +552,14 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         """
         scale = rms_scale(known)
         csi = known / scale
-        for more in ((0, subcarriers), (slots, 0)):
-            if any(more):
-                csi = self._longer(csi, *more)
+        if subcarriers:
+            csi = (
+                self._longer(csi, 0, subcarriers)
+                if self._orders is None
+                else continued(csi, 0, subcarriers, self._orders)
+            )
+        if slots:
+            csi = self._longer(csi, slots, 0)
         csi = csi * scale
         csi = csi[:, known.shape[1] :] if slots else csi
         return csi[..., known.shape[3] :] if subcarriers else csi

@@ -121,8 +121,8 @@ class Prediction(Section):
     few_shot: Count | None = Field(description="samples to fine-tune with, drawn from all data sets; null for all")
     inference_only: bool = Field(description="no fine-tuning: the pretrained network fills in the future frames")
     linear_start: LinearStart | None = Field(
-        description="linear prediction of what is asked for, which the network reads and corrects; as published: null, "
-        "it starts from the last known frame, or from an empty band"
+        description="linear prediction of hidden frames, which the network reads and corrects, and of a missing band; "
+        "as published: null, it starts from the last known frame, or from an empty band"
     )
     snr_db: NonNegativeRange = Field(description="SNR of the input, drawn uniformly per sample [dB]")
     training: Training

@@ -72,9 +72,9 @@ def reference(
 
 def _turn(values: torch.Tensor) -> torch.Tensor:
     """Of length one and with the phase of `values`; 1 where they are 0."""
-    length = values.abs()
-    silent = length == 0
-    return torch.where(silent, torch.ones_like(values), values / length.masked_fill(silent, 1.0))
+    # By the angle: divided by lengths whose squares vanish, complex numbers become NaN.
+    angle = values.angle()
+    return torch.polar(torch.ones_like(angle), angle)
 
 
 def strength(factor: torch.Tensor, mean_energy: torch.Tensor, mode: str) -> torch.Tensor:
