@@ -116,7 +116,8 @@ def to_phase_mode(tokens: torch.Tensor, mode: str) -> torch.Tensor:
     """Tokens (..., real then imaginary parts) as the network reads them: magnitudes, then phases [rad], or as is."""
     if mode == "real_imaginary":
         return tokens
-    real, imaginary = tokens.chunk(2, dim=-1)
+    # Of a zero, whose sign tells nothing, the phase is 0.
+    real, imaginary = (tokens + 0.0).chunk(2, dim=-1)
     return torch.cat([torch.hypot(real, imaginary), torch.atan2(imaginary, real)], dim=-1)
 
 
@@ -328,9 +329,7 @@ class LWMTemporalNetwork(PreTrainedModel):
         With `told` (embed_dim,) masked tokens do not count as 0: they say what is known of them by other means, and
         `told` marks their embeddings. The factors are those of the other tokens all the same.
         """
-        if tokens.shape[1] > self.architecture.max_seq_len:
-            raise InputError(f"{tokens.shape[1]} tokens, allowed: max_seq_len {self.architecture.max_seq_len}")
-        _check_windows(self.architecture, grid)
+        self._require_fit(grid)
         mask = mask.to(tokens.device)
         seen = tokens.masked_fill(mask.unsqueeze(-1), 0.0)
         mean_energy = seen.square().mean(dim=-1).sum(dim=1, keepdim=True)
@@ -361,6 +360,12 @@ class LWMTemporalNetwork(PreTrainedModel):
         if self.class_token is None:
             return None, hidden, factor
         return hidden[:, 0], hidden[:, 1:], factor
+
+    def _require_fit(self, grid: tuple[int, int, int]) -> None:
+        tokens, most = math.prod(grid), self.architecture.max_seq_len
+        if tokens > most:
+            raise InputError(f"{tokens} tokens, allowed: max_seq_len {most}")
+        _check_windows(self.architecture, grid)
 
 
 def _check_windows(architecture: Architecture, grid: tuple[int, int, int]) -> None:
@@ -439,13 +444,13 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
     def __init__(self, config: LWMTemporalPredictorConfig):
         super().__init__(config)
         # Marks frames of which linear prediction tells.
-        self.told = nn.Parameter(torch.zeros(self.architecture.embed_dim)) if self._orders else None
+        self.told = nn.Parameter(torch.zeros(self.architecture.embed_dim)) if self.orders else None
         if self.predicts_changes:
             nn.init.zeros_(self.reconstruct.weight)
 
     @property
-    def _orders(self) -> dict[str, int] | None:
-        """Of linear prediction, by axis."""
+    def orders(self) -> dict[str, int] | None:
+        """Of linear prediction, by axis; None: there is none."""
         start = self.options.prediction.linear_start
         return None if start is None else start.model_dump()
 
@@ -479,7 +484,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         subcarriers = round(csi.shape[-1] / self.config.delay_fraction)
         clean = random_symmetry(to_csi(csi, (1, 1, csi.shape[-2]), subcarriers), generator)
         low, high = self.options.prediction.snr_db
-        axis = "time" if torch.rand(1, generator=generator) < 0.5 or self._orders else "frequency"
+        axis = "time" if torch.rand(1, generator=generator) < 0.5 or self.orders else "frequency"
         snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
         known = self._known(clean, axis)
         if axis == "time" and self.options.prediction.horizon is not None:
@@ -507,10 +512,10 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
 
         Without linear prediction the frames that follow are 0, and a band of which a part is missing is blurred.
         """
-        if self._orders is None:
+        if self.orders is None:
             whole = pad(known, (0, subcarriers, 0, 0, 0, slots))
         else:
-            whole = continued(known, slots, subcarriers, self._orders)
+            whole = continued(known, slots, subcarriers, self.orders)
         return to_angle_delay(whole, (1, 1, known.shape[2]), whole.shape[3])
 
     def _fill_in(self, maps: torch.Tensor, slots: int) -> torch.Tensor:
@@ -552,12 +557,11 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         """
         scale = rms_scale(known)
         csi = known / scale
-        if subcarriers:
-            csi = (
-                self._longer(csi, 0, subcarriers)
-                if self._orders is None
-                else continued(csi, 0, subcarriers, self._orders)
-            )
+        if subcarriers and self.orders is None:
+            csi = self._longer(csi, 0, subcarriers)
+        elif subcarriers:
+            csi = continued(csi, 0, subcarriers, self.orders)
+            self._require_fit(self.patches.grid(csi[..., : self.kept_bins(csi.shape[3])].shape))
         if slots:
             csi = self._longer(csi, slots, 0)
         csi = csi * scale
