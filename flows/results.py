@@ -24,7 +24,7 @@ def stage_page(outputs: Sequence[Path], metrics: Sequence[Path], mlflow_runs: Se
     files = sorted(file for path in outputs for file in ([path] if path.is_file() else path.rglob("*")))
     parts = [_mlflow_link(run) for run in mlflow_runs]
     parts += [f"Page: `{file}`" for file in files if file.suffix == ".html"]
-    parts += [table(path.name, json.loads(path.read_text())) for path in metrics]
+    parts += [tables(path.name, json.loads(path.read_text())) for path in metrics]
     pictures = [file for file in files if file.suffix in SUFFIXES]
     parts += [f"{file.name}\n\n![{file.stem}]({_picture(file)})" for file in pictures[:PICTURES]]
     if len(pictures) > PICTURES:
@@ -33,15 +33,28 @@ def stage_page(outputs: Sequence[Path], metrics: Sequence[Path], mlflow_runs: Se
 
 
 def metrics_tables() -> str:
-    """DVC's metrics as one Markdown table a file."""
+    """DVC's metrics as Markdown tables."""
     from dvc.repo import Repo
 
     with Repo(".") as repo:
         files = repo.metrics.show().get("", {}).get("data", {})
-    return "\n\n".join(table(name, content.get("data", {})) for name, content in files.items())
+    return "\n\n".join(tables(name, content.get("data", {})) for name, content in files.items())
 
 
-def table(name: str, content: dict) -> str:
+def tables(name: str, content: dict) -> str:
+    """Markdown tables of a file of metrics: one for each section that holds entries with their metrics, such as the
+    predictions of `metrics/summary.json`, and one for what lies beside them."""
+    sections = {key: value for key, value in content.items() if _holds_entries(value)}
+    beside = {key: value for key, value in content.items() if key not in sections and value != {}}
+    parts = [_table(f"{name}: {key}", value) for key, value in sections.items()]
+    return "\n\n".join([*parts, _table(name, beside)] if beside else parts)
+
+
+def _holds_entries(value) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(entry, dict) for entry in value.values())
+
+
+def _table(name: str, content: dict) -> str:
     """A Markdown table; the first key of a metric names the row, the rest the column."""
     rows = {key: _flat(value) for key, value in content.items()}
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))

@@ -164,6 +164,13 @@ def best_entry(offered: dict[str, Offered], questions: set[str], latency_limit_m
     return min(eligible, key=lambda name: eligible[name], default=None)
 
 
+def as_best(entry: Offered) -> Logged:
+    """The version of an entry, to be registered as BEST too: it is the same model, and is not measured a second time,
+    for then what else the machine does at that moment could keep it from being champion."""
+    latency = {LATENCY_TAG: f"{entry.decision['latency_ms']:.2f}"}
+    return Logged(entry.version.model_id, int8_tags(entry.version.tags) | latency)
+
+
 def _champion_score(registry: "Registry", champion: "Version", held_out: HeldOut) -> float:
     if champion.tags.get(HELD_OUT_TAG) == held_out.md5:
         return float(champion.tags[SCORE_TAG])
@@ -283,9 +290,8 @@ def register(parameters: params.Params) -> None:
             if best is not None:
                 entry = offered[best]
                 candidate, md5 = replace(entry.candidate, name=BEST), entry.version.tags[MODEL_TAG]
-                again = Logged(entry.version.model_id, int8_tags(entry.version.tags))
                 version, decision, own = offer(
-                    registry, candidate, md5, lambda: again, entry.held_out, gate, run.id, trying
+                    registry, candidate, md5, partial(as_best, entry), entry.held_out, gate, run.id, trying
                 )
                 if own:
                     registry.tag(version, {ENTRY_TAG: best})

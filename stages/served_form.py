@@ -19,9 +19,9 @@ SERVED = Path(__file__).with_name("served_predictor.py")
 REQUIREMENTS = ("mlflow", "onnxruntime")
 LAYOUT = (
     "csi: complex (batch, time, antenna, subcarrier), or real (batch, 2, time, antenna, subcarrier) with real parts in "
-    "channel 0, or real (batch, time, antenna, subcarrier, 2) with real parts at 0; all sizes are free. The result has "
-    "the layout of the input: the next `slots` slots of the next `subcarriers` subcarriers, and 0 means the known "
-    "ones."
+    "channel 0, or real (batch, time, antenna, subcarrier, 2) with real parts at 0. The result has the layout of the "
+    "input: the next `slots` slots of the next `subcarriers` subcarriers, and 0 means the known ones. A size that the "
+    "predictor does not take is refused in one line, which says what is allowed."
 )
 
 

@@ -21,7 +21,7 @@ from flows import pipeline as module
 from flows.bookkeeping import Node, UnknownTargetError, plan
 from flows.pipeline import by_way_to_the_end, next_to_start, pipeline, with_marks_that_count
 from flows.processes import Processes
-from flows.results import metrics_tables, stage_page
+from flows.results import metrics_tables, stage_page, tables
 from flows.servers import ServerError
 
 TOP = Path(__file__).parents[2]
@@ -217,6 +217,24 @@ def test_metrics_become_a_table(project):
         "|---|---|---|---|",
         "| x | 1 | 2 |  |",
         "| n |  |  | 3 |",
+    ]
+
+
+def test_metrics_of_entries_become_a_table_for_each_section_with_a_row_for_each_entry():
+    content = {"time": {"a": {"db": 1}, "b": {"db": 2, "spread": 3}}, "costs": {"a": {"flops": 4}}, "none": {}, "n": 5}
+    assert tables("m.json", content).splitlines() == [
+        "| m.json: time | db | spread |",
+        "|---|---|---|",
+        "| a | 1 |  |",
+        "| b | 2 | 3 |",
+        "",
+        "| m.json: costs | flops |",
+        "|---|---|",
+        "| a | 4 |",
+        "",
+        "| m.json | value |",
+        "|---|---|",
+        "| n | 5 |",
     ]
 
 

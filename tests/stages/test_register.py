@@ -1,5 +1,6 @@
 """What becomes champion, and that test data never choose the seed."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from stages import held_out, params
 from stages.candidates import Candidate, choose
 from stages.held_out import HeldOut
-from stages.register import Offered, best_entry, is_better, offer
+from stages.register import Offered, as_best, best_entry, is_better, offer
 from stages.served_form import Logged
 from stages.version_page import MEAN, description, scores_beside_reference
 from storage.tracking.registry import CHALLENGER, CHAMPION, DEMOTED_TAG, MODEL_TAG, Version
@@ -293,3 +294,15 @@ def test_the_best_entry_is_chosen_by_validation_among_those_that_answer_all_in_t
     assert best_entry(offered, {"time", "frequency"}, 10.0) == "best"
     assert best_entry(offered, {"time", "frequency"}, 20.0) == "slow"
     assert best_entry(offered, {"time", "frequency", "both"}, 20.0) is None
+
+
+@given(st.floats(0.0, 10.0), st.floats(0.0, 1000.0))
+def test_the_best_entry_is_as_quick_under_its_second_name_as_under_its_own(latency, measured_again):
+    registry, candidate = FakeRegistry(), Candidate("a", 0, {"time": -1.0}, {"time": -1.0})
+    held_out = FakeHeldOut("x", latency=latency)
+    version, decision, _ = offer(registry, candidate, "md5", lambda: LOGGED, held_out, GATE, "run", None)
+    entry = Offered(candidate, version, decision, held_out, {})
+    busy, best = FakeHeldOut("x", latency=measured_again), FakeRegistry()
+    again = offer(best, candidate, "md5", partial(as_best, entry), busy, GATE, "run", None)[1]
+    assert (again["alias"], again["latency_ms"]) == (CHAMPION, decision["latency_ms"])
+    assert again["int8"] == decision["int8"]
