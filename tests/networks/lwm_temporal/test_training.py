@@ -77,7 +77,7 @@ def test_few_shot_takes_fewer_steps_and_ends_in_the_same_weights_again(trained):
 
 
 def test_inference_only_is_the_pretrained_network_itself(trained):
-    result, steps = trained(inference_only=True)
+    result, steps = trained(inference_only=True, linear_start=None)
     assert [row["stage"] for row in result.history] == ["pretraining"] * 2 and steps == [4, 8]
     backbone = result.backbone.state_dict()
     for name, weight in result.model.state_dict().items():
