@@ -25,7 +25,7 @@ from wavefoundry.networks.lwm_temporal.corridor import Windows
 from wavefoundry.networks.lwm_temporal.flex import FLEX_WIDTH, flex_blocks
 from wavefoundry.networks.lwm_temporal.routing import Routing
 from wavefoundry.networks.lwm_temporal.ssta import dense_attention, sparse_attention
-from wavefoundry.report.tables import markdown_table
+from wavefoundry.report.tables import markdown_table, significant
 
 HEADS, WIDTH = 8, 4
 OFFSETS = (-4, -3, -2, -1, 1, 2, 3)
@@ -132,7 +132,7 @@ def table(result: dict) -> str:
             def cell(method, seconds=seconds):
                 if method not in seconds:
                     return "-"
-                return f"{1e3 * seconds[method]:.1f} ({seconds['dense'] / seconds[method]:.2g})"
+                return f"{1e3 * seconds[method]:.1f} ({significant(seconds['dense'] / seconds[method], 2)})"
 
             memory = ["-", "-"]
             if key == "both_seconds":

@@ -44,13 +44,18 @@ Seconds = dict[str, float]  # by what took them
 def load_snapshots(section: Downstream) -> "Snapshots":
     """Channels of one data set with labels from it and from the data set of the beams.
 
+    Snapshots that are zero throughout at one of the two carriers have no NMSE or no best beam: they are left out, and a
+    line tells how many.
+
     Raises:
-        InputError: the two do not share a site, or the beams' array has no DFT codebook of this size.
+        InputError: the two do not share a site, the beams' array has no DFT codebook of this size, or a split has no
+            snapshot left.
     """
     import numpy as np
     import torch
 
     from storage.stores.csi_store import SPLITS, open_store, read_array, split_indices
+    from wavefoundry.csi.silence import silent
     from wavefoundry.evaluation.downstream.labels import best_beams
     from wavefoundry.evaluation.downstream.samples import KEYS, pair_samples
     from wavefoundry.evaluation.downstream.snapshots import Snapshots
@@ -69,13 +74,30 @@ def load_snapshots(section: Downstream) -> "Snapshots":
     def snapshots(name: str, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(read_array(paths[name], stores[name], "csi")[rows, 0])
 
+    csi, beam_csi = snapshots(section.channels, rows), snapshots(section.beams, beam_rows)
+    heard = ~(silent(csi) | silent(beam_csi))
+    left_out = int((~heard).sum())
+    if left_out:
+        print(
+            f"evaluate.downstream: {left_out} of {len(rows)} snapshots are left out, the first of them sample "
+            f"{rows[~heard.numpy()][0]} of {section.channels}: there or in {section.beams} they are zero throughout, "
+            "and have no NMSE or no best beam"
+        )
+        rows, csi, beam_csi = rows[heard.numpy()], csi[heard], beam_csi[heard]
+    for split in SPLITS:
+        if not np.isin(rows, split_indices(channels, split)).any():
+            raise InputError(
+                f"evaluate.downstream: {section.channels} and {section.beams} share no snapshot of the split {split} "
+                "that is not zero throughout"
+            )
     return Snapshots(
-        snapshots(section.channels, rows),
+        csi,
         channels["los"].values[rows],
-        best_beams(snapshots(section.beams, beam_rows), section.codebook).numpy(),
+        best_beams(beam_csi, section.codebook).numpy(),
         channels["position"].values[rows, 0, :2],
         np.stack([channels[name].values[rows] for name in KEYS], axis=1),
         {split: np.flatnonzero(np.isin(rows, split_indices(channels, split))) for split in SPLITS},
+        left_out,
     )
 
 

@@ -1,6 +1,7 @@
 """Stages evaluate_feedback_GROUP@NAME: what a codec of channel feedback makes of one slot of held-out trajectories.
 
-Of sequences it is the first slot. Written are a table of results and the scores of single samples; both are empty of
+Of sequences it is the first slot; samples of which that is zero throughout have no NMSE and are left out: a line and a
+row of the table tell how many. Written are a table of results and the scores of single samples; both are empty of
 networks that are no codecs.
 """
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.arguments import group_and_name
 from stages.paths import inputs_file, model_folder, samples_file, scores_file
-from stages.samples import users_of
+from stages.samples import users_of, with_power
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
@@ -23,6 +24,7 @@ SPLITS = ("validation", "test")
 def score_all(parameters: "Params", name: str) -> tuple[list[dict], list[dict]]:
     """Rows of the table of results of one entry, and the columns of its table of samples."""
     from stages.loading import load_network, load_split
+    from wavefoundry.csi.silence import silent
     from wavefoundry.evaluation.feedback import rows_of, score
     from wavefoundry.evaluation.feedback_options import question
     from wavefoundry.networks.capabilities import FeedbackCodec
@@ -36,15 +38,22 @@ def score_all(parameters: "Params", name: str) -> tuple[list[dict], list[dict]]:
         assert isinstance(codec, FeedbackCodec)  # the options of its family say so
         for dataset in parameters.fed_back(name):
             for split in SPLITS:
-                slots, users = load_split(dataset, split)[:, 0], users_of(dataset, split)
+                slots = load_split(dataset, split)[:, 0]
+                what = f"channel feedback, data set {dataset}, split {split}"
+                those = with_power(slots, users_of(dataset, split), silent(slots), what)
+                rows += [
+                    {"evaluation": "feedback", "model": name, "seed": seed, "dataset": dataset, "split": split} | row
+                    for row in those.silent_row()
+                ]
                 for rate in section.rates:
                     labels = {
                         "model": name, "seed": seed, "dataset": dataset, "question": question(rate), "split": split,
                     }  # fmt: skip
-                    found = score(codec, slots, rate, section)
-                    rows += [{"evaluation": "feedback"} | labels | row for row in rows_of(found, codec, slots, rate)]
+                    found = score(codec, those.csi, rate, section)
+                    told = rows_of(found, codec, those.csi, rate)
+                    rows += [{"evaluation": "feedback"} | labels | row for row in told]
                     values = {"nmse": found.nmse.numpy(), "spectral_efficiency": found.efficiency.numpy()}
-                    samples.append(labels | users | values)
+                    samples.append({**labels, **those.users, **values})
     return rows, samples
 
 

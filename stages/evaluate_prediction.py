@@ -1,9 +1,11 @@
 """Stages evaluate_prediction_GROUP@NAME: the NMSE of one predictor on every question, on held-out trajectories.
 
 Written are a table of results, a function of data and weights alone, the scores of single samples, those of the suites
-apart, and the predicted maps that the report draws.
+apart, and the predicted maps that the report draws. Samples of which the wanted block is zero throughout have no NMSE:
+they are left out of all scores, a line and a row of the table tell how many.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,15 +16,19 @@ from stages.examples import example_maps
 from stages.loading import load_predictors, load_split, predictor_folders
 from stages.paths import examples_file, inputs_file, samples_file, scores_file
 from stages.questions import question_about
-from stages.samples import spread_out, users_of
+from stages.samples import Scored, spread_out, users_of, with_power
 from stages.stage import clear_errors, stage
 from storage.tables import write_table
 
 if TYPE_CHECKING:
     import torch
 
+    from stages.samples import Users
     from wavefoundry.evaluation.options import Prediction
     from wavefoundry.evaluation.prediction import Scores
+
+    # By question, data set and split.
+    Asked = Mapping[tuple[str, str, str], Scored]
 
 SPLITS = ("validation", "test")
 
@@ -36,40 +42,38 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
 
     section, pairs = parameters.evaluate.prediction, parameters.answered(name)
     work = [(split, *pair, seed) for split in SPLITS for pair in pairs for seed in predictors]
-    datasets = list(dict.fromkeys(dataset for _, dataset in pairs))
-    data = {split: {dataset: load_split(dataset, split) for dataset in datasets} for split in SPLITS}
-    users = {split: {dataset: users_of(dataset, split) for dataset in datasets} for split in SPLITS}
-    groups = {dataset: groups_of(section, data["test"][dataset], users["test"][dataset]) for dataset in datasets}
+    about = asked_samples(parameters, pairs)
+    groups = {pair: groups_of(section, about[*pair, "test"].csi, about[*pair, "test"].users) for pair in pairs}
     rows, samples = [], []
     errors = {}
     for split, question, dataset, seed in tqdm(work, desc=f"scores of {name}", unit="score"):
         labels = {"evaluation": "prediction", "model": name, "seed": seed, "dataset": dataset, "question": question}
-        asked = question_about(parameters, question, dataset)
-        served, reason = groups[dataset] if split == "test" else (None, None)
+        asked, those = question_about(parameters, question, dataset), about[question, dataset, split]
+        served, reason = groups[question, dataset] if split == "test" else (None, None)
 
         def scored(csi, asked_here, served_here=None, predictor=predictors[seed]):
             return score(predictor, csi, asked_here, section.batch_size, section.beamforming_snr_db, groups=served_here)
 
-        found = scored(data[split][dataset], asked, served)
-        rows += [labels | {"split": split} | row for row in rows_of(found, section, users[split][dataset], split)]
+        found = scored(those.csi, asked, served)
+        told = [*rows_of(found, section, those.users, split), *those.silent_row()]
+        rows += [labels | {"split": split} | row for row in told]
         if reason is not None:
             rows.append(labels | {"split": split, "metric": "zero_forcing_left_out", "part": reason})
         columns = {"model": name, "seed": seed, "question": question, "dataset": dataset, "split": split}
         values = {"nmse": found.nmse.numpy(), "spectral_efficiency": found.rate.numpy()}
         if found.expected is not None:
             values["expected_nmse"] = found.expected.numpy()
-        samples.append(columns | users[split][dataset] | values)
+        samples.append({**columns, **those.users, **values})
         if split == "test":
             errors[question, dataset, seed] = found.nmse
         if split == "test" and seed == next(iter(predictors)):
-            csi = data[split][dataset]
-            chosen = spread_out(len(csi), section.snr_curve_samples)
+            chosen = spread_out(len(those.csi), section.snr_curve_samples)
             for snr_db in section.snr_curve:
                 other = replace(asked, snr_db=snr_db)
-                at = scored(csi[chosen], other).nmse.numpy()
+                at = scored(those.csi[chosen], other).nmse.numpy()
                 row = {"split": split, "metric": "nmse_at_snr", "part": f"{snr_db:g} dB"}
                 rows.append(labels | row | sample_statistics(at))
-    in_suites = score_suites(parameters, name, predictors, data["test"], users["test"], errors)
+    in_suites = score_suites(parameters, name, predictors, about, errors)
     for one in in_suites:
         labels = {key: one[key] for key in ("model", "seed", "question", "dataset")}
         labels |= {"evaluation": "prediction", "split": "test", "metric": "nmse_of_condition"}
@@ -77,12 +81,29 @@ def score_all(parameters: params.Params, name: str, predictors: dict) -> tuple[l
     return rows, samples, in_suites
 
 
+def asked_samples(parameters: params.Params, pairs: Sequence[tuple[str, str]]) -> "Asked":
+    """The samples of both splits that are scored, for some pairs of question and data set; a line tells how many are
+    left out.
+
+    Raises:
+        InputError: all that is asked for of a split is zero throughout.
+    """
+    found = {}
+    for split in SPLITS:
+        for dataset in dict.fromkeys(dataset for _, dataset in pairs):
+            csi, users = load_split(dataset, split), users_of(dataset, split)
+            for question in (question for question, about in pairs if about == dataset):
+                silent = question_about(parameters, question, dataset).silent(csi)
+                what = f"question {question}, data set {dataset}, split {split}"
+                found[question, dataset, split] = with_power(csi, users, silent, what)
+    return found
+
+
 def score_suites(
     parameters: params.Params,
     name: str,
     predictors: dict,
-    data: "dict[str, torch.Tensor]",
-    users: dict[str, dict],
+    about: "Asked",
     errors: "dict[tuple[str, str, int | None], torch.Tensor]",
 ) -> list[dict]:
     """Columns of figures of samples of one entry, for each suite, question, data set, seed and condition.
@@ -91,8 +112,8 @@ def score_suites(
         parameters: of the study.
         name: of the entry.
         predictors: by seed; a suite with impairments asks the first one alone.
-        data, users: of the test split, by data set.
-        errors: NMSE of all test samples without an impairment, by question, data set and seed.
+        about: the samples that are scored.
+        errors: NMSE of those of the test split without an impairment, by question, data set and seed.
     """
     from wavefoundry.csi.impairments import Impairment
     from wavefoundry.evaluation.suites import condition_of, nmse_under
@@ -101,9 +122,10 @@ def score_suites(
     for suite, options in section.suites.items():
         for question, dataset in parameters.answered_in(suite, name):
             asked, facts = question_about(parameters, question, dataset), parameters.facts(dataset)
-            csi = data[dataset]
+            those = about[question, dataset, "test"]
+            csi = those.csi
             chosen = spread_out(len(csi), options.samples or len(csi))
-            known = {key: values[chosen] for key, values in users[dataset].items() if values is not None}
+            known = {key: values[chosen] for key, values in those.users.items() if values is not None}
             for seed in list(predictors)[:1] if options.impairments else predictors:
                 by_condition = {condition_of(options, dataset): errors[question, dataset, seed][chosen]}
                 for condition, impairment in options.impairments.items():
@@ -119,7 +141,7 @@ def score_suites(
     return found
 
 
-def groups_of(section: "Prediction", csi: "torch.Tensor", users: dict) -> "tuple[torch.Tensor | None, str | None]":
+def groups_of(section: "Prediction", csi: "torch.Tensor", users: "Users") -> "tuple[torch.Tensor | None, str | None]":
     """Groups (group, user) of test samples of a data set that are served at once; None, and why there are none."""
     import numpy as np
     import torch
@@ -137,7 +159,7 @@ def groups_of(section: "Prediction", csi: "torch.Tensor", users: dict) -> "tuple
     )
 
 
-def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> list[dict]:
+def rows_of(found: "Scores", section: "Prediction", users: "Users", split: str) -> list[dict]:
     """What one predictor, seed, question, data set and split comes to, without these labels.
 
     Args:
@@ -166,8 +188,9 @@ def rows_of(found: "Scores", section: "Prediction", users: dict, split: str) -> 
     if found.expected is not None:
         rows.append({"metric": "nmse_expected"} | sample_statistics(found.expected.numpy()))
     rows += [
-        {"metric": "nmse_of_step", "part": str(step)} | sample_statistics(values.numpy())
-        for step, values in enumerate(found.by_step.T, start=1)
+        {"metric": "nmse_of_step", "part": str(step)} | sample_statistics(values[~silent].numpy())
+        for step, (values, silent) in enumerate(zip(found.by_step.T, found.silent_steps.T, strict=True), start=1)
+        if not silent.all()
     ]
     speed, sight = users["speed"], users["line_of_sight"]
     groups = []

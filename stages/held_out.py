@@ -108,10 +108,11 @@ class HeldOut:
     def _nmse_db(self, predict: "Callable[[Inputs], list[np.ndarray]]") -> dict[str, float]:
         from wavefoundry.evaluation.metrics import nmse, to_db
 
-        work = [
-            (name, *question.split(load_split(dataset, "validation")))
-            for (name, dataset), question in self._questions.items()
-        ]
+        work = []
+        for (name, dataset), question in self._questions.items():
+            csi = load_split(dataset, "validation")
+            # As in the evaluation, which says how many they are.
+            work.append((name, *question.split(csi[~question.silent(csi)])))
         outputs = predict([(_two_channels(known), _wanted(wanted)) for _, known, _, wanted in work])
         errors: dict[str, list[float]] = {}
         for (name, _, target, _), output in zip(work, outputs, strict=True):

@@ -180,6 +180,7 @@ def write_report(parameters: params.Params) -> None:
         zero_forcing_part,
     )
     from wavefoundry.report.ranks import RANKS_NOTE, rank_table
+    from wavefoundry.report.silence import silence_note
     from wavefoundry.report.suites import suites_section
     from wavefoundry.report.tables import markdown_table, summary_table
     from wavefoundry.report.tradeoff import tradeoff_section
@@ -201,6 +202,7 @@ def write_report(parameters: params.Params) -> None:
         "trajectories, which no training and no choice has seen, unless it is said otherwise.",
         "overview": overview_table(table, measured, differences, parameters.compared),
         "differences": differences_table(differences, best) if best else "",
+        "silence": "\n\n".join(silence_note(table, "prediction")),
         "interval_level": f"{section.prediction.bootstrap.level:.0%}",
         "curves": {
             title: f"figures/prediction_{kind}.png"

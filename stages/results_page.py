@@ -57,6 +57,7 @@ def prediction_tables(parameters: params.Params, table: "pandas.DataFrame", meas
         zero_forcing_part,
     )
     from wavefoundry.report.ranks import RANKS_NOTE, rank_table
+    from wavefoundry.report.silence import silence_note
     from wavefoundry.report.suites import suites_section
 
     if not parameters.answering:
@@ -73,7 +74,8 @@ def prediction_tables(parameters: params.Params, table: "pandas.DataFrame", meas
         parameters.has_learnt,
     )
     ranked = rank_table(ranks(table, parameters.compared, section.suites))
-    return f"""Data sets compared: {compared}. SNR of the known block: {section.snr_db:g} dB.
+    compared = f"Data sets compared: {compared}. SNR of the known block: {section.snr_db:g} dB."
+    return f"""{" ".join([compared, *silence_note(table, "prediction")])}
 
 ## Models
 

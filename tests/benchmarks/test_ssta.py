@@ -29,3 +29,16 @@ def test_a_size_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["ssta", "1000"])
     with pytest.raises(SystemExit, match="tokens 1000, allowed: 256, 704"):
         ssta.main()
+
+
+def test_a_large_ratio_is_printed_in_plain_digits():
+    seconds = {"dense": 28.2415, "published_routed": 0.1917}
+    size = {
+        "tokens": 22528,
+        "forward_seconds": dict.fromkeys(
+            ("dense", "published_routed", "published_all", "wide_routed", "wide_all"), 1.0
+        ),
+        "both_seconds": dict.fromkeys(("published_all", "wide_routed", "wide_all"), 1.0) | seconds,
+        "both_bytes": {"dense": 2**20, "published_routed": 2**20},
+    }
+    assert "| 191.7 (150) |" in ssta.table({"sizes": [size]})

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wavefoundry.errors import InputError
 from wavefoundry.evaluation.metrics import nmse, nmse_by_step, ratio_of_sums, spectral_efficiency
 
 
@@ -51,3 +52,24 @@ def test_silence_and_an_orthogonal_beam_carry_nothing():
     orthogonal = target.flip(2)
     assert spectral_efficiency(orthogonal, target, 10.0).item() == 0
     assert spectral_efficiency(torch.zeros_like(target), target, 10.0).item() == 0
+
+
+def test_a_silent_target_has_no_nmse_and_is_named():
+    target = channel(0)
+    target[1] = 0
+    with pytest.raises(InputError, match="target of sample 1 is zero throughout: it has no NMSE"):
+        nmse(channel(1), target)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), places=st.sets(st.integers(0, 11), max_size=11))
+def test_silent_slots_have_no_nmse_and_the_others_keep_theirs(seed, places):
+    predicted, target = channel(seed), channel(seed + 100)
+    full = nmse_by_step(predicted, target)
+    places = sorted(places)
+    target.flatten(0, 1)[places] = 0
+    found = nmse_by_step(predicted, target).flatten()
+    assert found.isnan().nonzero().flatten().tolist() == places
+    assert torch.equal(found[~found.isnan()], full.flatten()[~found.isnan()])
+    # A prediction that is no number is not taken for silence, nor hidden by it.
+    assert nmse(torch.full_like(predicted, torch.nan), channel(seed)).isnan().all()

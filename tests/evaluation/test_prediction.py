@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from wavefoundry.csi.noise import add_noise
+from wavefoundry.errors import InputError
 from wavefoundry.evaluation.method_predictor import MethodPredictor
 from wavefoundry.evaluation.methods import methods
 from wavefoundry.evaluation.metrics import nmse
@@ -100,3 +101,27 @@ def test_nmse_by_hand():
     target = torch.tensor([[3.0 + 4.0j, 0.0], [1.0, 1.0]])
     predicted = torch.tensor([[3.0 + 4.0j, 5.0], [0.0, 0.0]])
     assert nmse(predicted, target).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_silent_is_who_has_nothing_where_it_is_asked_for(name):
+    clean, asked = csi(3), question(name, 20.0, 0)
+    (slots, band), (more_slots, more_band) = asked.blocks.sizes(8, 16)
+    # The second has nothing in what is known, the third nothing in what is wanted.
+    clean[1, :slots, :, :band] = 0
+    clean[2, slots if more_slots else 0 :, :, band if more_band else 0 :] = 0
+    assert asked.silent(clean).tolist() == [False, False, True]
+    with pytest.raises(InputError, match="sample 2 is zero throughout"):
+        score(sample_and_hold(), clean, asked, 64, 10.0)
+    found = score(sample_and_hold(), clean[:2], asked, 64, 10.0)
+    # Who knows nothing answers nothing, and is wrong by all there is.
+    assert found.nmse.isfinite().all() and found.nmse[1].item() == 1.0
+
+
+def test_single_silent_slots_are_told_and_the_sample_keeps_its_nmse():
+    clean = csi(3)
+    clean[1, 5] = 0
+    found = score(sample_and_hold(), clean, question("time", 20.0, 0), 64, 10.0)
+    assert found.silent_steps.nonzero().tolist() == [[1, 1]] and found.by_step[~found.silent_steps].isfinite().all()
+    assert found.nmse.isfinite().all()
+    assert score(sample_and_hold(), clean, question("frequency", 20.0, 0), 64, 10.0).silent_steps.shape == (3, 0)

@@ -17,7 +17,7 @@ from tests.networks.wifo_cf import example as wifo_cf
 from tests.parameters import tiny_parameters
 from tests.storage.example import make_dataset
 from wavefoundry.errors import InputError
-from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS
+from wavefoundry.evaluation.results import COLUMNS, SAMPLE_COLUMNS, SILENT
 from wavefoundry.networks.truncated_angle_delay.model import build
 from wavefoundry.networks.truncated_angle_delay.options import Options
 
@@ -138,6 +138,26 @@ def test_rows_are_those_of_the_first_slot_at_every_rate(study):
     means = {(part["question"], part["seed"], part["split"]): part["nmse"].mean() for part in samples}
     told = {(row["question"], row["seed"], row["split"]): row["value"] for row in rows if row["metric"] == "nmse"}
     assert means == pytest.approx(told) and len(told) == 8
+
+
+def test_samples_without_power_are_left_out_and_counted(study, capsys):
+    before, samples_before = evaluate_feedback.score_all(study, "truncated")
+    assert SILENT not in {row["metric"] for row in before}
+    numbers = next(part["sample"] for part in samples_before if part["split"] == "test")
+    data = make_dataset(samples=12)
+    sequences = smooth(12, 4, 8, 16).numpy()
+    sequences[numbers[0], 0] = 0
+    data = data.drop_vars("csi").assign(csi=(("sample", "time", "antenna", "subcarrier"), sequences, data["csi"].attrs))
+    write_store(csi_store("uma_nlos"), data, "csi")
+    rows, samples = evaluate_feedback.score_all(study, "truncated")
+    [told] = [row for row in rows if row["metric"] == SILENT]
+    assert (told["split"], told["value"], told["samples"]) == ("test", 1, len(numbers))
+    assert f"1 of {len(numbers)} samples are left out of all scores, the first of them sample {numbers[0]}" in (
+        capsys.readouterr().out
+    )
+    assert np.isfinite([row["value"] for row in rows]).all()
+    for part in samples:
+        assert np.isfinite(part["nmse"]).all() and numbers[0] not in part["sample"]
 
 
 def test_more_bits_are_better_for_the_classical_codec(study):

@@ -127,7 +127,7 @@ def _task_row(claim: TaskClaim, evidence: Evidence) -> dict[str, Any]:
     ]
     found = resampled_scores(task, samples, [claim.model, *claim.others], evidence.bootstrap)
     sign = -1 if task.higher_is_better else 1
-    comparisons = [_task_comparison(claim, other, sign, found, evidence) for other in claim.others]
+    comparisons = [_task_comparison(claim, other, sign, found, evidence.bootstrap) for other in claim.others]
     return _hardest(comparisons, sign) | {
         "question": claim.task,
         "label_fraction": claim.label_fraction,
@@ -136,14 +136,14 @@ def _task_row(claim: TaskClaim, evidence: Evidence) -> dict[str, Any]:
 
 
 def _task_comparison(
-    claim: TaskClaim, other: str, sign: int, found: Mapping[str, pandas.DataFrame], evidence: Evidence
+    claim: TaskClaim, other: str, sign: int, found: Mapping[str, pandas.DataFrame], bootstrap: Bootstrap
 ) -> dict[str, Any]:
     """What was measured of the model and one other; `sign` is -1 of scores that should be high."""
     model_scores, other_scores = found[claim.model], found[other]
     drawn = model_scores.mean(axis=1) - other_scores.mean(axis=1)
     difference = float(drawn.iloc[0])
-    low, high = (float(value) for value in np.quantile(drawn[1:], tails(evidence.bootstrap)))
-    over_seeds = difference_over_seeds(dict(model_scores.iloc[0]), dict(other_scores.iloc[0]), evidence.bootstrap.level)
+    low, high = (float(value) for value in np.quantile(drawn[1:], tails(bootstrap)))
+    over_seeds = difference_over_seeds(dict(model_scores.iloc[0]), dict(other_scores.iloc[0]), bootstrap.level)
     best, worst = sorted((sign * low, sign * high))
     holds = verdict(
         sign * difference,

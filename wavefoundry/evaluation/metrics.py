@@ -4,6 +4,9 @@ import math
 
 import torch
 
+from wavefoundry.csi.silence import silent
+from wavefoundry.errors import InputError
+
 
 def nmse(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Normalised mean square error of each sample: |h_hat - h|^2 / |h|^2, both summed over all but the first axis.
@@ -13,7 +16,20 @@ def nmse(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
     Returns:
         real float64 (sample,).
+
+    Raises:
+        InputError: a target is zero throughout, of which no error is a share.
     """
+    without = silent(target)
+    if without.any():
+        raise InputError(
+            f"the target of sample {int(without.nonzero()[0])} is zero throughout: it has no NMSE; allowed: targets "
+            "with power"
+        )
+    return _error_ratio(predicted, target)
+
+
+def _error_ratio(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     error = (predicted - target).to(torch.complex128).abs().square().flatten(1).sum(dim=1)
     return error / target.to(torch.complex128).abs().square().flatten(1).sum(dim=1)
 
@@ -43,9 +59,11 @@ def nmse_by_step(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         predicted, target: complex (sample, slot, antenna, subcarrier).
 
     Returns:
-        real float64 (sample, slot).
+        real float64 (sample, slot), NaN of a slot that is zero throughout.
     """
-    return nmse(predicted.flatten(0, 1), target.flatten(0, 1)).view(target.shape[:2])
+    slots = target.flatten(0, 1)
+    ratios = _error_ratio(predicted.flatten(0, 1), slots)
+    return ratios.masked_fill(silent(slots), math.nan).view(target.shape[:2])
 
 
 def ratio_of_sums(predicted: torch.Tensor, target: torch.Tensor) -> float:

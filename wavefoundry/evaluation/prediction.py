@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from wavefoundry.csi.noise import add_noise
+from wavefoundry.csi.silence import silent
 from wavefoundry.evaluation.metrics import expected_nmse, nmse, nmse_by_step, ratio_of_sums, spectral_efficiency
 from wavefoundry.evaluation.options import Blocks
 from wavefoundry.evaluation.zero_forcing import zero_forcing_sum_rate
@@ -33,9 +34,19 @@ class Question:
         (slots, band), (more_slots, more_band) = self.blocks.sizes(csi.shape[1], csi.shape[3])
         noise = torch.Generator().manual_seed(self.noise_seed)
         known = add_noise(csi[:, :slots, :, :band], self.snr_db, noise)
+        return known, self._wanted(csi), (more_slots, more_band)
+
+    def silent(self, csi: torch.Tensor) -> torch.Tensor:
+        """Of which samples (sample, time, antenna, subcarrier) the wanted block is zero throughout: bool (sample,).
+
+        Their NMSE is not defined; who scores samples leaves them out.
+        """
+        return silent(self._wanted(csi))
+
+    def _wanted(self, csi: torch.Tensor) -> torch.Tensor:
+        (slots, band), (more_slots, more_band) = self.blocks.sizes(csi.shape[1], csi.shape[3])
         wanted = csi[:, slots : slots + more_slots] if more_slots else csi[:, :slots]
-        wanted = wanted[..., band : band + more_band] if more_band else wanted[..., :band]
-        return known, wanted, (more_slots, more_band)
+        return wanted[..., band : band + more_band] if more_band else wanted[..., :band]
 
 
 def predict_in_batches(
@@ -65,6 +76,7 @@ class Scores:
 
     nmse: float64 (sample,), a power ratio.
     by_step: float64 (sample, slot), the same for each slot after the known ones; no slots where none is asked for.
+    silent_steps: bool (sample, slot), which of these slots are zero throughout and have no NMSE.
     ratio_of_sums: of all samples together.
     rate, perfect_rate: float64 (sample,) [bit/s/Hz], with beams steered by the prediction, and by the channel itself.
     expected: real (sample,), the NMSE that the predictor expects of itself; None where it says nothing.
@@ -73,6 +85,7 @@ class Scores:
 
     nmse: torch.Tensor
     by_step: torch.Tensor
+    silent_steps: torch.Tensor
     ratio_of_sums: float
     rate: torch.Tensor
     perfect_rate: torch.Tensor
@@ -98,13 +111,19 @@ def score(
         batch_size: samples per call of the predictor.
         beamforming_snr_db: see `wavefoundry.evaluation.metrics.spectral_efficiency` [dB].
         groups: whole (group, user), numbers of samples that are served at once.
+
+    Raises:
+        InputError: the wanted block of a sample is zero throughout (`Question.silent`).
     """
     known, target, wanted = question.split(csi)
     found, expected = predict_in_batches(predictor, known, wanted, batch_size)
+    steps = wanted[0]  # none where no slots are asked for
     by_step = nmse_by_step(found, target)
+    silent_steps = silent(target.flatten(0, 1)).view(target.shape[:2])
     return Scores(
         nmse(found, target),
-        by_step if wanted[0] else by_step[:, :0],
+        by_step[:, :steps],
+        silent_steps[:, :steps],
         ratio_of_sums(found, target),
         spectral_efficiency(found, target, beamforming_snr_db),
         spectral_efficiency(target, target, beamforming_snr_db),

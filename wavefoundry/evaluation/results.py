@@ -68,6 +68,11 @@ def rows_about(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -
     return table[np.array(found, dtype=bool)]
 
 
+# A metric: how many of `samples` a score leaves out, for the channel that was asked for is zero throughout. There is no
+# such row where none is.
+SILENT = "silent_left_out"
+
+
 def sample_statistics(values: np.ndarray) -> dict[str, float | int]:
     """The columns value, samples, deviation, median and quantile_90 of one figure per sample (sample,)."""
     return {

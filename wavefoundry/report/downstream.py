@@ -11,6 +11,7 @@ from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask, tasks_of
 from wavefoundry.evaluation.downstream.wording import digits, heading, in_words
 from wavefoundry.plots.model_styles import Style
+from wavefoundry.report.silence import silence_note
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
 PICTURES = Path("figures/downstream")
@@ -100,8 +101,8 @@ class _Section:
             "stands among the claims."
         )
         if not set(self._models) - {RAW, RAW_LMMSE}:
-            return [introduction, "No trained network of this study gives representations of these channels."]
-        return [introduction]
+            introduction += "\n\nNo trained network of this study gives representations of these channels."
+        return [introduction, *silence_note(self._table, "downstream")]
 
     def _heading(self, name: str) -> str:
         """The title of a task; with the name of its entry where several tasks have the same title."""

@@ -3,7 +3,7 @@
 import pandas
 
 from wavefoundry.evaluation.summary import operations, slope
-from wavefoundry.report.tables import markdown_table
+from wavefoundry.report.tables import markdown_table, significant
 
 
 def efficiency_section(table: pandas.DataFrame, measured: pandas.DataFrame, batch_size: int, slots: int) -> str:
@@ -74,8 +74,8 @@ def _row(counted: pandas.DataFrame, measured: pandas.DataFrame, sizes: list[str]
         figures = [found["flops"], *(costs.loc[found.index, metric] for metric in ("latency_ms", "peak_mebibytes"))]
         growth = " / ".join(f"{slope(found['tokens'], figure):.2f}" for figure in figures)
     cells = [
-        f"{int(found.loc[size, 'tokens']):,}: {found.loc[size, 'flops'] / 1e9:.3g} GFLOP, "
-        f"{costs.loc[size, 'latency_ms']:.3g} ms, {costs.loc[size, 'peak_mebibytes']:.3g} MiB"
+        f"{int(found.loc[size, 'tokens']):,}: {significant(found.loc[size, 'flops'] / 1e9, 3)} GFLOP, "
+        f"{significant(costs.loc[size, 'latency_ms'], 3)} ms, {significant(costs.loc[size, 'peak_mebibytes'], 3)} MiB"
         if size in costs.index
         else "-"
         for size in sizes

@@ -7,6 +7,7 @@ import pandas
 from wavefoundry.evaluation.feedback_options import Feedback
 from wavefoundry.evaluation.feedback_summary import BOUND, feedback_means
 from wavefoundry.evaluation.metrics import to_db
+from wavefoundry.report.silence import silence_note
 from wavefoundry.report.tables import markdown_table, mean_and_spread
 
 # Of each table: the metric, what the text above it says, whether it is told in dB.
@@ -55,7 +56,7 @@ def feedback_section(
         parts.append("There is no data set that every codec has learnt from and feeds back: there are no means.")
     middle = sorted(section.rates)[len(section.rates) // 2]
     parts += [f"NMSE [dB] by data set at {middle} bits for 16 entries:", _by_dataset(rows, middle)]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *silence_note(table, "feedback")])
 
 
 def _means(means: pandas.DataFrame, metric: str, rates: Sequence[int], in_db: bool) -> str:

@@ -3,6 +3,8 @@
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A markdown table; cells become text."""
@@ -14,6 +16,11 @@ def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
     """ "-7.12 ± 0.10", mean and standard deviation over seeds, or "-7.12" where there is one."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def significant(value: float, digits: int) -> str:
+    """A number of any size to so many significant digits, without an exponent: 147.3 to two is "150"."""
+    return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="-")
 
 
 def summary_table(summaries: Mapping[str, Mapping[str, object]], by_row: bool = False) -> str:
@@ -37,4 +44,4 @@ def summary_table(summaries: Mapping[str, Mapping[str, object]], by_row: bool = 
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return significant(value, 4) if isinstance(value, float) else str(value)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from wavefoundry.evaluation.tradeoff import Tradeoff, front_of
-from wavefoundry.report.tables import markdown_table
+from wavefoundry.report.tables import markdown_table, significant
 
 ENERGY = (
     "Energy is that of one prediction, too: all that the processor spent meanwhile, without the memory; a dash where "
@@ -43,4 +43,4 @@ def tradeoff_section(found: Sequence[Tradeoff], question: str, picture: str) -> 
 
 
 def _number(energy: float | None) -> str:
-    return "-" if energy is None else f"{energy:.3g}"
+    return "-" if energy is None else significant(energy, 3)

@@ -19,6 +19,7 @@ from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP
 from wavefoundry.evaluation.downstream.snapshots import Snapshots
 from wavefoundry.evaluation.downstream.task import PER_PATCH, WHOLE_CHANNEL, ChannelTask, DownstreamTask
 from wavefoundry.evaluation.downstream.whole_channel import score_whole_channel
+from wavefoundry.evaluation.results import SILENT
 
 DIGITS = 6  # of every score
 
@@ -121,6 +122,10 @@ class Probing:
         return results
 
     def references(self) -> Results:
+        if left_out := self._snapshots.silent:
+            told = {"evaluation": "downstream", "model": RAW, "dataset": self._section.channels, "part": REFERENCE}
+            number = len(self._snapshots.csi) + left_out
+            rows.append(told | {"metric": SILENT, "value": left_out, "samples": number})
         """What is reached without learning from channels: the figures that every head has to beat first."""
         rows = []
         for name, task in self._tasks.items():

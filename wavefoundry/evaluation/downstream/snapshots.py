@@ -19,6 +19,7 @@ class Snapshots:
     position: (sample, 2) [m].
     keys: int (sample, 3): base station, trajectory, window.
     rows: of the splits "train", "validation" and "test".
+    silent: how many others there were that are left out, for they are zero throughout.
     """
 
     csi: "torch.Tensor"
@@ -27,3 +28,4 @@ class Snapshots:
     position: np.ndarray
     keys: np.ndarray
     rows: dict[str, np.ndarray]
+    silent: int = 0
