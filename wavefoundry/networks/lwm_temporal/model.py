@@ -557,10 +557,9 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         """
         scale = rms_scale(known)
         csi = known / scale
-        if subcarriers and self.orders is None:
-            csi = self._longer(csi, 0, subcarriers)
-        elif subcarriers:
-            csi = continued(csi, 0, subcarriers, self.orders)
+        if subcarriers:
+            orders = self.orders
+            csi = self._longer(csi, 0, subcarriers) if orders is None else continued(csi, 0, subcarriers, orders)
             self._require_fit(self.patches.grid(csi[..., : self.kept_bins(csi.shape[3])].shape))
         if slots:
             csi = self._longer(csi, slots, 0)
