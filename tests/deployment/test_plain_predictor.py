@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.deployment.graphs import evaluate
 from wavefoundry.deployment.complex_values import Complex
-from wavefoundry.deployment.graph_writer import BOOL, FLOAT, INT64, Writer
+from wavefoundry.deployment.graph_writer import BOOL, FLOAT
 from wavefoundry.deployment.plain_predictor import Limit, asked, rms_scale, write_plain
 from wavefoundry.deployment.served_predictor import ServedPredictor
 
@@ -125,15 +125,6 @@ def test_values_that_are_not_finite_are_refused(run, value):
         run(csi, 1, 0)
 
 
-def evaluate(write, **inputs):
-    """What expressions of inputs give."""
-    writer = Writer("test")
-    kinds = {np.dtype(np.float32): FLOAT, np.dtype(np.int64): INT64}
-    terms = [writer.input(name, kinds[value.dtype], value.shape) for name, value in inputs.items()]
-    model = ir.to_proto(writer.model({"found": write(writer, *terms)}))
-    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)[0]
-
-
 @pytest.mark.parametrize("conjugate", [False, True])
 def test_complex_products(conjugate):
     first, second = noise(3, 4), noise(3, 1, seed=1)
@@ -146,6 +137,14 @@ def test_complex_products(conjugate):
     found = evaluate(write, a=first, b=second)
     expected = values[0] * (values[1].conj() if conjugate else values[1])
     np.testing.assert_allclose(found.view(np.complex64)[..., 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_phases_of_complex_values_in_every_direction():
+    turns = np.linspace(-np.pi, np.pi, 999).astype(np.float32)
+    values = np.stack([np.cos(turns), np.sin(turns)], axis=-1) * np.array([[[1e-3]], [[1.0]], [[1e3]]], np.float32)
+    values = np.concatenate([values.reshape(-1, 2), [[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]]]).astype(np.float32)
+    found = evaluate(lambda _, pairs: Complex.of(pairs).angle(), pairs=values)
+    np.testing.assert_allclose(found, np.arctan2(values[:, 1], values[:, 0]), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("level", [1e-30, 1.0, 1e30])

@@ -1,9 +1,8 @@
 """INT8 is close to single precision on channels like those of its calibration, and says where it is of no use."""
 
-import json
-
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -15,7 +14,8 @@ from tests.networks.sequences.example import paths
 from tests.networks.spectral_predictor.example import spectral_predictor
 from tests.networks.wifo.example import plainly_drawn, wifo
 from wavefoundry.deployment import method_export
-from wavefoundry.deployment.quantisation import graph_file, graph_of_network, linear_layers, quantise, why_not
+from wavefoundry.deployment.plain_predictor import write_plain
+from wavefoundry.deployment.quantisation import graph_of_network, linear_layers, quantise, why_not
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.methods import methods
@@ -77,8 +77,7 @@ def test_other_channels_like_those_of_the_calibration_are_continued_alike(forms,
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_linear_layers_have_weights_of_eight_bits_and_all_else_is_as_it_was(forms, name):
-    files = [graph_file(folder) for folder in forms(name)]
-    single, eight = (graph_of_network(onnx.load(file)) for file in files)
+    single, eight = (graph_of_network(onnx.load(folder / "predictor.onnx")) for folder in forms(name))
     assert why_not(forms(name)[0]) is None
     matrices = [weights for weights in eight.initializer if weights.data_type == TensorProto.INT8 and weights.dims]
     layers = len([weights for weights in matrices if len(weights.dims) == 2])
@@ -87,29 +86,22 @@ def test_linear_layers_have_weights_of_eight_bits_and_all_else_is_as_it_was(form
     assert all(np.abs(weights.astype(int)).max() in (63, 64) for weights in values)
     products = ("MatMul", "Gemm")
     assert sum(node.op_type in products for node in eight.node) == sum(node.op_type in products for node in single.node)
-    others = [{file.name for file in folder.iterdir()} for folder in forms(name)]
-    assert others[0] == others[1]
-    for file in others[0] - {files[0].name}:
-        assert (forms(name)[0] / file).read_text() == (forms(name)[1] / file).read_text()
+    assert [value.name for value in eight.input] == [value.name for value in single.input]
+    assert [file.name for file in forms(name)[1].iterdir()] == ["predictor.onnx"]
 
 
 def one_layer(folder, weights: np.ndarray) -> None:
-    """A served folder whose network is one linear layer over the antennas, without a code of its own around it."""
+    """A served folder whose network is one linear layer over the antennas, of the real parts of one slot."""
     sizes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["row", None]) for name in ("values", "found")]
     product = helper.make_node("MatMul", ["values", "weights"], ["found"], name="network/layer")
     graph = helper.make_graph([product], "one", sizes[:1], sizes[1:], [numpy_helper.from_array(weights, "weights")])
-    folder.mkdir()
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), folder / "network.onnx"
-    )
-    (folder / "settings.json").write_text(json.dumps({}))
-    (folder / "code.py").write_text(
-        "import numpy as np\n\n\n"
-        "def around_graph(settings, run):\n    return Layer(run)\n\n\n"
-        "class Layer:\n    def __init__(self, run):\n        self.run = run\n\n"
-        "    def predict(self, known, slots, subcarriers):\n"
-        "        return self.run(values=known[:, 0, :, 0].real.copy())[:, None, :, None].astype(np.complex64)\n"
-    )
+    network = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+
+    def answer(writer, known, slots, subcarriers):
+        found = writer.network(network, values=known.cut(4, 0, 1).reshape(0, -1)).reshape(0, 1, -1, 1, 1)
+        return writer.joined(4, found, found * 0.0)
+
+    write_plain(answer, [], folder)
 
 
 def test_error_of_one_layer_is_that_of_rounding_its_inputs_and_weights(tmp_path):
@@ -140,7 +132,7 @@ def test_products_stay_exact_without_instructions_for_eight_bits(tmp_path):
     quantise(tmp_path / "fp32", [(known, (1, 0))], tmp_path / "int8")
     stored = [
         numpy_helper.to_array(tensor).astype(int)
-        for tensor in onnx.load(tmp_path / "int8/network.onnx").graph.initializer
+        for tensor in onnx.load(tmp_path / "int8/predictor.onnx").graph.initializer
         if tensor.data_type == TensorProto.INT8 and len(tensor.dims) == 2
     ]
     assert 2 * 255 * max(np.abs(values).max() for values in stored) <= 2**15

@@ -1,6 +1,5 @@
 """What is served predicts what was trained, for every question and size, in numpy; and says what it cannot take."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +17,6 @@ from wavefoundry.deployment.served_predictor import ServedPredictor, read_layout
 from wavefoundry.evaluation.method_predictor import MethodPredictor
 from wavefoundry.evaluation.methods import methods
 from wavefoundry.networks.family import serving_module
-from wavefoundry.networks.lwm_temporal import served
-from wavefoundry.networks.lwm_temporal.serving import LWMTemporalGraph, settings_of
 
 TOLERANCE = 1e-4
 CODE = Path(served_predictor.__file__)
@@ -27,33 +24,12 @@ FOLDERS = {}  # of what is exported
 QUESTIONS = ("time", "frequency", "both")
 
 
-def small_lwm_temporal(prediction=None, **architecture):
-    """With half of the delay bins, in patches of two."""
-    shape = {"embed_dim": 24, "temporal_offsets": [-4, -3, -2, -1, 1, 2, 3]} | architecture
-    prediction = {"temporal_offsets": shape["temporal_offsets"]} | (prediction or {})
-    return lwm_temporal(delay_fraction=0.5, architecture=shape, prediction=prediction)
-
-
 SMALL_WIFO = {"hidden_size": 24, "encoder_depth": 1, "decoder_depth": 1, "heads": 2, "patch_size": [2, 4, 2]}
 NETWORKS = {
     "wifo": lambda: wifo(architecture=SMALL_WIFO),
     "wifo_published": lambda: wifo(architecture=SMALL_WIFO | {"position_rule": "published"}),
-    "routed": lambda: small_lwm_temporal(
-        depth=2, temporal_offsets=[-1, -2, -3], topk_per_head=False, routing_topk_max=9
-    ),
-    "options": lambda: small_lwm_temporal(
-        {"inference_only": True},
-        depth=1,
-        class_token=True,
-        positions="learned",
-        phase_mode="magnitude_phase",
-        reference="phase",
-        topk_per_head=True,
-    ),
-    "rotation": lambda: small_lwm_temporal(depth=1, reference="rotation"),
-    "unrouted": lambda: small_lwm_temporal(
-        routing_topk_enable=False, class_token=True, max_seq_len=200, depth=1, reference="none", corridor="wide"
-    ),
+    # With half of the delay bins, in patches of two.
+    "lwm_temporal": lambda: lwm_temporal(delay_fraction=0.5, architecture={"reference": "rotation"}),
 }
 METHODS = {
     "sample_and_hold": {},
@@ -63,8 +39,7 @@ METHODS = {
     "prony": {"order": 1, "regularisation": 0.1},
     "kalman": {"order": 1, "snr_db": 20.0, "compensation": 0.5},
 }
-# Exporting takes seconds: the others run the graph before its export, in torch, with the same numpy around it.
-EXPORTED = {"wifo": "wifo", "wifo_published": "wifo", "routed": "lwm_temporal"}
+FAMILIES = {"wifo": "wifo", "wifo_published": "wifo", "lwm_temporal": "lwm_temporal"}
 
 
 @pytest.fixture(scope="module")
@@ -88,25 +63,11 @@ def exported(tmp_path_factory):
         with torch.no_grad():
             for weights in model.parameters():
                 weights.add_(0.2 * torch.randn(weights.shape))
-        if name in EXPORTED:
-            folder = FOLDERS[name] = tmp_path_factory.mktemp(name) / "new"
-            serving_module(EXPORTED[name]).export(model, folder)
-            return model, ServedPredictor(folder)
-        return model, in_torch(model)
+        folder = FOLDERS[name] = tmp_path_factory.mktemp(name) / "new"
+        serving_module(FAMILIES[name]).export(model, folder)
+        return model, ServedPredictor(folder)
 
     return get
-
-
-def in_torch(model) -> ServedPredictor:
-    graph = LWMTemporalGraph(model).eval()
-
-    def run(**inputs):
-        with torch.no_grad():
-            return graph(**{key: torch.from_numpy(value) for key, value in inputs.items()}).numpy()
-
-    predictor = ServedPredictor.__new__(ServedPredictor)
-    predictor._predictor = served.LWMTemporal(json.loads(json.dumps(settings_of(model))), run)
-    return predictor
 
 
 def channel(*shape, seed=0):
@@ -132,7 +93,7 @@ def test_same_as_in_torch_for_every_question_and_size(exported, name, sizes, que
     predictor, served = exported(name)
     batch, slots, antennas, subcarriers = sizes
     # LWM-Temporal keeps half of the delay bins, in patches of two: subcarriers, known and not, in steps of four.
-    step = 4 if name in ("routed", "options", "rotation", "unrouted") else 1
+    step = 4 if name == "lwm_temporal" else 1
     wanted = beyond[0] * (question != "frequency"), step * beyond[1] * (question != "time")
     # WiFo takes any size, where its patch of (2, 4, 2) divides it and where not.
     units = (1, 3, 1) if name == "wifo" else (2, 4, 4)
@@ -175,15 +136,6 @@ def test_silence_is_continued_by_silence_and_says_nothing_to_others(exported, na
 def test_who_expects_no_error_of_itself_refuses_in_a_line(exported, name):
     with pytest.raises(ValueError, match="does not say how large its errors are to be expected; ask by predict"):
         exported(name)[1].predict_with_error(channel(1, 4, 4, 8), 2, 0)
-
-
-def test_large_batches_in_parts_give_the_same(exported, monkeypatch):
-    # Without routing, in which rounding decides where two candidates score nearly the same.
-    predictor, served = exported("unrouted")
-    known = channel(5, 4, 8, 8)
-    monkeypatch.setitem(type(served._predictor)._reconstruct.__globals__, "LARGEST_SCORES", 1)
-    for wanted in ((3, 0), (0, 4), (3, 4)):
-        assert_same(served.predict(known, *wanted), predictor.predict(torch.from_numpy(known), *wanted).numpy())
 
 
 def test_layouts_are_the_same_channel(exported):
@@ -236,22 +188,7 @@ def test_wrong_layout_is_one_clear_error(known, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "wanted", "message"),
-    [
-        ("unrouted", (1, 2, 3, 8), (1, 0), "csi has 3 angle bins; the network needs a multiple of 2"),
-        ("unrouted", (1, 2, 4, 8), (0, 2), "csi has 5 delay bins; the network needs a multiple of 2"),
-        ("unrouted", (1, 60, 4, 8), (1, 0), "csi makes 244 tokens, the predictor takes 200 at most"),
-        ("unrouted", (1, 2, 4, 8), (1, 2), "csi has 5 delay bins; the network needs a multiple of 2"),
-    ],
-)
-def test_size_that_does_not_fit_is_one_clear_error(exported, name, shape, wanted, message):
-    with pytest.raises(ValueError, match=message) as error:
-        exported(name)[1].predict(channel(*shape), *wanted)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["wifo", "routed", *METHODS])
+@pytest.mark.parametrize("name", ["wifo", "lwm_temporal", *METHODS])
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
@@ -283,7 +220,7 @@ def test_whole_numbers_of_any_type_are_taken(exported, wanted):
     assert np.array_equal(served.predict(known, *wanted), served.predict(known, 1, 0))
 
 
-@pytest.mark.parametrize("name", ["wifo", "routed", *METHODS])
+@pytest.mark.parametrize("name", ["wifo", "lwm_temporal", *METHODS])
 def test_the_folder_is_all_that_is_needed(exported, name, tmp_path):
     """In a process that knows nothing of the project and of torch."""
     _, served = exported(name)

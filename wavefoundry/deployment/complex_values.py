@@ -80,6 +80,18 @@ class Complex:
     def power(self) -> Term:
         return self.real * self.real + self.imaginary * self.imaginary
 
+    def angle(self) -> Term:
+        """The phase [rad], for which ONNX has no operator; 0 where the value is 0.
+
+        Twice the arc tangent of y / (r + x) of a value x + j y of magnitude r, or of (r - x) / y, which is the same:
+        left of the imaginary axis r + x would lose digits, right of it r - x.
+        """
+        length = self.power().op("Sqrt")
+        right = self.real >= 0
+        beside = self.imaginary / (length + self.real).op("Max", float(np.finfo(np.float32).tiny))
+        behind = (length - self.real) / self.imaginary
+        return self.real.writer.where(right, beside, behind).op("Atan") * 2.0
+
 
 def unitary(pairs: Term, axis: int, inverse: bool = False) -> Term:
     """The unitary DFT of pairs along an axis, or its inverse."""

@@ -1,10 +1,9 @@
-"""A network as an ONNX graph, alone or with all that its predictor needs without torch."""
+"""A network as an ONNX graph."""
 
 import io
 import logging
 import warnings
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
@@ -12,7 +11,6 @@ import torch
 from torch import nn
 
 from wavefoundry.deployment.graph_writer import NETWORK, OPSET
-from wavefoundry.deployment.served_folder import GRAPH, write_served
 
 
 def network_of(graph: nn.Module, inputs: dict[str, torch.Tensor], sizes: dict[str, dict[int, Any]]) -> ir.Model:
@@ -41,25 +39,3 @@ def network_of(graph: nn.Module, inputs: dict[str, torch.Tensor], sizes: dict[st
     for node in exported.model.graph.all_nodes():
         node.name = NETWORK + (node.name or node.op_type)
     return exported.model
-
-
-def export_graph(
-    graph: nn.Module,
-    inputs: dict[str, torch.Tensor],
-    sizes: dict[str, dict[int, Any]],
-    settings: dict[str, Any],
-    code: Path,
-    folder: Path,
-) -> None:
-    """Write `network.onnx`, `settings.json` and `code.py` into `folder`, which is made.
-
-    Args:
-        graph, inputs, sizes: as for `network_of`.
-        settings: what the code needs to know of the network.
-        code: a Python file that defines `around_graph(settings, run)` and imports numpy alone; see
-            `wavefoundry.deployment.served_predictor`.
-        folder: of the export.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    ir.save(network_of(graph, inputs, sizes), folder / GRAPH)
-    write_served(code, settings, folder)

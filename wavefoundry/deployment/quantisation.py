@@ -6,7 +6,6 @@ softmax, normalisation. Of their eight bits weights use seven: processors withou
 pairs of sixteen bits, which more would overflow, and what is lost shall not depend on where a network runs.
 """
 
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import onnx
 
 from wavefoundry.deployment.graph_writer import NETWORK
-from wavefoundry.deployment.served_folder import GRAPH, PLAIN
+from wavefoundry.deployment.served_folder import PLAIN
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 
@@ -28,11 +27,11 @@ Inputs = Mapping[str, np.ndarray]
 
 def why_not(served: Path) -> str | None:
     """Why a served folder has no INT8 form; None if it has one."""
-    file = graph_file(served)
-    if file is None:
+    file = served / PLAIN
+    if not file.exists():
         return "it is served without an ONNX graph"
     graph = graph_of_network(onnx.load(file))
-    recurrent = sorted({node.op_type for node in graph.node if node.name.startswith(NETWORK)} & set(RECURRENT))
+    recurrent = sorted({node.op_type for node in graph.node if of_network(node)} & set(RECURRENT))
     if recurrent:
         return f"its network is recurrent ({', '.join(recurrent)}), and errors of rounding would add up over the slots"
     if not linear_layers(graph):
@@ -40,27 +39,27 @@ def why_not(served: Path) -> str | None:
     return None
 
 
-def graph_file(served: Path) -> Path | None:
-    """The ONNX file of a served folder; None if it has none."""
-    return next((served / name for name in (PLAIN, GRAPH) if (served / name).exists()), None)
+def of_network(node: onnx.NodeProto) -> bool:
+    return node.name.startswith(NETWORK)
 
 
 def graph_of_network(model: onnx.ModelProto) -> onnx.GraphProto:
-    """The graph that holds the network: the body of the loop in which it reads its own answers, or else the whole."""
+    """The graph that holds the network: the body of the loop around it, if there is one, or else the whole."""
     loop = loop_around_network(model)
     return model.graph if loop is None else loop.attribute[0].g
 
 
 def loop_around_network(model: onnx.ModelProto) -> onnx.NodeProto | None:
-    loops = (node for node in model.graph.node if node.op_type == "Loop" and not node.name.startswith(NETWORK))
-    return next(loops, None)
+    """That in whose turns the network is asked, about its own answers or about parts of the samples."""
+    loops = (node for node in model.graph.node if node.op_type == "Loop" and not of_network(node))
+    return next((loop for loop in loops if any(map(of_network, loop.attribute[0].g.node))), None)
 
 
 def linear_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The products of an activation with a matrix of fixed weights, of the network alone."""
     fixed = {weights.name for weights in graph.initializer if len(weights.dims) == 2}
     layers = (node for node in graph.node if node.op_type in LINEAR and node.input[1] in fixed)
-    return [node for node in layers if node.name.startswith(NETWORK)]
+    return [node for node in layers if of_network(node)]
 
 
 def quantise(served: Path, channels: Channels, folder: Path) -> None:
@@ -75,28 +74,52 @@ def quantise(served: Path, channels: Channels, folder: Path) -> None:
     Raises:
         InputError: there are no channels.
     """
-    file = graph_file(served)
-    assert file is not None  # or `why_not` says so
     inputs = graph_inputs(served, channels)
     if not inputs:
         raise InputError(
             "the calibration set of an INT8 form is empty; allowed: at least one channel of the training split"
         )
     folder.mkdir(parents=True)
-    for other in served.iterdir():
-        if other.name != file.name:
-            shutil.copy(other, folder)
-    model = onnx.load(file)
-    graph = graph_of_network(model)
-    if loop_around_network(model) is not None:
-        inputs = list(inputs_of_turns(model, inputs))
-    eight = quantised(
-        onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version), inputs
+    model = onnx.load(served / PLAIN)
+    if loop_around_network(model) is None:
+        eight = quantised(model, inputs)
+    else:
+        eight = onnx.ModelProto()
+        eight.CopyFrom(model)
+        graph, body = graph_of_network(eight), body_alone(model)
+        given = len(graph.input)
+        body = quantised(body, inputs_of_turns(model, body, inputs))
+        graph.CopyFrom(body.graph)
+        # What is from around the loop is no input of its body.
+        del graph.input[given:]
+        del eight.opset_import[:]
+        eight.opset_import.extend(body.opset_import)
+    onnx.save(eight, folder / PLAIN)
+
+
+def body_alone(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The body of the loop around the network as a model, whose last inputs are values from around the loop."""
+    graph = onnx.GraphProto()
+    graph.CopyFrom(graph_of_network(model))
+    around = onnx.shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*around.input, *around.value_info)}
+    graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, types[name], None) for name in sorted(used(graph) - defined(graph))
     )
-    graph.CopyFrom(eight.graph)
-    del model.opset_import[:]
-    model.opset_import.extend(eight.opset_import)
-    onnx.save(model, folder / file.name)
+    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def used(graph: onnx.GraphProto) -> set[str]:
+    """Names of the values that nodes of a graph take, also within their own graphs."""
+    names = {name for node in graph.node for name in node.input if name}
+    inner = (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g"))
+    return names.union(*(used(each) - defined(each) for each in inner))
+
+
+def defined(graph: onnx.GraphProto) -> set[str]:
+    """Names of the values that a graph itself has."""
+    values = (*graph.input, *graph.initializer)
+    return {value.name for value in values} | {name for node in graph.node for name in node.output}
 
 
 def quantised(model: onnx.ModelProto, inputs: Iterable[Inputs]) -> onnx.ModelProto:
@@ -135,24 +158,41 @@ def graph_inputs(served: Path, channels: Channels) -> list[Inputs]:
     return seen
 
 
-def inputs_of_turns(model: onnx.ModelProto, inputs: Iterable[Inputs]) -> Iterator[Inputs]:
-    """What the body of the loop around a network is given, turn by turn, when the model is given its inputs."""
+def inputs_of_turns(
+    model: onnx.ModelProto, body: onnx.ModelProto, inputs: Iterable[Inputs]
+) -> Iterator[dict[str, np.ndarray]]:
+    """What the body of the loop around a network is given, turn by turn, when the model is given its inputs.
+
+    Args:
+        model: of the loop.
+        body: as `body_alone` gives it.
+        inputs: of the model.
+    """
+    loop = loop_around_network(model)
+    assert loop is not None
+    turn, goes_on, *rest = (value.name for value in body.graph.input)
+    state = rest[: len(loop.input) - 2]
+    outside = rest[len(state) :]
+    before = onnx.ModelProto()
+    before.CopyFrom(model)
+    del before.graph.node[list(model.graph.node).index(loop) :], before.graph.output[:]
+    wanted = [loop.input[0], *loop.input[2:], *outside]
+    before.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(wanted))
+    leading, turning = session_of(before), session_of(body)
+    after = [value.name for value in body.graph.output[1 : 1 + len(state)]]
+    for given in inputs:
+        turns, *values = leading.run(wanted, dict(given))
+        seen = dict(zip(rest, values, strict=True))
+        for number in range(int(turns)):
+            asked = {turn: np.array(number, np.int64), goes_on: np.array(True)} | seen
+            yield asked
+            seen |= zip(state, turning.run(after, asked), strict=True)
+
+
+def session_of(model: onnx.ModelProto):
     import onnxruntime
 
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    loop = loop_around_network(watched)
-    assert loop is not None
-    body = loop.attribute[0].g
-    turn, goes_on, state = (value.name for value in body.input)
-    body.node.append(onnx.helper.make_node("Identity", [state], ["state_seen"]))
-    body.output.append(onnx.helper.make_empty_tensor_value_info("state_seen"))
-    loop.output.append("states_seen")
-    watched.graph.output.append(onnx.helper.make_tensor_value_info("states_seen", onnx.TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
-    for given in inputs:
-        for seen in session.run(["states_seen"], dict(given))[0]:
-            yield {turn: np.array(0, np.int64), goes_on: np.array(True), state: seen}
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 class CalibrationInputs:

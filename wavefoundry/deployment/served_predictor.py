@@ -3,9 +3,8 @@
 This file travels with a registered model, so it imports the standard library and numpy alone, and onnxruntime where
 there is a graph. The folder that it loads holds either one plain ONNX file, `predictor.onnx`, from CSI to CSI, with all
 that is checked of sizes in it; or `code.py` and `settings.json`: a method of `wavefoundry.predictors` with its options,
-or what `export` of a family's module `serving` has written. The latter defines `load(settings, folder)`, or, beside a
-graph `network.onnx`, `around_graph(settings, run)`: `run` takes the graph's inputs by name and gives its output. Errors
-are ValueErrors of one line.
+or what `export` of a family's module `serving` has written, which defines `load(settings, folder)`. Errors are
+ValueErrors of one line.
 """
 
 import json
@@ -44,9 +43,7 @@ class ServedPredictor:
         settings = json.loads(Path(folder, "settings.json").read_text())
         # Run, not imported: two versions with different code can be loaded side by side.
         code = runpy.run_path(str(Path(folder, "code.py")))
-        if "around_graph" in code:
-            self._predictor = code["around_graph"](settings, Graph(Path(folder, "network.onnx"), watch))
-        elif "load" in code:
+        if "load" in code:
             self._predictor = code["load"](settings, Path(folder))
         else:
             self._predictor = code["Predictor"](code["Options"](**settings))
@@ -130,7 +127,7 @@ class PlainGraph:
         asked = {"slots": np.array(slots, np.int64), "subcarriers": np.array(subcarriers, np.int64)}
         parts = np.ascontiguousarray(known).view(np.float32).reshape(*known.shape, 2)
         try:
-            answer, *others = self._run.all_outputs(csi=parts, **asked)
+            answer, *others = self._run(csi=parts, **asked)
         except Exception as error:
             # ONNX Runtime has exceptions of its own, and no one class of them.
             refused = REFUSAL.search(str(error))
@@ -168,7 +165,7 @@ def power_of_two(csi: np.ndarray) -> np.float32:
 
 
 class Graph:
-    """An ONNX graph: called with its inputs, by name, it gives its first output."""
+    """An ONNX graph: called with its inputs, by name, it gives its outputs."""
 
     def __init__(self, file: Path, watch: Callable[[Mapping[str, np.ndarray]], None] | None):
         import onnxruntime
@@ -179,10 +176,7 @@ class Graph:
         self._watch = watch
         self.outputs = len(self._session.get_outputs())
 
-    def __call__(self, **inputs: np.ndarray) -> np.ndarray:
-        return self.all_outputs(**inputs)[0]
-
-    def all_outputs(self, **inputs: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, **inputs: np.ndarray) -> list[np.ndarray]:
         if self._watch is not None:
             self._watch(inputs)
         return self._session.run(None, inputs)

@@ -357,6 +357,12 @@ def test_magnitude_and_phase_by_hand():
     assert torch.allclose(features, torch.tensor([3.0, 2.0, math.pi / 2, math.pi]))
 
 
+@given(st.floats(-math.pi, math.pi), st.floats(-math.pi, math.pi))
+def test_what_is_hidden_has_no_phase_whatever_it_was_divided_by(first, second):
+    factor = torch.polar(torch.ones(2), torch.tensor([first, second]))
+    assert not to_phase_mode(to_features(torch.zeros(2, dtype=torch.complex64) / factor), "magnitude_phase").any()
+
+
 def test_augmentation_noises_the_input_and_turns_both():
     augmentation = {
         "phase_probability": 1.0,

@@ -116,7 +116,8 @@ def to_phase_mode(tokens: torch.Tensor, mode: str) -> torch.Tensor:
     """Tokens (..., real then imaginary parts) as the network reads them: magnitudes, then phases [rad], or as is."""
     if mode == "real_imaginary":
         return tokens
-    real, imaginary = tokens.chunk(2, dim=-1)
+    # Of a zero, whose sign tells nothing, the phase is 0.
+    real, imaginary = (tokens + 0.0).chunk(2, dim=-1)
     return torch.cat([torch.hypot(real, imaginary), torch.atan2(imaginary, real)], dim=-1)
 
 
