@@ -28,7 +28,7 @@ from stages.stage import clear_errors, stage
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.classification import ClassificationTask
 from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream
-from wavefoundry.evaluation.downstream.parts import CURVE, TUNED
+from wavefoundry.evaluation.downstream.parts import CURVE, FROZEN, TUNED
 from wavefoundry.evaluation.downstream.task import tasks_of
 
 if TYPE_CHECKING:
@@ -132,19 +132,21 @@ class NetworkEvaluation:
     def frozen(self, probing: "Probing") -> "tuple[Results, Seconds]":
         """Scores of the frozen network and of its control, and the seconds that each took.
 
-        The control is the same network before any training, on the features that were chosen for the trained one.
+        The control is the same network before any training. Representation and patch size are chosen for each of them,
+        in the same way: those that suit the trained one may be the worst of the other.
         """
-        start = time.perf_counter()
-        results, choices = probing.evaluate(self._name, self._inputs(self._load()))
+        start, section = time.perf_counter(), self._section
+        results = probing.evaluate(self._name, self._inputs(self._load()), section.label_fractions)
         trained = time.perf_counter()
-        control = self._name + UNTRAINED
-        results.add(probing.evaluate_choices(control, self._inputs(self._before_training()), choices))
+        control, inputs = self._name + UNTRAINED, self._inputs(self._before_training())
+        results.add(probing.evaluate(control, inputs, [section.choice_fraction]))
         seconds = {self._name: _rounded(trained - start), control: _rounded(time.perf_counter() - trained)}
         return results, seconds
 
     def tuned(self, probing: "Probing", snapshots: "Snapshots") -> "tuple[Results, Seconds]":
-        """Scores of heads trained together with the last layers, and the seconds that they took; nothing where the
-        study or the network leaves them out."""
+        """Scores of heads trained together with the last layers, those of the same heads trained in the same way on the
+        network as it is, and the seconds that all of them took; nothing where the study or the network leaves them out.
+        """
         from wavefoundry.evaluation.downstream.inputs import NATIVE
         from wavefoundry.evaluation.downstream.probing import Choice, Results
         from wavefoundry.evaluation.downstream.tuning import tune
@@ -159,13 +161,16 @@ class NetworkEvaluation:
         for name in section.tasks:
             task = tasks[name]
             assert isinstance(task, ClassificationTask)
-            found = {}
-            for seed in self._section.seeds:
-                # The losses of a dozen short trainings would bury what the stage has to say.
-                with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
-                    found[seed] = tune(task, self._load(), patch_size, snapshots, section, seed, Path(checkpoints))
-            results.add(probing.results(self._name, name, TUNED, choice, section.fraction, found, snapshots.rows))
-        return results, {f"{self._name}, last layers tuned": _rounded(time.perf_counter() - start)}
+            for part, layers in ((FROZEN, 0), (TUNED, section.layers)):
+                found = {}
+                for seed in self._section.seeds:
+                    # The losses of a dozen short trainings would bury what the stage has to say.
+                    with tempfile.TemporaryDirectory() as checkpoints, redirect_stderr(io.StringIO()):
+                        found[seed] = tune(
+                            task, self._load(), patch_size, layers, snapshots, section, seed, Path(checkpoints)
+                        )
+                results.add(probing.results(self._name, name, part, choice, section.fraction, found, snapshots.rows))
+        return results, {f"{self._name}, last layers tuned and frozen": _rounded(time.perf_counter() - start)}
 
     def _load(self) -> Any:
         from stages.loading import load_network
@@ -190,7 +195,7 @@ def evaluate_raw(probing: "Probing", section: Downstream) -> "tuple[Results, Sec
     from wavefoundry.evaluation.downstream.inputs import raw_inputs
 
     start = time.perf_counter()
-    results, _ = probing.evaluate(RAW, raw_inputs(section.patch_sizes))
+    results = probing.evaluate(RAW, raw_inputs(section.patch_sizes), section.label_fractions)
     results.add(probing.references())
     patches = time.perf_counter()
     results.add(probing.whole_channels())

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 import xarray as xr
@@ -20,8 +21,10 @@ from storage.tables import read_table
 from tests.parameters import PROJECT, tiny_parameters
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.options import RAW_LMMSE, UNTRAINED
-from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SEARCH, TUNED
-from wavefoundry.evaluation.results import COLUMNS, as_table
+from wavefoundry.evaluation.downstream.parts import CURVE, FROZEN, REFERENCE, ROUND_TRIP, SEARCH, TUNED
+from wavefoundry.evaluation.downstream.probing import Probing
+from wavefoundry.evaluation.downstream.task import tasks_of
+from wavefoundry.evaluation.results import COLUMNS, SILENT, as_table
 from wavefoundry.networks.family import model_module
 
 
@@ -37,12 +40,13 @@ def described(dimensions, values):
     return dimensions, values, {"units": "1", "long_name": "for a test"}
 
 
-def store(folder, name, rows, antennas, turns, shift=0.0, windows=3, subcarriers=4):
-    """Plane waves of `turns` cycles per element; users stand in a line, some windows each."""
+def store(folder, name, rows, antennas, turns, shift=0.0, windows=3, subcarriers=4, silent=()):
+    """Plane waves of `turns` cycles per element; users stand in a line, some windows each; some rows are zero."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = np.asarray(rows)
     user = rows // windows
     wave = np.exp(2j * np.pi * turns[rows][:, None] * np.arange(antennas)).astype(np.complex64)
+    wave[np.isin(rows, silent)] = 0
     position = np.zeros((len(rows), 1, 3))
     position[:, 0, 0] = rows + shift
     data = xr.Dataset(
@@ -91,6 +95,31 @@ def test_labels_are_those_of_the_same_user(site):
     torch.testing.assert_close(
         found.csi[:, 1, 0], torch.from_numpy(np.exp(2j * np.pi * turns[shared])).to(torch.complex64)
     )
+
+
+def test_snapshots_without_power_at_either_carrier_are_left_out_and_counted(site, capsys):
+    folder, turns = site
+    store(folder, SECTION.channels, range(27), 32, turns, silent=(3, 7))
+    store(folder, SECTION.beams, range(27), 64, turns, silent=(7, 20))
+    found = evaluate_downstream.load_snapshots(SECTION)
+    kept = [row for row in range(27) if row not in (3, 7, 20)]
+    assert found.position[:, 0].tolist() == kept and found.silent == 3
+    assert found.beam.tolist() == np.rint(64 * turns[kept]).astype(int).tolist()
+    for code, rows in enumerate(found.rows[split] for split in ("train", "validation", "test")):
+        assert [kept[row] for row in rows] == [row for row in kept if row // 3 % 3 == code]
+    printed = capsys.readouterr().out
+    assert f"3 of 27 snapshots are left out, the first of them sample 3 of {SECTION.channels}" in printed
+    sight = {"los": tasks_of(SECTION)["los"]}
+    told = as_table(Probing(sight, found, SECTION).references().rows)
+    assert told.loc[told["metric"] == SILENT, ["value", "samples"]].to_numpy().tolist() == [[3, 27]]
+
+
+def test_a_split_without_power_is_refused_by_name(site):
+    folder, turns = site
+    store(folder, SECTION.channels, range(27), 32, turns, silent=[row for row in range(27) if row // 3 % 3 == 2])
+    store(folder, SECTION.beams, range(27), 64, turns)
+    with pytest.raises(InputError, match="share no snapshot of the split test that is not zero throughout"):
+        evaluate_downstream.load_snapshots(SECTION)
 
 
 def test_data_of_two_sites_are_refused(site):
@@ -142,14 +171,24 @@ def test_a_network_with_layers_has_the_rows_of_its_control_and_of_its_tuning(stu
     control = "wimamba" + UNTRAINED
     assert set(table["model"]) == {"wimamba", control}
     own, other = (table[table["model"] == name] for name in ("wimamba", control))
-    assert set(own["part"]) == {SEARCH, CURVE, ROUND_TRIP, TUNED, "last_window"}
+    assert set(own["part"]) == {SEARCH, CURVE, ROUND_TRIP, FROZEN, TUNED, "last_window"}
     assert set(own.loc[own["part"] == SEARCH, "patch_size"]) == set(map(str, SECTION.patch_sizes))
-    assert set(own.loc[own["part"] == TUNED, "question"]) == set(SECTION.tuning.tasks)
-    assert set(other["part"]) == {CURVE, "last_window"}
-    # On the same features, and of other weights.
-    keys = ["question", "representation", "patch_size"]
-    chosen = [set(map(tuple, rows.loc[rows["part"] == CURVE, keys].to_numpy().tolist())) for rows in (own, other)]
-    assert chosen[0] == chosen[1]
+    keys = ["question", "representation", "patch_size", "label_fraction", "seed", "split", "metric"]
+    frozen, tuned = (own.loc[own["part"] == part, keys].reset_index(drop=True) for part in (FROZEN, TUNED))
+    assert set(tuned["question"]) == set(SECTION.tuning.tasks)
+    pandas.testing.assert_frame_equal(frozen, tuned)
+    # The control is searched alike, and read by what is best of its own search.
+    assert set(other["part"]) == {SEARCH, CURVE, ROUND_TRIP, "last_window"}
+    searched = [rows.loc[rows["part"] == SEARCH, keys].reset_index(drop=True) for rows in (own, other)]
+    pandas.testing.assert_frame_equal(*searched)
+    for name, task in tasks_of(SECTION).items():
+        deciding = other[(other["question"] == name) & (other["metric"] == task.metric)]
+        found = deciding[(deciding["part"] == SEARCH) & (deciding["split"] == "validation")]
+        best = found["value"].max() if task.higher_is_better else found["value"].min()
+        curve = deciding[deciding["part"] == CURVE]
+        assert set(curve["label_fraction"]) == {SECTION.choice_fraction}
+        [chosen] = set(curve[["representation", "patch_size"]].itertuples(index=False, name=None))
+        assert found.set_index(["representation", "patch_size"])["value"][chosen] == best
     where = (table["part"] == CURVE) & (table["question"] == "estimation") & (table["label_fraction"] == 0.5)
     scores = table[where & (table["split"] == "test")].groupby("model")["value"].mean()
     assert scores["wimamba"] != scores[control]

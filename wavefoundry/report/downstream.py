@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas
 
 from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED, Downstream, LastLayers
-from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH, TUNED
+from wavefoundry.evaluation.downstream.parts import CURVE, FROZEN, REFERENCE, ROUND_TRIP, SAMPLES, SEARCH, TUNED
 from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask, tasks_of
 from wavefoundry.evaluation.downstream.wording import digits, heading, in_words
@@ -16,7 +16,7 @@ from wavefoundry.report.tables import markdown_table, mean_and_spread
 
 PICTURES = Path("figures/downstream")
 PATCH_SIZES = Path("figures/downstream_patch_sizes.png")
-PARTS = (SEARCH, CURVE, ROUND_TRIP, TUNED, REFERENCE)
+PARTS = (SEARCH, CURVE, ROUND_TRIP, FROZEN, TUNED, REFERENCE)
 
 
 def downstream_section(table: pandas.DataFrame, section: Downstream, *, pictures: bool = True) -> str:
@@ -95,10 +95,10 @@ class _Section:
             "to test on, split by trajectory. Given is the mean ± the standard deviation over seeds, each of which "
             "draws its own labels and initial heads. Representation and patch size are chosen on the validation split "
             f"with {self._percent} of the labels, for the raw channel too. Inputs whose names end in "
-            f"{UNTRAINED.replace('_', ' ').strip()} are the same networks before any training, on the same features. "
-            f"{RAW_LMMSE} is the best linear estimate from all that is known of a channel, with covariances of the "
-            "labelled ones; other linear layers see one patch at a time. Who is ahead of whom, and how sure that is, "
-            "stands among the claims."
+            f"{UNTRAINED.replace('_', ' ').strip()} are the same networks before any training, for which both are "
+            f"chosen anew. {RAW_LMMSE} is the best linear estimate from all that is known of a channel, with "
+            "covariances of the labelled ones; other linear layers see one patch at a time. Who is ahead of whom, and "
+            "how sure that is, stands among the claims."
         )
         if not set(self._models) - {RAW, RAW_LMMSE}:
             introduction += "\n\nNo trained network of this study gives representations of these channels."
@@ -207,16 +207,20 @@ class _Section:
             for model in tuned["model"].drop_duplicates():
                 own = tuned[tuned["model"] == model]
                 for metric, size in zip(own["metric"], own["patch_size"], strict=True):
-                    where = {"model": model, "question": name, "patch_size": size, "label_fraction": tuning.fraction}
-                    frozen = self._cell(metric, part=SEARCH, representation="mean", **where)
-                    cell = self._cell(metric, part=TUNED, **where)
-                    rows.append([self._heading(name), model, in_words(metric), frozen, cell])
+                    where = {"model": model, "question": name, "patch_size": size, "metric": metric, "split": "test"}
+                    parts = [self._scores.values(part=part, **where) for part in (FROZEN, TUNED)]
+                    frozen, own_values = (values or [] for values in parts)
+                    gained = [one - other for one, other in zip(own_values, frozen, strict=True)]
+                    cells = [mean_and_spread(values, digits(metric)) for values in (frozen, own_values, gained)]
+                    rows.append([self._heading(name), model, in_words(metric), *cells])
         return [
             "### Last layers tuned",
             f"The last {tuning.layers} layer(s) trained together with the head on the mean of the patches, patch size "
-            f"{tuning.patch_size}, {tuning.fraction:.0%} of the labels; beside it the head on what the frozen network "
-            "gives, of the first seed of its labels alone. The two are trained in different ways.",
-            markdown_table(["task", "model", "metric", "frozen", "tuned"], rows),
+            f"{tuning.patch_size}, {tuning.fraction:.0%} of the labels; beside it the same head on the frozen network, "
+            "trained in the same way: with the same labels, initial weights, batches, optimiser and number of steps. "
+            "The difference, seed by seed, is that of the tuning. Heads of the other tables are trained in another way "
+            "(section heads of the parameters), so that scores of this table are not to be set against theirs.",
+            markdown_table(["task", "model", "metric", "frozen", "tuned", "tuned less frozen"], rows),
         ]
 
     def _cell(self, metric: str, **where: str | float) -> str:

@@ -28,13 +28,13 @@ class Heads(Section):
 
 
 class LastLayers(Section):
-    """Heads trained together with the last layers of the networks whose layers can be tuned."""
+    """Heads trained together with the last layers of the networks whose layers can be tuned, and without, alike."""
 
     tasks: Annotated[list[str], Field(min_length=1)] = Field(description="names of those of `tasks` that are tuned")
-    layers: Count
+    layers: Count = Field(description="last layers that learn")
     fraction: Fraction = Field(description="share of the training labels")
     patch_size: Count = Field(description="granularity, of networks that have the choice")
-    training: Training
+    training: Training = Field(description="of heads and layers together, and of the same heads alone")
 
 
 class Downstream(Section):

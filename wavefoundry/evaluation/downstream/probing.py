@@ -65,16 +65,16 @@ class Probing:
         self._snapshots = snapshots
         self._section = section
 
-    def evaluate(self, model: str, inputs: Mapping[str, Input]) -> tuple[Results, dict[str, Choice]]:
-        """Search, and go on with what is best.
+    def evaluate(self, model: str, inputs: Mapping[str, Input], fractions: Sequence[float]) -> Results:
+        """Search, and go on with what is best on the validation split.
 
         Args:
             model: name of the input in the rows.
             inputs: the input at each of its patch sizes.
+            fractions: shares of the labels at which the best one is scored.
 
         Returns:
-            results of the parts "search", "curve" and "round_trip" and of the variants, and what was chosen for each
-            task.
+            results of the parts "search", "curve" and "round_trip" and of the variants.
         """
         readings = {size: self._reading(source) for size, source in inputs.items()}
         results = Results()
@@ -91,21 +91,8 @@ class Probing:
             if any(isinstance(task, ChannelTask) for task in self._tasks.values()):
                 results.add(self._round_trip(model, patch_size, reading))
             reading.release()
-        choices = {name: choice for name, (_, choice) in best.items()}
-        for name, choice in choices.items():
-            reading = readings[choice.patch_size]
-            results.add(self._chosen(model, name, choice, reading, self._section.label_fractions))
-        return results, choices
-
-    def evaluate_choices(self, model: str, inputs: Mapping[str, Input], choices: Mapping[str, Choice]) -> Results:
-        """What another input chose on this one: results of the part "curve" and of the variants, at the fraction of the
-        choice alone. A control goes without a search of its own, for it is to be compared on the same features."""
-        results = Results()
-        for patch_size, source in inputs.items():
-            reading = self._reading(source)
-            for name, choice in choices.items():
-                if choice.patch_size == patch_size:
-                    results.add(self._chosen(model, name, choice, reading, [self._section.choice_fraction]))
+        for name, (_, choice) in best.items():
+            results.add(self._chosen(model, name, choice, readings[choice.patch_size], fractions))
         return results
 
     def whole_channels(self) -> Results:
@@ -122,11 +109,8 @@ class Probing:
         return results
 
     def references(self) -> Results:
-        if left_out := self._snapshots.silent:
-            told = {"evaluation": "downstream", "model": RAW, "dataset": self._section.channels, "part": REFERENCE}
-            number = len(self._snapshots.csi) + left_out
-            rows.append(told | {"metric": SILENT, "value": left_out, "samples": number})
-        """What is reached without learning from channels: the figures that every head has to beat first."""
+        """What is reached without learning from channels: the figures that every head has to beat first, and what
+        there is to learn from."""
         rows = []
         for name, task in self._tasks.items():
             what, scores = task.reference(self._snapshots)
@@ -138,6 +122,10 @@ class Probing:
             rows.append(
                 common | {"split": "train", "metric": SAMPLES, "value": float(len(self._snapshots.rows["train"]))}
             )
+        if left_out := self._snapshots.silent:
+            told = {"evaluation": "downstream", "model": RAW, "dataset": self._section.channels, "part": REFERENCE}
+            number = len(self._snapshots.csi) + left_out
+            rows.append(told | {"metric": SILENT, "value": left_out, "samples": number})
         return Results(rows)
 
     def results(

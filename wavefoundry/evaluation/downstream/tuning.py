@@ -1,4 +1,8 @@
-"""Heads trained together with the last layers of their network."""
+"""Heads trained together with the last layers of their network, or in the same way without: one recipe for both.
+
+Both sides have the same labels, initial weights of the head, scale of its inputs, batches, optimiser, schedule and
+number of steps. Layers that do not learn are always as in an evaluation, without dropout.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +14,7 @@ from torch.utils.data import Dataset
 
 from wavefoundry.evaluation.downstream.classification import ClassificationTask
 from wavefoundry.evaluation.downstream.examples import SCORED, SplitStatistics
+from wavefoundry.evaluation.downstream.heads import Scaling
 from wavefoundry.evaluation.downstream.inputs import BATCH
 from wavefoundry.evaluation.downstream.options import LastLayers
 from wavefoundry.evaluation.downstream.samples import labelled_subset
@@ -20,38 +25,64 @@ from wavefoundry.training.trainer import train
 
 
 class TunedClassifier(nn.Module):
-    """A network of which the last layers learn, and a perceptron on the mean of its patches and the strength.
+    """A network of which the last layers may learn, and a perceptron on the mean of its patches and the strength.
+
+    The perceptron reads them as heads on frozen representations do: without their mean, of unit mean variance over the
+    labelled snapshots as the network gives them before it learns.
 
     Args:
         backbone: the network, a module; changed in place.
         patch_size: its granularity; None of a network that has no choice.
-        layers: how many of its last layers learn.
-        width: of its representations.
+        layers: how many of its last layers learn, from 0.
         hidden: widths of the perceptron.
         classes: number of classes.
-        strength: mean and deviation of the logarithm of the received strength, or None if the head does not see it.
+        sees_strength: whether the perceptron sees the logarithm of the received strength.
+        csi: the labelled snapshots, complex (sample, antenna, subcarrier).
     """
+
+    centre: torch.Tensor
+    deviation: torch.Tensor
 
     def __init__(
         self,
         backbone: Tunable,
         patch_size: int | None,
         layers: int,
-        width: int,
         hidden: Sequence[int],
         classes: int,
-        strength: tuple[float, float] | None,
+        sees_strength: bool,
+        csi: torch.Tensor,
     ):
         super().__init__()
         assert isinstance(backbone, nn.Module)
         self.backbone = backbone.requires_grad_(False)
-        self.backbone.layers[-layers:].requires_grad_(True)
         self.patch_size = patch_size
-        self.strength = strength
-        widths = [width + (strength is not None), *hidden]
+        self.sees_strength = sees_strength
+        self._learning = list(backbone.layers)[len(backbone.layers) - layers :]
+        with torch.no_grad():
+            seen = zip(*(self._features(some) for some in csi.split(BATCH)), strict=True)
+            scalings = [Scaling.of(torch.cat(parts).numpy()) for parts in seen]
+        self.register_buffer("centre", torch.cat([torch.from_numpy(one.mean) for one in scalings]))
+        self.register_buffer("deviation", torch.cat([torch.full((len(one.mean),), one.deviation) for one in scalings]))
+        widths = [len(self.centre), *hidden]
         steps = zip(widths, hidden, strict=False)
-        parts = [part for before, after in steps for part in (nn.Linear(before, after), nn.ReLU())]
-        self.head = nn.Sequential(*parts, nn.Linear(widths[-1], classes))
+        inner = [part for before, after in steps for part in (nn.Linear(before, after), nn.ReLU())]
+        self.head = nn.Sequential(*inner, nn.Linear(widths[-1], classes))
+        for layer in self._learning:
+            layer.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "TunedClassifier":
+        """Only what learns is set to training: what the other layers give has no dropout."""
+        super().train(mode)
+        self.backbone.eval()
+        for layer in self._learning:
+            layer.train(mode)
+        return self
+
+    def no_weight_decay(self) -> set[str]:
+        """Weights of the network that decay must not touch."""
+        exempt: set[str] = getattr(self.backbone, "no_weight_decay", set)()
+        return {f"backbone.{name}" for name in exempt}
 
     def forward(
         self, csi: torch.Tensor, label: torch.Tensor, generator: torch.Generator | None = None
@@ -61,12 +92,12 @@ class TunedClassifier(nn.Module):
 
     def logits(self, csi: torch.Tensor) -> torch.Tensor:
         """(batch, class)."""
+        return self.head((torch.cat(self._features(csi), dim=1) - self.centre) / self.deviation)
+
+    def _features(self, csi: torch.Tensor) -> list[torch.Tensor]:
+        """(batch, width) of the network, and (batch, 1) of the strength where it is seen."""
         seen = self.backbone.embed(csi, self.patch_size)
-        features = seen.mean
-        if self.strength is not None:
-            mean, deviation = self.strength
-            features = torch.cat([features, (seen.scale.log10()[:, None] - mean) / deviation], dim=1)
-        return self.head(features)
+        return [seen.mean, seen.scale.log10()[:, None]] if self.sees_strength else [seen.mean]
 
 
 class Labelled(Dataset):
@@ -89,19 +120,21 @@ def tune(
     task: ClassificationTask,
     backbone: Tunable,
     patch_size: int | None,
+    layers: int,
     snapshots: Snapshots,
     section: LastLayers,
     seed: int,
     checkpoints: Path,
 ) -> SplitStatistics:
-    """Train head and last layers on a fraction of the labels; statistics on "validation" and "test".
+    """Train a head, and last layers with it, on a fraction of the labels; statistics on "validation" and "test".
 
     Args:
         task: one whose options are tunable.
-        backbone: a network; changed in place.
+        backbone: a network in evaluation mode; changed in place.
         patch_size: its granularity; None of a network that has no choice.
+        layers: how many of its last layers learn; 0: the head alone.
         snapshots: channels and labels.
-        section: parameters.
+        section: the fraction of the labels and the training.
         seed: of the labels drawn, the initial head and the training.
         checkpoints: folder for this training alone.
     """
@@ -110,14 +143,8 @@ def tune(
     # The sorted classes that the training labels show; no head can find another one.
     classes, seen_labels = np.unique(labels[labelled], return_inverse=True)
     csi = snapshots.csi[labelled]
-    with torch.no_grad():
-        width = backbone.embed(csi[:1], patch_size).mean.shape[1]
     torch.manual_seed(seed)
-    strength = None
-    if task.sees_strength:
-        values = csi.abs().square().mean(dim=(1, 2)).sqrt().log10()
-        strength = (values.mean().item(), values.std(correction=0).item() or 1.0)
-    model = TunedClassifier(backbone, patch_size, section.layers, width, task.options.hidden, len(classes), strength)
+    model = TunedClassifier(backbone, patch_size, layers, task.options.hidden, len(classes), task.sees_strength, csi)
     dataset = Labelled(csi, torch.from_numpy(seen_labels))
     train(model, dataset, config=section.training, seed=seed, checkpoints=checkpoints)
     statistics = {}
