@@ -4,7 +4,9 @@
 the code that its stages import, before DVC removes or runs anything.
 """
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,7 +66,9 @@ def _checked(kind: type[Kind], text: str, source: str) -> Kind:
         raise InputError("\n".join(f"{source}: {line}" for fault in told for line in fault.split("\n"))) from None
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.params", description=f"Check {PATH} and dvc.yaml.")
+    parser.parse_args(arguments)
     from stages.dependencies import check
 
     try:

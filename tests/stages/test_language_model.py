@@ -190,7 +190,7 @@ def test_a_study_without_language_models_is_complete(monkeypatch):
     Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     for name in ("dvc.yaml", "stages", "storage", "wavefoundry"):
         Path(name).symlink_to(PROJECT / name)
-    params.main()
+    params.main([])
     # What stage inputs depends on is there, as outputs of stage params, and so also where results were pulled.
     stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
     made = [path for out in stages["params"]["outs"] for path in out]

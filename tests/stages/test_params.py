@@ -457,8 +457,14 @@ def test_a_file_in_place_of_a_folder_is_one_message(tmp_path, monkeypatch, name)
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text("a file")
     with pytest.raises(SystemExit, match=rf"^{name}: cannot be written \(File exists\); nothing was changed$"):
-        params.main()
+        params.main([])
     assert Path(name).read_text() == "a file"
+
+
+def test_another_file_cannot_be_named(capsys):
+    with pytest.raises(SystemExit):
+        params.main(["studies/paper.yaml"])
+    assert "unrecognized arguments: studies/paper.yaml" in capsys.readouterr().err
 
 
 def test_reading_params_needs_no_heavy_library():

@@ -20,6 +20,11 @@ stages:
     cmd: echo seed ${seed} $SEED >drawn.txt && mkdir -p data && echo data ${seed} $SEED >data/a.txt
     params: [seed]
     outs: [drawn.txt, data]
+  each:
+    foreach: ${predictors}
+    do:
+      cmd: mkdir -p each && echo ${key} >each/${key}.txt
+      outs: [each/${key}.txt]
 """
 FILES = ("params.yaml", "dvc.lock", "drawn.txt", "data/a.txt")
 
@@ -86,6 +91,21 @@ def test_parameters_lock_file_and_outputs_are_those_of_the_commit(project, monke
     monkeypatch.setenv("SEED", "drawn again")
     run_the_study(monkeypatch)
     assert files() == laid
+
+
+def test_what_entries_of_the_study_have_made_goes_with_them(project, monkeypatch):
+    before = {path.name for path in Path("each").iterdir()}
+    more = Path("studies/more.yaml")
+    more.write_text("predictors: {reciprocity: {}}\n")
+    study(monkeypatch, str(more))
+    with Repo(".") as repo:
+        repo.reproduce()
+    assert {path.name for path in Path("each").iterdir()} == before | {"reciprocity.txt"}
+    study(monkeypatch, "--back")
+    more.unlink()
+    assert {path.name for path in Path("each").iterdir()} == before
+    with Repo(".") as repo:
+        assert repo.status() == {}
 
 
 def test_a_study_that_does_not_fit_over_another_one_is_refused_with_the_way_back(project, tmp_path, monkeypatch):

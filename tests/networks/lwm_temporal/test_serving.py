@@ -134,6 +134,12 @@ def test_grids_that_fit_are_answered_alike(exported, name, slots, places, seed, 
         assert_same_in_every_sample(served.predict(known, *wanted), expected(model, known, wanted), TOLERANCE)
 
 
+def fitting_band(model, wanted):
+    """Known subcarriers of which a patch divides the delay bins that are kept."""
+    width = model.architecture.patch_size[1]
+    return next(size for size in range(8, 99) if model.kept_bins(size + wanted[1]) % width == 0)
+
+
 @pytest.mark.parametrize("name", ["default", "learned"])
 def test_it_is_a_valid_model(exported, name):
     onnx.checker.check_model(onnx.load(exported(name)[2]), full_check=True)
@@ -143,8 +149,7 @@ def test_it_is_a_valid_model(exported, name):
 @pytest.mark.parametrize("wanted", [(3, 0), (0, 6), (3, 6)])
 def test_a_sample_alone_is_answered_like_in_a_batch(exported, name, wanted):
     model, served, _ = exported(name)
-    size = next(size for size in range(8, 99) if takes(model, 6, (size, size + wanted[1])))
-    known = channel(3, 4, 6, size) * np.float32([1e-3, 1, 1e3])[:, None, None, None]
+    known = channel(3, 4, 6, fitting_band(model, wanted)) * np.float32([1e-3, 1, 1e3])[:, None, None, None]
     together = served.predict(known, *wanted)
     for index in range(3):
         assert_same_in_every_sample(served.predict(known[index, None], *wanted), together[index, None], 1e-5)
@@ -170,13 +175,7 @@ def test_large_batches_go_through_the_network_in_parts_that_say_the_same(monkeyp
 @pytest.mark.parametrize("wanted", [(3, 0), (0, 6), (3, 6)])
 def test_silence_says_nothing_to_others(exported, name, wanted):
     model, served, _ = exported(name)
-    size = next(size for size in range(8, 99) if takes(model, 6, (size, size + wanted[1])))
-    assert_silence_says_nothing_to_others(served, channel(3, 4, 6, size), wanted)
-
-
-def takes(model, antennas, bands):
-    height, width = model.architecture.patch_size
-    return antennas % height == 0 and model.kept_bins(bands[1]) % width == 0
+    assert_silence_says_nothing_to_others(served, channel(3, 4, 6, fitting_band(model, wanted)), wanted)
 
 
 @pytest.mark.parametrize(
