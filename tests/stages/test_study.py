@@ -24,7 +24,7 @@ stages:
     foreach: ${predictors}
     do:
       cmd: mkdir -p each && echo ${key} >each/${key}.txt
-      outs: [each/${key}.txt]
+      outs: ["each/${key}.txt"]
 """
 FILES = ("params.yaml", "dvc.lock", "drawn.txt", "data/a.txt")
 
