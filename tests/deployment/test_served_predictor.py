@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.deployment.drawn import channel, let_all_weights_count
 from tests.networks.lwm_temporal.example import predictor as lwm_temporal
 from tests.networks.wifo.example import wifo
 from wavefoundry.deployment import method_export, served_predictor
@@ -65,19 +66,12 @@ def exported(tmp_path_factory):
 
     def network(name):
         model = NETWORKS[name]().eval()
-        with torch.no_grad():
-            for weights in model.parameters():
-                weights.add_(0.2 * torch.randn(weights.shape))
+        let_all_weights_count(model)
         folder = FOLDERS[name] = tmp_path_factory.mktemp(name) / "new"
         serving_module(FAMILIES[name]).export(model, folder)
         return model, ServedPredictor(folder)
 
     return get
-
-
-def channel(*shape, seed=0):
-    generator = np.random.default_rng(seed)
-    return (generator.normal(size=shape) + 1j * generator.normal(size=shape)).astype(np.complex64)
 
 
 def assert_same(found, expected):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.deployment.answers import assert_same_in_every_sample, assert_silence_says_nothing_to_others
+from tests.deployment.drawn import channel, let_all_weights_count
 from tests.deployment.graphs import evaluate
 from tests.networks.lwm_temporal.example import predictor
 from wavefoundry.deployment.served_predictor import ServedPredictor
@@ -75,15 +76,8 @@ def drawn(fraction: float, prediction=None, **architecture) -> LWMTemporalPredic
     architecture = {"temporal_offsets": OFFSETS, "depth": 1, "embed_dim": 24} | architecture
     prediction = {"temporal_offsets": OFFSETS} | (prediction or {})
     model = predictor(delay_fraction=fraction, architecture=architecture, prediction=prediction).eval()
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights.add_(0.2 * torch.randn(weights.shape))
+    let_all_weights_count(model)
     return model
-
-
-def channel(*shape, seed=0):
-    generator = np.random.default_rng(seed)
-    return (generator.normal(size=shape) + 1j * generator.normal(size=shape)).astype(np.complex64)
 
 
 def expected(model, known, wanted):
