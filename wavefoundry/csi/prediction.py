@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from wavefoundry.csi.given import SEQUENCES, as_csi
+from wavefoundry.csi.silence import silent
 from wavefoundry.errors import InputError
 
 # A prediction, alone or with what else is said of each sample.
@@ -34,7 +35,7 @@ def checked(predict: Predict[Answer]) -> Predict[Answer]:
         known = as_csi(known, SEQUENCES)
         unit = _unit(known)
         known = known * (1 / unit)
-        heard = (known != 0).flatten(1).any(1)
+        heard = ~silent(known)
         # A batch of silence alone is asked about, too: for its size may be one that is refused.
         found = predict(self, known[heard] if heard.any() and not heard.all() else known, slots, subcarriers)
         if isinstance(found, torch.Tensor):

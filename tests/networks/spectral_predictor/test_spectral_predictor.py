@@ -15,7 +15,7 @@ from wavefoundry.csi.noise import add_noise
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.networks.spectral_predictor.chosen_bins import strongest
-from wavefoundry.networks.spectral_predictor.model import SpectralPredictor
+from wavefoundry.networks.spectral_predictor.model import SpectralPredictor, every_second_slot
 from wavefoundry.networks.spectral_predictor.serving import export
 from wavefoundry.predictors import autoregression
 
@@ -199,6 +199,15 @@ def test_a_step_says_which_axis_it_learns_and_leaves_the_other_alone():
         for axis, estimator in model.estimators.items():
             assert any(p.grad is not None for p in estimator.parameters()) == (name == f"{axis}_loss")
     assert seen == {"time_loss", "frequency_loss"}
+
+
+def test_every_second_slot_of_a_path_is_one_that_turns_twice_as_fast():
+    torch.testing.assert_close(every_second_slot(path(10, 3, 4)), path(5, 3, 4, doppler=2 * 0.083))
+
+
+def test_of_few_slots_all_are_seen():
+    few = noise(1, 4, 2, 4)
+    assert every_second_slot(few) is few
 
 
 @pytest.fixture(scope="module")

@@ -515,7 +515,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         if self.orders is None:
             whole = pad(known, (0, subcarriers, 0, 0, 0, slots))
         else:
-            whole = continued(known, slots, subcarriers, self.orders)
+            whole = continued(known, slots, 0, self.orders)
         return to_angle_delay(whole, (1, 1, known.shape[2]), whole.shape[3])
 
     def _fill_in(self, maps: torch.Tensor, slots: int) -> torch.Tensor:
@@ -558,9 +558,7 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         scale = rms_scale(known)
         csi = known / scale
         if subcarriers:
-            orders = self.orders
-            csi = self._longer(csi, 0, subcarriers) if orders is None else continued(csi, 0, subcarriers, orders)
-            self._require_fit(self.patches.grid(csi[..., : self.kept_bins(csi.shape[3])].shape))
+            csi = self._longer(csi, 0, subcarriers)
         if slots:
             csi = self._longer(csi, slots, 0)
         csi = csi * scale
@@ -568,7 +566,11 @@ class LWMTemporalPredictor(LWMTemporalNetwork):
         return csi[..., known.shape[3] :] if subcarriers else csi
 
     def _longer(self, known: torch.Tensor, slots: int, subcarriers: int) -> torch.Tensor:
-        """CSI with so many slots, or with so many subcarriers, more."""
+        """CSI with so many slots, or with so many subcarriers, more; with a linear start the band is its alone."""
+        if subcarriers and self.orders is not None:
+            longer = continued(known, 0, subcarriers, self.orders)
+            self._require_fit(self.patches.grid(longer[..., : self.kept_bins(longer.shape[3])].shape))
+            return longer
         maps = self._started(known, slots, subcarriers)
         band = maps.shape[3]
         read, later = maps.split([self.kept_bins(band), band - self.kept_bins(band)], dim=3)

@@ -188,7 +188,7 @@ class SpectralPredictor(PreTrainedModel):
 
         Args:
             csi: complex (batch, time, antenna, subcarrier), clean.
-            generator: of the axis, the known part, the symmetries and the noise; on the CPU.
+            generator: of the axis, the slots that are seen, the known part, the symmetries and the noise; on the CPU.
 
         Returns:
             "loss": the square error of the bins that are learnt from, relative to the power of all that is asked for,
@@ -200,7 +200,7 @@ class SpectralPredictor(PreTrainedModel):
             InputError: neither axis has more entries than must be known.
         """
         draws, (low, high) = self.options.draws, self.options.snr_db
-        axis, draw_half, length, draw_crop = torch.rand(4, generator=generator).tolist()
+        axis, draw_half, length, draw_crop, draw_every = torch.rand(5, generator=generator).tolist()
         possible = [name for name, dimension in AXES.items() if csi.shape[dimension] > FEWEST_KNOWN]
         if not possible:
             raise InputError(f"csi of shape {tuple(csi.shape)} is too small: nothing can be asked for")
@@ -208,6 +208,7 @@ class SpectralPredictor(PreTrainedModel):
         name = name if name in possible else possible[0]
         if self.training:
             csi = random_symmetry(csi, generator)
+            csi = every_second_slot(csi) if draw_every < draws.every_second else csi
         dimension, other = (AXES[name], AXES["frequency" if name == "time" else "time"])
         if draw_crop < draws.crop:
             csi = csi.narrow(other, 0, max(1, csi.shape[other] // 2))
@@ -433,6 +434,11 @@ class SpectralPredictor(PreTrainedModel):
         sizes = [math.log(seen) - 2, 4 / seen, 0.2 * math.log(rows * columns) - 1]
         scalars += [torch.full_like(level, size) for size in sizes]
         return torch.cat([autoregression, *periodograms, torch.stack(scalars, dim=-1)], dim=-1), filters
+
+
+def every_second_slot(csi: torch.Tensor) -> torch.Tensor:
+    """CSI (batch, time, antenna, subcarrier) as if slots were twice as long; unchanged where too few would be left."""
+    return csi[:, ::2] if csi.shape[1] > 2 * FEWEST_KNOWN else csi
 
 
 def periodogram(lags: torch.Tensor, lines: int) -> torch.Tensor:

@@ -45,6 +45,7 @@ class Draws(Section):
     time: Probability = Field(description="of a step that learns to continue time and not frequency")
     halves: Probability = Field(description="of a known half; otherwise any number of known entries is drawn")
     crop: Probability = Field(description="of the other axis cut to its first half; the bins are then wider")
+    every_second: Probability = Field(description="of a step that sees every second slot only, as if slots were longer")
     spectrum_weight: NonNegative = Field(description="weight of the loss of the spectrum's prediction alone")
 
 
