@@ -30,6 +30,7 @@ TRAINING = {
 }
 PORTS = {
     "link": {"known_slots": 16, "horizon": 4, "subcarriers": 48, "band": "same"},
+    "domain": "antenna_frequency",
     "statistics": "sequence",
     "reference": "none",
     "ports": 32,

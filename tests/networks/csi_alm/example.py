@@ -33,6 +33,7 @@ CONFIGS = {
 TARGETS = {"gpt2": ["c_attn", "c_proj", "c_fc"], "llama": ["q_proj", "v_proj"]}
 PORTS = {
     "link": {"known_slots": 6, "horizon": 3, "subcarriers": 4, "band": "same"},
+    "domain": "antenna_frequency",
     "statistics": "sequence",
     "reference": "none",
     "ports": 2,

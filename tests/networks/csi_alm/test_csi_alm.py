@@ -19,7 +19,7 @@ from wavefoundry.networks.config import register
 from wavefoundry.networks.csi_alm.model import CSIALM, on
 from wavefoundry.networks.csi_alm.options import Options
 from wavefoundry.networks.csi_alm.serving import export
-from wavefoundry.networks.sequences.sequence_network import Trace
+from wavefoundry.networks.sequences.sequence_network import Excerpt, Trace
 
 KINDS = sorted(CONFIGS)
 
@@ -85,7 +85,7 @@ def test_every_weight_that_is_trained_has_a_gradient():
 def test_the_loss_is_nmse_less_the_similarity_of_the_chosen_prompts():
     network = csi_alm()
     known, wanted = channel(), channel(slots=3, seed=1)
-    found = network.solve(known, wanted, Trace())
+    found = network.solve(Excerpt(known, wanted, wanted.abs().square().mean((1, 2, 3))), Trace())
     error = (network.continued(known, Trace()) - wanted).abs().square().sum((1, 2, 3))
     nmse = (error / wanted.abs().square().sum((1, 2, 3))).mean()
     torch.testing.assert_close(found["nmse"], nmse)

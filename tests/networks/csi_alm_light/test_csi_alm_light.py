@@ -5,7 +5,7 @@ import torch
 from tests.networks.csi_alm_light.example import light
 from tests.networks.sequences.example import SEQUENCES
 from tests.networks.sequences.promises import SequencePromises
-from wavefoundry.networks.sequences.sequence_network import Trace
+from wavefoundry.networks.sequences.sequence_network import Excerpt, Trace
 
 
 class TestLight(SequencePromises):
@@ -29,8 +29,9 @@ def test_a_batch_of_one_channel_is_learnt_by_heart():
     known = torch.randn(2, 6, 4, 4, dtype=torch.complex64, generator=generator)
     wanted = torch.randn(2, 3, 4, 4, dtype=torch.complex64, generator=generator)
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    excerpt = Excerpt(known, wanted, wanted.abs().square().mean((1, 2, 3)))
     for _ in range(400):
-        loss = network.solve(known, wanted, Trace())["loss"]
+        loss = network.solve(excerpt, Trace())["loss"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

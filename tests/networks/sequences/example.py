@@ -11,6 +11,7 @@ from wavefoundry.networks.sequences.sequence_options import SequenceOptions
 
 SEQUENCES = {
     "link": {"known_slots": 4, "horizon": 2, "subcarriers": 4, "band": "same"},
+    "domain": "antenna_frequency",
     "statistics": "sequence",
     "reference": "phase",
     "ports": 2,

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.networks.sequences.example import Channels, noise, paths
+from wavefoundry.csi.angle_delay import to_angle_delay
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
 from wavefoundry.language_models.language_model import LanguageModel
@@ -96,6 +97,17 @@ class SequencePromises:
         together = network.predict(known, 2, 0)
         for index in range(3):
             assert_same(together[index], network.predict(known[index, None], 2, 0)[0])
+
+    def test_in_the_angle_delay_domain_a_path_on_the_grid_is_continued_in_its_angle_alone(self):
+        network = drawn(type(self).make(domain="angle_delay"))
+        angle, delay = 2, 1
+        array, band = torch.arange(5), torch.arange(4)
+        path = torch.polar(torch.ones(5, 4), 2 * torch.pi * (angle / 5 * array[:, None] - delay / 4 * band))
+        known = torch.polar(torch.ones(4), 0.3 * torch.arange(4))[:, None, None] * path
+        found = to_angle_delay(network.predict(known[None], 2, 0), (1, 1, 5), 4)[0]
+        others = found.abs().sum((0, 2))
+        assert others[angle] > 0.1
+        assert others[torch.arange(5) != angle].max() < 1e-4 * others[angle]
 
     def test_it_does_depend_on_it_with_the_statistics_of_the_batch(self):
         network = drawn(type(self).make(statistics="batch"))

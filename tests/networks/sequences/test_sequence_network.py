@@ -14,16 +14,25 @@ from hypothesis import strategies as st
 from tests.networks.facts import facts
 from tests.networks.sequences.example import Channels, noise, options, ramp
 from tests.networks.sequences.promises import SequencePromises, assert_same, seeded
+from wavefoundry.csi.angle_delay import to_angle_delay
 from wavefoundry.deployment.graph_writer import FLOAT, Writer
 from wavefoundry.deployment.plain_predictor import write_plain
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.networks.sequences import sequence_network
-from wavefoundry.networks.sequences.sequence_network import Trace, normalise, training_data
+from wavefoundry.networks.sequences.sequence_network import (
+    Excerpt,
+    Trace,
+    normalise,
+    phase,
+    strongest_tap,
+    training_data,
+)
 from wavefoundry.networks.sequences.sequence_serving import continuation, limits
 
 CLEAN = [300.0, 300.0]  # dB: the noise is lost in rounding
 statistics = st.sampled_from(["sequence", "batch"])
 references = st.sampled_from(["none", "phase"])
+domains = st.sampled_from(["antenna_frequency", "angle_delay"])
 scales = st.floats(1e-9, 1e9)
 
 
@@ -42,24 +51,34 @@ def numbered(samples: int, slots: int, antennas: int, subcarriers: int) -> torch
     return torch.complex(slot + 100 * subcarrier, 1 + antenna + 100 * sample)
 
 
+def turns(rows: torch.Tensor, turned: str) -> torch.Tensor | None:
+    return {"not": None, "as one": phase(strongest_tap(rows)), "each tap": phase(rows[:, -1:])}[turned]
+
+
 @given(
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 6)),
     of=statistics,
-    reference=references,
+    turned=st.sampled_from(["not", "as one", "each tap"]),
     scale=scales,
     offset=st.floats(0, 3),
     seed=st.integers(0, 99),
 )
-def test_normalising_is_undone(sizes, of, reference, scale, offset, seed):
+def test_normalising_is_undone(sizes, of, turned, scale, offset, seed):
     rows = scale * (noise(*sizes, seed=seed) + offset)
-    features, undo = normalise(rows, of, reference)
+    features, undo = normalise(rows, of, turns(rows, turned))
     assert features.shape == (sizes[0], sizes[1], 2 * sizes[2]) and features.dtype == torch.float32
     assert_same(undo(features), rows)
 
 
-@given(of=statistics, reference=references, scale=scales, seed=st.integers(0, 99))
-def test_what_a_network_reads_has_mean_0_and_deviation_1(of, reference, scale, seed):
-    features, _ = normalise(scale * (noise(3, 4, 5, seed=seed) + 1), of, reference)
+@given(
+    of=statistics,
+    turned=st.sampled_from(["not", "as one", "each tap"]),
+    scale=scales,
+    seed=st.integers(0, 99),
+)
+def test_what_a_network_reads_has_mean_0_and_deviation_1(of, turned, scale, seed):
+    rows = scale * (noise(3, 4, 5, seed=seed) + 1)
+    features, _ = normalise(rows, of, turns(rows, turned))
     for each in features if of == "sequence" else [features]:
         assert abs(each.mean()) < 1e-5
         assert each.square().mean().sqrt() == pytest.approx(1, abs=1e-4)
@@ -67,7 +86,7 @@ def test_what_a_network_reads_has_mean_0_and_deviation_1(of, reference, scale, s
 
 def test_real_and_imaginary_parts_alternate():
     rows = noise(2, 3, 4)
-    _, undo = normalise(rows, "sequence", "none")
+    _, undo = normalise(rows, "sequence", None)
     features, deviation = torch.zeros(2, 1, 8), undo(torch.ones(2, 1, 8)) - undo(torch.zeros(2, 1, 8))
     features[:, :, 2] = 1
     found = undo(features) - undo(torch.zeros(2, 1, 8))
@@ -76,11 +95,33 @@ def test_real_and_imaginary_parts_alternate():
 
 
 @settings(max_examples=50)
-@given(of=statistics, scale=scales, angle=st.floats(0, 6.28), seed=st.integers(0, 99))
-def test_with_the_phase_as_reference_a_complex_factor_of_the_input_is_one_of_the_prediction(of, scale, angle, seed):
-    network, known = ramp(statistics=of), noise(2, 4, 3, 8, seed=seed)
+@given(of=statistics, domain=domains, scale=scales, angle=st.floats(0, 6.28), seed=st.integers(0, 99))
+def test_with_the_phase_as_reference_a_complex_factor_is_one_of_the_prediction(of, domain, scale, angle, seed):
+    network, known = ramp(statistics=of, domain=domain), noise(2, 4, 3, 8, seed=seed)
     factor = scale * torch.polar(torch.tensor(1.0), torch.tensor(angle))
     assert_same(network.predict(factor * known, 3, 0), factor * network.predict(known, 3, 0))
+
+
+@settings(max_examples=25)
+@given(shift=st.tuples(st.integers(0, 4), st.integers(0, 3)), seed=st.integers(0, 99))
+def test_angles_that_turn_and_delays_that_move_are_answered_so(shift, seed):
+    """A DFT over the array: a phase that rises over the antennas by whole bins exchanges angles, and nothing else."""
+    network, known = ramp(domain="angle_delay"), noise(2, 4, 5, 4, seed=seed)
+    turn = torch.polar(torch.ones(5), 2 * torch.pi * shift[0] / 5 * torch.arange(5))[:, None]
+    assert_same(network.predict(known * turn, 2, 0), network.predict(known, 2, 0) * turn)
+
+
+@given(seed=st.integers(0, 99))
+def test_each_tap_is_shown_where_it_was_last(seed):
+    """Paths on the grid of angles and delays that stand still look like real positive numbers in every slot."""
+    still = noise(2, 1, 3, 4, seed=seed).expand(-1, 4, -1, -1)
+    shown = to_angle_delay(still, (1, 1, 3), 4)
+    rows = shown.transpose(1, 2).flatten(0, 1)
+    features, _ = normalise(rows, "sequence", turns(rows, "each tap"))
+    real, imaginary = features[..., 0::2], features[..., 1::2]
+    assert (real >= imaginary.amax((1, 2), keepdim=True) - 1e-4).all()
+    assert (imaginary - imaginary[:, :1, :1]).abs().max() < 1e-4
+    torch.testing.assert_close(features, features[:, :1].expand_as(features), rtol=0, atol=1e-4)
 
 
 def test_without_a_reference_only_a_real_factor_is_one_of_the_prediction():
@@ -91,14 +132,20 @@ def test_without_a_reference_only_a_real_factor_is_one_of_the_prediction():
 
 
 @settings(max_examples=40)
-@given(low=st.floats(0, 30), width=st.floats(0, 20), antennas=st.integers(2, 5), seed=st.integers(0, 99))
-def test_noise_falls_on_what_is_known_alone_at_the_drawn_snr(low, width, antennas, seed):
+@given(
+    low=st.floats(0, 30),
+    width=st.floats(0, 20),
+    antennas=st.integers(2, 5),
+    domain=domains,
+    seed=st.integers(0, 99),
+)
+def test_noise_falls_on_what_is_known_alone_at_the_drawn_snr(low, width, antennas, domain, seed):
     csi = noise(24, 40, antennas, 12, seed=seed) * torch.logspace(-3, 3, 24)[:, None, None, None]
     link = {"known_slots": 30, "subcarriers": 10}
-    clean, wanted = ramp(link=link, snr_db=CLEAN).draw(csi, seeded(seed))
-    known, target = ramp(link=link, snr_db=[low, low + width]).draw(csi, seeded(seed))
-    assert torch.equal(target, wanted)
-    powers = [part.abs().square().mean((1, 2, 3)) for part in (clean, known - clean)]
+    clean = ramp(link=link, snr_db=CLEAN, domain=domain).draw(csi, seeded(seed))
+    noisy = ramp(link=link, snr_db=[low, low + width], domain=domain).draw(csi, seeded(seed))
+    assert torch.equal(noisy.wanted, clean.wanted) and torch.equal(noisy.power, clean.power)
+    powers = [part.abs().square().mean((1, 2, 3)) for part in (clean.known, noisy.known - clean.known)]
     snr_db = 10 * (powers[0] / powers[1]).log10()
     # The power of 600 values of noise is known to 0.2 dB, and the mean of 24 drawn SNRs to 0.06 of the range.
     assert low - 1 <= snr_db.min() and snr_db.max() <= low + width + 1
@@ -116,7 +163,8 @@ def test_a_window_of_consecutive_slots_and_the_wanted_band_of_the_same_channel_a
     network = ramp(link={"band": band}, snr_db=CLEAN)
     bands = 1 if band == "same" else 2
     csi = numbered(3, 6 + rest[0], 2 + rest[1], 4 * bands + rest[2])
-    known, wanted = network.draw(csi, seeded(seed))
+    excerpt = network.draw(csi, seeded(seed))
+    known, wanted = excerpt.known, excerpt.wanted
     assert known.shape == (3, 4, 2, 4) and wanted.shape == (3, 2, 2, 4)
     shift = 4 if band == "same" else 4 + 100 * 4  # of slots, and of subcarriers
     first, low = int(known.real[0, 0, 0, 0]) % 100, int(known.real[0, 0, 0, 0]) // 100
@@ -134,7 +182,7 @@ def test_every_window_band_and_port_is_drawn():
     network = ramp(snr_db=CLEAN)
     seen = set()
     for seed in range(200):
-        known, _ = network.draw(numbered(1, 8, 3, 6), seeded(seed))
+        known = network.draw(numbered(1, 8, 3, 6), seeded(seed)).known
         value = known[0, 0, 0, 0]
         seen.add((round(value.real.item()) % 100, round(value.real.item()) // 100, round(value.imag.item())))
     assert seen == {(slot, low, port) for slot in range(3) for low in range(3) for port in (1, 2, 3)}
@@ -156,7 +204,7 @@ def test_the_loss_is_the_mean_of_the_samples_ratios():
     known, wanted = noise(2, 4, 3, 4), noise(2, 2, 3, 4, seed=1) * torch.tensor([1e-2, 1e2])[:, None, None, None]
     error = (network.continued(known, Trace()) - wanted).abs().square().sum((1, 2, 3))
     expected = (error / wanted.abs().square().sum((1, 2, 3))).mean()
-    outputs = network.solve(known, wanted, Trace())
+    outputs = network.solve(Excerpt(known, wanted, wanted.abs().square().mean((1, 2, 3))), Trace())
     torch.testing.assert_close(outputs["loss"], expected)
     torch.testing.assert_close(outputs["nmse"], expected.detach())
 
@@ -199,9 +247,9 @@ def test_a_prediction_in_parts_is_the_same(parts, monkeypatch):
 
 
 @cache
-def served(band: str = "same", of: str = "sequence", reference: str = "phase") -> ServedPredictor:
+def served(band="same", of="sequence", reference="phase", domain="antenna_frequency") -> ServedPredictor:
     """A ramp as one plain graph; its network is written here, for an export from torch takes half a minute."""
-    options = ramp(statistics=of, reference=reference, link={"band": band}).options
+    options = ramp(statistics=of, reference=reference, domain=domain, link={"band": band}).options
     share, link = ramp().share.tolist(), options.link
     writer = Writer("ramp")
     features = writer.input("features", FLOAT, ["sequence", link.known_slots, 2 * link.subcarriers])
@@ -220,17 +268,18 @@ def served(band: str = "same", of: str = "sequence", reference: str = "phase") -
     band=st.sampled_from(["same", "adjacent"]),
     of=statistics,
     reference=references,
+    domain=domains,
     scale=scales,
     silent=st.booleans(),
 )
-def test_what_is_served_around_the_graph_does_the_same(sizes, slots, band, of, reference, scale, silent):
-    network = ramp(statistics=of, reference=reference, link={"band": band})
+def test_what_is_served_around_the_graph_does_the_same(sizes, slots, band, of, reference, domain, scale, silent):
+    network = ramp(statistics=of, reference=reference, domain=domain, link={"band": band})
     batch, past, antennas, bands = sizes
     known = scale * noise(batch, past, antennas, 4 * bands if band == "same" else 4)
     if silent:
         known[0] = 0
     wanted = (slots, 0) if band == "same" else (min(slots, 2), 4)
-    found = served(band, of, reference).predict(known.numpy(), *wanted)
+    found = served(band, of, reference, domain).predict(known.numpy(), *wanted)
     expected = network.predict(known, *wanted)
     assert found.dtype.name == "complex64" and found.shape == expected.shape
     assert_same(torch.from_numpy(found), expected, 1e-4)

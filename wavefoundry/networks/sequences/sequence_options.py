@@ -22,7 +22,7 @@ class Link(Section):
 
 
 class SequenceOptions(FamilyOptions):
-    """Settings of a family that continues the CSI of one antenna port at a time ("parallel antennas")."""
+    """Settings of a family that continues the CSI of one antenna port, or angle, at a time ("parallel antennas")."""
 
     reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
 
@@ -30,10 +30,17 @@ class SequenceOptions(FamilyOptions):
     statistics: Literal["sequence", "batch"] = Field(
         description="whose mean and deviation normalise a sequence: its own, or, as published, those of the batch"
     )
-    reference: Literal["none", "phase"] = Field(
-        description="phase turns each sequence so that the strongest delay tap of its last known slot is real; ours"
+    domain: Literal["antenna_frequency", "angle_delay"] = Field(
+        description="what is continued one at a time: an antenna port over subcarriers, as published, or, ours, an "
+        "angle over delays, by unitary transforms of the array and of the band"
     )
-    ports: Count = Field(description="antenna ports drawn from each sample in a training step; all are predicted")
+    reference: Literal["none", "phase"] = Field(
+        description="phase turns each sequence so that the strongest delay tap of its last known slot is real, and in "
+        "the angle-delay domain every delay tap for itself; ours"
+    )
+    ports: Count = Field(
+        description="antenna ports, or angles, drawn from each sample in a training step; all are predicted"
+    )
     snr_db: NonNegativeRange = Field(description="SNR of the known slots, drawn uniformly per sample [dB]")
     few_shot: Fraction | None = Field(
         description="share of the samples, with all their ports, to learn from; null: all"

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from wavefoundry.deployment.complex_values import Complex, transformed
+from wavefoundry.deployment.complex_values import Complex, transformed, unitary
 from wavefoundry.deployment.graph_writer import INT64, Term, Writer
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import Limit, write_plain
@@ -57,10 +57,15 @@ def continuation(
     """Write what `SequenceNetwork.predict` does; see `wavefoundry.deployment.plain_predictor.write_plain`."""
     link = options.link
     past, width = link.known_slots, link.subcarriers
+    shown = known.cut(1, -past)
+    if options.domain == "angle_delay":
+        shown = unitary(shown, 2)
     # (sample, antenna, slot, band, subcarrier of the band, 2), then (sequence, slot, subcarrier, 2)
-    series = known.cut(1, -past).transpose(0, 2, 1, 3, 4).reshape(0, 0, past, -1, width, 2)
+    series = shown.transpose(0, 2, 1, 3, 4).reshape(0, 0, past, -1, width, 2)
     bands = series.size(3)
     series = series.transpose(0, 1, 3, 2, 4, 5).reshape(-1, past, width, 2)
+    if options.domain == "angle_delay":
+        series = unitary(series, 2, inverse=True)
     series.value.shape = ir.Shape(["sequence", past, width, 2])
     turns = slots.rounded_up(link.horizon)
 
@@ -69,19 +74,22 @@ def continuation(
         return [body.joined(1, rows, found).cut(1, -past)], [found]
 
     _, (found,) = writer.loop(turns, [series], turn)
+    if options.domain == "angle_delay":
+        found = unitary(found, 3)
     answer = (
         found.transpose(1, 0, 2, 3, 4)
         .reshape(known.size(0), known.size(2), bands, turns * link.horizon, width, 2)
         .cut(3, 0, slots)
     )
-    return answer.transpose(0, 3, 1, 2, 4, 5).reshape(0, 0, 0, bands * width, 2)
+    answer = answer.transpose(0, 3, 1, 2, 4, 5).reshape(0, 0, 0, bands * width, 2)
+    return unitary(answer, 2, inverse=True) if options.domain == "angle_delay" else answer
 
 
 def continued(options: SequenceOptions, network: ir.Model, writer: Writer, rows: Term) -> Term:
     """(sequence, known slot, subcarrier, 2) -> (sequence, horizon, subcarrier, 2), as `SequenceNetwork.continued`."""
     tiny = float(np.finfo(np.float32).tiny)
     axes = (1, 2) if options.statistics == "sequence" else (0, 1, 2)
-    turn = phase(writer, rows) if options.reference == "phase" else None
+    turn = turns(options, writer, rows)
     features = (rows if turn is None else (Complex.of(rows) * turn.conjugate()).pairs()).reshape(0, 0, -1)
     mean = features.reduced("ReduceMean", *axes)
     centred = features - mean
@@ -91,11 +99,14 @@ def continued(options: SequenceOptions, network: ir.Model, writer: Writer, rows:
     return found if turn is None else (Complex.of(found) * turn).pairs()
 
 
-def phase(writer: Writer, rows: Term) -> Complex:
-    """(sequence, 1, 1) of magnitude 1: of the strongest delay tap of the last slot; 1 where it is silent."""
-    taps = transformed(rows.cut(1, -1).reshape(0, -1, 2), 1, inverse=True)
-    at = (taps * taps).reduced("ReduceSum", 2).op("ArgMax", dtype=INT64, axis=1)  # (sequence, 1, 1)
-    strongest = taps.op("GatherElements", at.op("Expand", writer.shape(1, 1, 2)), axis=1)
-    magnitude = (strongest * strongest).reduced("ReduceSum", 2).op("Sqrt")
-    turn = writer.where(magnitude > 0, strongest / magnitude.op("Max", 1e-30), writer.constant([1.0, 0.0]))
-    return Complex.of(turn.reshape(0, 1, 1, 2))
+def turns(options: SequenceOptions, writer: Writer, rows: Term) -> Complex | None:
+    """By which sequences are turned, (sequence, 1, subcarrier or 1), as in `SequenceNetwork`; None: they are not."""
+    if options.reference == "none":
+        return None
+    last = rows.cut(1, -1)
+    if options.domain == "antenna_frequency":
+        taps = transformed(last, 2, inverse=True)
+        at = (taps * taps).reduced("ReduceSum", 3).op("ArgMax", dtype=INT64, axis=2)  # (sequence, 1, 1, 1)
+        last = taps.op("GatherElements", at.op("Expand", writer.shape(1, 1, 1, 2)), axis=2)
+    magnitude = (last * last).reduced("ReduceSum", 3).op("Sqrt")
+    return Complex.of(writer.where(magnitude > 0, last / magnitude.op("Max", 1e-30), writer.constant([1.0, 0.0])))

@@ -22,11 +22,11 @@ class Distillation(BesideTeacher):
         Returns:
             "loss", "nmse" of the student and "relation_loss", unweighted.
         """
-        known, wanted = self.student.draw(csi, generator)
+        excerpt = self.student.draw(csi, generator)
         student, teacher = Trace(), Trace()
-        own = self.student.solve(known, wanted, student)
+        own = self.student.solve(excerpt, student)
         with torch.no_grad():
-            self.teacher_on(csi.device).continued(known, teacher)
+            self.teacher_on(csi.device).continued(excerpt.known, teacher)
         relations = relation_loss(
             student.queries_keys_values, teacher.queries_keys_values, self.settings.relation_heads
         )
