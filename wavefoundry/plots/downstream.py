@@ -20,7 +20,7 @@ from wavefoundry.plots.model_styles import Style, legend_below
 COLUMNS = 3  # of panels
 TITLE_WIDTH = 40  # characters of a line above a panel
 PANEL = (3.7, 3.3)  # width and height [inch]
-WITHOUT_HEAD = {"color": "grey", "linestyle": ":"}
+WITHOUT_HEAD: dict[str, Any] = {"color": "grey", "linestyle": ":"}
 
 
 def draw_curves(

@@ -81,7 +81,7 @@ def _task_finding(scores: ScoreTable, name: str, task: DownstreamTask, section: 
     found = {row["model"]: statistics.mean(row["values"]) for _, row in scores.pick(**where).iterrows()}
     if not found:
         return None
-    best = (max if task.higher_is_better else min)(found, key=lambda model: found[model])
+    best = sorted(found, key=lambda model: found[model], reverse=task.higher_is_better)[0]
     words = in_words(task.metric).partition(" [")[0]
     told = f"{heading(task)}, {fraction:.0%} of the labels: the best input of a head is {best}, {words} "
     told += _score(task.metric, found[best])
