@@ -29,7 +29,7 @@ from stages.stage import clear_errors, stage
 from storage.tables import read_table, read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from wavefoundry.evaluation.tradeoff import Tradeoff
 
 TRADEOFF = "figures/tradeoff.png"
+LEARNING_CURVES = "figures/learning_curves.png"
 TITLE = "wavefoundry: channel prediction, side by side"
 CURVE_TITLES = {
     "horizon": "NMSE over the horizon",
@@ -54,20 +55,18 @@ def draw(
     measured: "pandas.DataFrame",
     samples: "pandas.DataFrame",
     found: "Sequence[Tradeoff]",
+    histories: "dict[str, pandas.DataFrame]",
 ) -> None:
     """Charts of the report, and copies of the stages' figures beside it."""
-    import pandas
-
     from wavefoundry.evaluation.prediction_curves import CURVES
     from wavefoundry.plots.calibration import draw_calibration
     from wavefoundry.plots.curves import draw_learning_curves, draw_nmse
-    from wavefoundry.plots.efficiency import draw_against_tokens
     from wavefoundry.plots.feedback import draw_feedback
     from wavefoundry.plots.model_styles import model_styles
     from wavefoundry.plots.prediction_curves import draw_curves, draw_distribution
     from wavefoundry.plots.tradeoff import draw_tradeoffs
     from wavefoundry.report.downstream import draw_downstream
-    from wavefoundry.report.efficiency import curves
+    from wavefoundry.report.efficiency import draw_efficiency
 
     for source in (figure for name in parameters.datasets for figure in dataset_figures(name)):
         target = REPORT / source
@@ -82,17 +81,9 @@ def draw(
         draw_tradeoffs(found, styles, REPORT / TRADEOFF)
         draw_distribution(samples, parameters.compared, styles, curve_figure("distribution"))
         draw_calibration(samples, parameters.compared, styles, curve_figure("calibration"))
-    histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
     if histories:
-        draw_learning_curves(histories, styles, REPORT / "figures/learning_curves.png")
-    costs = curves(table, measured)
-    for metric, name, label in (
-        ("flops", "flops", "floating-point operations"),
-        ("latency_ms", "latency", "latency [ms]"),
-        ("peak_mebibytes", "memory", "peak memory [MiB]"),
-    ):
-        if any(costs[metric].values()):
-            draw_against_tokens(costs[metric], label, styles, REPORT / f"figures/efficiency/{name}.png")
+        draw_learning_curves(histories, styles, REPORT / LEARNING_CURVES)
+    draw_efficiency(table, measured, styles, REPORT)
     if parameters.evaluate.downstream is not None:
         draw_downstream(table, parameters.evaluate.downstream, styles, REPORT)
     if parameters.codecs:
@@ -136,11 +127,13 @@ def draw_examples(parameters: params.Params) -> None:
                 maps[name] = examples[dataset]
         store = open_store(csi_store(dataset), "csi")
         _, target, wanted = question_about(parameters, question, dataset).split(example_user(dataset))
-        ahead_ms = 1e3 * wanted[0] * parameters.facts(dataset).slot_duration
+        facts = parameters.facts(dataset)
+        ahead_ms = 1e3 * wanted[0] * facts.slot_duration
         title = f"{dataset}: {question}" + (f", {ahead_ms:.1f} ms ahead" if wanted[0] else "")
         if "speed" in store:
             title += f" at {store['speed'].values[split_indices(store, 'test')].max():.1f} m/s"
-        draw_maps(last_map(dataset, target), maps, title, REPORT / f"figures/prediction/{dataset}.png")
+        true = last_map(dataset, target)
+        draw_maps(true, maps, facts.subcarrier_spacing, title, REPORT / f"figures/prediction/{dataset}.png")
 
 
 def curve_figure(kind: str) -> Path:
@@ -152,6 +145,57 @@ def dataset_figures(name: str) -> list[str]:
     """Pictures of a data set, as the report links them."""
     files = [*figures_folder("scenario", name).glob("*"), figures_folder("angle_delay", name).with_suffix(".gif")]
     return sorted(path.as_posix() for path in files)
+
+
+def learning_curves(parameters: params.Params) -> "dict[str, pandas.DataFrame]":
+    """The histories of all trainings of more than one epoch, by model."""
+    import pandas
+
+    from wavefoundry.plots.curves import has_curve
+
+    histories = {name: pandas.read_csv(history_file(name)) for name in parameters.models}
+    return {name: history for name, history in histories.items() if has_curve(history)}
+
+
+def dataset_sentences(parameters: params.Params, summaries: "Mapping[str, Mapping]") -> list[str]:
+    """What each data set is, who learns from it, and from whom it is held out.
+
+    Args:
+        parameters: of the study.
+        summaries: figures of each data set.
+    """
+    from wavefoundry.report.datasets import dataset_sentence
+
+    return [
+        dataset_sentence(
+            name,
+            dataset,
+            parameters.facts(name),
+            summaries[name].get("share_line_of_sight"),
+            [model for model in parameters.models if parameters.has_learnt(model, name)],
+            [model for model, entry in parameters.models.items() if name in entry.held_out],
+            list(parameters.models),
+        )
+        for name, dataset in parameters.datasets.items()
+    ]
+
+
+def findings(
+    parameters: params.Params, table: "pandas.DataFrame", differences: "pandas.DataFrame", best: "Mapping[str, str]"
+) -> tuple[list[str], str, list[str]]:
+    """What came out: sentences about every question and task, how many claims hold, and a sentence about each."""
+    from wavefoundry.evaluation.claims import CLAIM_COLUMNS
+    from wavefoundry.evaluation.downstream.task import tasks_of
+    from wavefoundry.report.findings import claim_findings, feedback_findings, prediction_findings, task_findings
+
+    found = prediction_findings(table, differences, best, parameters.compared)
+    downstream, feedback = parameters.evaluate.downstream, parameters.evaluate.feedback
+    if downstream is not None:
+        found += task_findings(table, downstream)
+    if feedback is not None:
+        found += feedback_findings(table, feedback, parameters.feedback_compared)
+    tasks = {} if downstream is None else tasks_of(downstream)
+    return found, *claim_findings(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS), table, tasks)
 
 
 def write_report(parameters: params.Params) -> None:
@@ -166,6 +210,7 @@ def write_report(parameters: params.Params) -> None:
     from wavefoundry.evaluation.tradeoff import tradeoffs
     from wavefoundry.feedback.uplink import bit_error_rate
     from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
+    from wavefoundry.report.datasets import figures_table
     from wavefoundry.report.downstream import downstream_section
     from wavefoundry.report.efficiency import efficiency_section
     from wavefoundry.report.feedback import feedback_section
@@ -176,13 +221,15 @@ def write_report(parameters: params.Params) -> None:
         differences_table,
         expected_error_table,
         overview_table,
+        sight_part,
         spectral_efficiency_table,
         zero_forcing_part,
     )
     from wavefoundry.report.ranks import RANKS_NOTE, rank_table
+    from wavefoundry.report.registry import registry_section
     from wavefoundry.report.silence import silence_note
     from wavefoundry.report.suites import suites_section
-    from wavefoundry.report.tables import markdown_table, summary_table
+    from wavefoundry.report.tables import markdown_table
     from wavefoundry.report.tradeoff import tradeoff_section
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
@@ -193,13 +240,19 @@ def write_report(parameters: params.Params) -> None:
     # The question whose latency is measured.
     first = next(iter(parameters.compared), None)
     found = tradeoffs(table, measured, first, parameters.compared[first]) if first else []
-    draw(parameters, table, measured, samples[samples["split"] == "test"], found)
+    histories = learning_curves(parameters)
+    draw(parameters, table, measured, samples[samples["split"] == "test"], found, histories)
     best = best_methods(table, parameters.compared, list(parameters.predictors))
     summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
+    findings_here, claims_counted, claims_told = findings(parameters, table, differences, best)
+    compared = compared_datasets(parameters.compared)
     content = {
         "title": TITLE,
         "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Scores are those of the test "
         "trajectories, which no training and no choice has seen, unless it is said otherwise.",
+        "findings": findings_here,
+        "claims_counted": claims_counted,
+        "claims_told": claims_told,
         "overview": overview_table(table, measured, differences, parameters.compared),
         "differences": differences_table(differences, best) if best else "",
         "silence": "\n\n".join(silence_note(table, "prediction")),
@@ -209,6 +262,7 @@ def write_report(parameters: params.Params) -> None:
             for kind, title in CURVE_TITLES.items()
             if curve_figure(kind).exists()
         },
+        "sight": sight_part(table, parameters.compared),
         "expected_error": expected_error_table(table, parameters.compared) or "",
         "spectral_efficiency": spectral_efficiency_table(table, parameters.compared),
         "zero_forcing": zero_forcing_part(table, parameters.compared, section.prediction.zero_forcing),
@@ -247,10 +301,10 @@ def write_report(parameters: params.Params) -> None:
             )
             for question in section.prediction.questions
         },
-        "compared": compared_datasets(parameters.compared),
+        "compared": compared,
         "tradeoff": tradeoff_section(found, first, TRADEOFF) if first else "",
         "claims_note": CLAIMS_NOTE,
-        "claims": claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS)),
+        "claims": claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS), table),
         "predicted": [name for name in sequences if (REPORT / f"figures/prediction/{name}.png").exists()],
         "dataset_figures": {name: dataset_figures(name) for name in names},
         "downstream": "Left out of this study." if downstream is None else downstream_section(table, downstream),
@@ -260,11 +314,13 @@ def write_report(parameters: params.Params) -> None:
             table, section.feedback, parameters.feedback_compared, bit_error_rate(section.feedback.uplink)
         ),
         "efficiency": efficiency_section(table, measured, section.efficiency.batch_size, section.efficiency.slots),
-        "scenario_summary": summary_table(summaries),
+        "dataset_sentences": "\n".join(f"- {sentence}" for sentence in dataset_sentences(parameters, summaries)),
+        "dataset_table": figures_table(summaries),
         "left_out": "\n".join(f"- {sentence}" for sentence in parameters.left_out),
-        "trained": bool(parameters.models),
+        "learning_curves": LEARNING_CURVES if histories else "",
+        "single_epochs": ", ".join(name for name in parameters.models if name not in histories),
         "shading": SHADING if any(parameters.objective_name(name) for name in parameters.models) else "",
-        "registry": summary_table(json.loads(DECISIONS.read_text()), by_row=True),
+        "registry": registry_section(json.loads(DECISIONS.read_text()), compared, section.prediction.snr_db),
     }
     markdown = render(content)
     (REPORT / "report.md").write_text(markdown)

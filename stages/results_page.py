@@ -29,7 +29,7 @@ def body(parameters: params.Params) -> str:
     from wavefoundry.report.claims import CLAIMS_NOTE, claims_table
 
     table, measured = read_table(RESULTS, COLUMNS), read_table(MEASURED, COLUMNS)
-    judged = claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS))
+    judged = claims_table(parameters.claims, read_table(CLAIMS, CLAIM_COLUMNS), table)
     parts = [
         prediction_tables(parameters, table, measured),
         downstream_tables(parameters, table),
@@ -53,6 +53,7 @@ def prediction_tables(parameters: params.Params, table: "pandas.DataFrame", meas
         differences_table,
         expected_error_table,
         overview_table,
+        sight_part,
         spectral_efficiency_table,
         zero_forcing_part,
     )
@@ -80,7 +81,7 @@ def prediction_tables(parameters: params.Params, table: "pandas.DataFrame", meas
 ## Models
 
 NMSE [dB], mean over data sets, in brackets the interval of {section.bootstrap.level:.0%} of a bootstrap over test
-trajectories, ± standard deviation over seeds; latency of one prediction on one thread.
+trajectories, ± standard deviation over seeds; latency of one prediction in PyTorch on one thread.
 
 {overview_table(table, measured, differences, parameters.compared)}
 
@@ -99,6 +100,8 @@ How much more error predictors expect of themselves than is measured; below 0 th
 {expected_error_table(table, parameters.compared) or "No predictor of this study says what it expects."}
 
 {curve_tables(parameters, table)}
+
+{sight_part(table, parameters.compared)}
 
 ## Under other conditions
 

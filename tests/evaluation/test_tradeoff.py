@@ -66,8 +66,8 @@ def test_the_best_one_comes_first_and_who_is_beaten_is_told():
     section = tradeoff_section(found, "time", "p.png")
     assert "energy" not in section.lower()
     assert rows_of(section)[2:] == [
-        ["quick", "-5.00", "1.0", "2.00", "yes", "yes"],
-        ["slow", "-3.00", "9.0", "0.00", "-", "yes"],
+        ["quick", "-5.00", "1", "2.00", "yes", "yes"],
+        ["slow", "-3.00", "9", "0.00", "-", "yes"],
     ]
 
 

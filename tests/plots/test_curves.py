@@ -63,3 +63,9 @@ def test_one_panel_a_model_and_one_line_a_seed_and_stage(figures, tmp_path):
     # A student's own loss, and its first seed's epochs with a teacher shaded.
     assert [list(line.get_ydata()) for line in tiny.lines] == [[0.9, 0.4], [0.9, 0.3]]
     assert len(tiny.patches) == 1 and len(lwm.patches) == 0
+
+
+def test_one_epoch_is_no_curve():
+    plain = pandas.DataFrame({"seed": [0, 1], "epoch": [1, 1], "loss": [1.0, 0.5]})
+    assert not curves.has_curve(plain)
+    assert curves.has_curve(plain.assign(epoch=[1, 2]))

@@ -9,6 +9,7 @@ from tests.evaluation.downstream.tables import reference_rows, score_rows, table
 from wavefoundry.evaluation.downstream.parts import CURVE, SEARCH
 from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import tasks_of
+from wavefoundry.plots import downstream
 from wavefoundry.plots.downstream import best_by_patch, draw_curves, draw_patch_sizes, panel_grid, styles
 from wavefoundry.plots.model_styles import model_styles
 
@@ -54,6 +55,23 @@ def test_the_representation_at_a_patch_size_is_the_best_on_the_validation_split(
 def test_patch_sizes_are_drawn(tmp_path):
     draw_patch_sizes(results(), TASKS, 0.1, STYLES, tmp_path / "sizes.png")
     assert (tmp_path / "sizes.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("draw", ["curves", "patch sizes"])
+def test_every_picture_shows_and_names_what_needs_no_head(monkeypatch, tmp_path, draw):
+    figures = []
+    monkeypatch.setattr(downstream, "_save", lambda figure, path: figures.append(figure))
+    if draw == "curves":
+        for name, task in TASKS.items():
+            draw_curves(results(), name, task, STYLES, tmp_path / "one.png")
+    else:
+        draw_patch_sizes(results(), TASKS, 0.1, STYLES, tmp_path / "sizes.png")
+    panels = [panel for figure in figures for panel in figure.axes]
+    assert len(panels) == len(TASKS)
+    for panel in panels:
+        (line,) = [line for line in panel.lines if line.get_linestyle() == ":"]
+        assert set(line.get_ydata()) == {0.0}
+        assert "a guess" in f"{line.get_label()} {panel.get_title()}"
 
 
 @pytest.mark.parametrize(("count", "grid"), [(0, (1, 1)), (1, (1, 1)), (2, (1, 2)), (6, (2, 3)), (7, (3, 3))])

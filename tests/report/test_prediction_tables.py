@@ -8,8 +8,10 @@ from wavefoundry.evaluation.options import ZeroForcing
 from wavefoundry.evaluation.paired import DIFFERENCE_COLUMNS
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.report.prediction import (
+    dataset_table,
     differences_table,
     overview_table,
+    sight_part,
     spectral_efficiency_table,
     zero_forcing_part,
 )
@@ -77,3 +79,32 @@ def test_zero_forcing_says_of_which_data_sets_there_are_no_groups():
     nowhere = zero_forcing_part(as_table(rows[2:]), told, options)
     assert "bit/s/Hz" not in nowhere and "- d2: no base station" in nowhere
     assert "left out of this study" in zero_forcing_part(as_table(rows), told, None)
+
+
+def test_a_data_set_has_mean_median_and_quantile_of_its_samples():
+    row = {"model": "wifo", "seed": 0, "question": "time", "dataset": "d1", "split": "test", "metric": "nmse"}
+    table = as_table([row | {"value": 0.1, "median": 0.01, "quantile_90": 1.0}])
+    found = cells(dataset_table(table, "time", ["d1", "d2"], lambda model, dataset: True))
+    assert found["model"] == ["d1, mean", "d1, median", "d1, 90%", "d2, mean", "d2, median", "d2, 90%"]
+    assert found["wifo"] == ["-10.00 (zero-shot)", "-20.00", "0.00", "-", "-", "-"]
+
+
+def test_sight_is_told_of_data_sets_with_both_kinds_of_users():
+    values = {("d1", "line of sight"): 0.01, ("d1", "no line of sight"): 0.1, ("d2", "line of sight"): 10.0}
+    table = as_table(
+        {"model": "hold", "question": question, "dataset": dataset, "part": part, "split": "test",
+         "metric": "nmse_of_sight", "value": value}
+        for (dataset, part), value in values.items()
+        for question in ("time", "both")
+    )  # fmt: skip
+    text = sight_part(table, {"time": ["d1", "d2"], "both": ["d2"]})
+    assert "(d1)" in text
+    assert cells(text)["model"] == ["time, line of sight [dB]", "time, no line of sight [dB]"]
+    assert cells(text)["hold"] == ["-20.00", "-10.00"]
+    assert "No data set" in sight_part(table, {"both": ["d2"]})
+
+
+def test_a_latency_is_told_however_short_it_is():
+    latency = {"model": "hold", "dataset": "d1", "question": "time", "metric": "latency_ms", "value": 0.0485}
+    found = cells(overview_table(TABLE, as_table([latency]), DIFFERENCES, DATASETS))
+    assert found["model"][-1] == "latency in PyTorch [ms]" and found["hold"][-1] == "0.049"

@@ -1,5 +1,7 @@
 """evaluate_efficiency: counts repeat, sizes that a backbone cannot read are said, growth is that of the costs."""
 
+import re
+
 import pytest
 import torch
 
@@ -9,9 +11,8 @@ from wavefoundry.evaluation.options import Efficiency
 from wavefoundry.evaluation.results import as_table
 from wavefoundry.evaluation.summary import slope, summarise
 from wavefoundry.networks.family import families, model_module
-from wavefoundry.plots.efficiency import draw_against_tokens
 from wavefoundry.plots.model_styles import model_styles
-from wavefoundry.report.efficiency import curves, efficiency_section
+from wavefoundry.report.efficiency import curves, draw_efficiency, efficiency_section
 
 SECTION = Efficiency(
     batch_size=2,
@@ -83,6 +84,13 @@ def test_wimamba_grows_linearly_in_the_summary(tables):
 def test_pictures_of_measured_costs(tables, tmp_path):
     costs = curves(*tables)
     assert [tokens for tokens, _ in costs["latency_ms"]["wimamba"]] == [17, 33, 65]
-    for metric in costs:
-        draw_against_tokens(costs[metric], metric, model_styles(list(costs[metric]), []), tmp_path / f"{metric}.png")
-    assert sorted(path.stem for path in tmp_path.iterdir()) == ["flops", "latency_ms", "peak_mebibytes"]
+    styles = model_styles(list(costs["flops"]), [])
+    draw_efficiency(*tables, styles, tmp_path)
+    linked = re.findall(r"\]\((.+)\)", efficiency_section(*tables, 2, 3))
+    assert len(linked) == 3 and all((tmp_path / link).is_file() for link in linked)
+
+
+def test_of_no_backbone_there_are_no_pictures(tables, tmp_path):
+    counted, measured = (table[table["model"] == "nobody"] for table in tables)
+    draw_efficiency(counted, measured, {}, tmp_path)
+    assert not list(tmp_path.iterdir()) and "](" not in efficiency_section(counted, measured, 2, 3)

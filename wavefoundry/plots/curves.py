@@ -49,6 +49,15 @@ def draw_learning_curves(histories: dict[str, pandas.DataFrame], styles: Mapping
     save(figure, path)
 
 
+def has_curve(history: pandas.DataFrame) -> bool:
+    """Whether a history has more than one epoch: a single one is a dot, from which nothing can be seen.
+
+    Args:
+        history: as for `draw_learning_curves`.
+    """
+    return history["epoch"].nunique() > 1
+
+
 def draw_nmse(table: pandas.DataFrame, question: str, styles: Mapping[str, Style], path: Path) -> None:
     """Test NMSE of every predictor on every data set about which it answers a question, with the spread over seeds.
 

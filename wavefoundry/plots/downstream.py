@@ -1,6 +1,7 @@
 """Charts of the downstream tasks: scores over the share of labels, and over patch sizes."""
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pandas
 
 from wavefoundry.evaluation.downstream.options import RAW, RAW_LMMSE, UNTRAINED
-from wavefoundry.evaluation.downstream.parts import CURVE, REFERENCE, SEARCH
+from wavefoundry.evaluation.downstream.parts import CURVE, SEARCH
+from wavefoundry.evaluation.downstream.reference import without_head
 from wavefoundry.evaluation.downstream.scores import ScoreTable
 from wavefoundry.evaluation.downstream.task import DownstreamTask
 from wavefoundry.evaluation.downstream.wording import heading, in_words
@@ -16,13 +18,16 @@ from wavefoundry.evaluation.over_seeds import spread
 from wavefoundry.plots.model_styles import Style, legend_below
 
 COLUMNS = 3  # of panels
-PANEL = (3.7, 3.0)  # width and height [inch]
+TITLE_WIDTH = 40  # characters of a line above a panel
+PANEL = (3.7, 3.3)  # width and height [inch]
+WITHOUT_HEAD: dict[str, Any] = {"color": "grey", "linestyle": ":"}
 
 
 def draw_curves(
     table: pandas.DataFrame, name: str, task: DownstreamTask, models: Mapping[str, Style], path: Path
 ) -> None:
-    """Test score of every input over the share of the training labels, mean and standard deviation over seeds.
+    """Test score of every input over the share of the training labels, mean and standard deviation over seeds, and what
+    is reached without a head.
 
     A network as it was before any training has the colour of the trained one and a hollow mark.
 
@@ -47,8 +52,8 @@ def draw_curves(
         mean, deviation = (curve["values"].map(value).to_numpy(float) for value in (statistics.mean, spread))
         panel.plot(percent, mean, label=model.replace("_", " "), **style)
         panel.fill_between(percent, mean - deviation, mean + deviation, color=style["color"], alpha=0.15)
-    for _, row in scores.pick(question=name, part=REFERENCE, metric=task.metric, split="test").iterrows():
-        panel.axhline(row["values"][0], color="grey", linestyle=":", label=row["representation"])
+    if reference := without_head(scores, name, task.metric):
+        panel.axhline(reference.score, label=f"{reference.answer} (no head)", **WITHOUT_HEAD)
     panel.set(xscale="log", xlabel="share of the training labels [%]", ylabel=_axis(task), title=heading(task))
     ticks = sorted(100 * curves["label_fraction"].drop_duplicates().to_numpy(float))
     panel.set_xticks(ticks, [f"{value:g}" for value in ticks])
@@ -65,7 +70,8 @@ def draw_patch_sizes(
     models: Mapping[str, Style],
     path: Path,
 ) -> None:
-    """Test score of the inputs that have several patch sizes, the best representation at each, one panel a task.
+    """Test score of the inputs that have several patch sizes, the best representation at each, and what is reached
+    without a head; one panel a task.
 
     Args:
         table: the results of all entries, joined.
@@ -89,7 +95,12 @@ def draw_patch_sizes(
                 sizes = [int(size) for size in by_patch]
                 panel.plot(sizes, list(by_patch.values()), label=model.replace("_", " "), **style)
                 panel.set_xticks(sizes)
-        panel.set(title=heading(task), xlabel="patch size", ylabel=_axis(task))
+        title = heading(task)
+        if reference := without_head(scores, name, task.metric):
+            panel.axhline(reference.score, label="no head, as named above", **WITHOUT_HEAD)
+            title += "\n" + textwrap.fill(f"no head: {reference.answer}", TITLE_WIDTH)
+        panel.set_title(title, fontsize="medium")
+        panel.set(xlabel="patch size", ylabel=_axis(task))
         panel.grid(alpha=0.3)
     legend_below(figure, panels)
     figure.suptitle(f"One set of weights at every patch size, {fraction:.0%} of the labels")

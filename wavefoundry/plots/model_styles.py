@@ -1,5 +1,6 @@
 """One colour for each model in all figures of a report: lines, bars and their legends look up the same styles."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
@@ -9,6 +10,7 @@ COLOURS = (
     "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5",
 )  # fmt: skip
 MARKERS = ("o", "s")  # of each ten
+LABEL_WIDTH = 36  # characters of a line in a legend
 
 
 class Style(TypedDict):
@@ -40,14 +42,20 @@ def model_styles(models: Sequence[str], methods: Sequence[str]) -> dict[str, Sty
 
 
 def legend_below(figure, panels: Iterable) -> None:
-    """One legend for all panels below them, where it covers nothing."""
+    """One legend for all panels below them, where it covers nothing, in as many columns as fit into the figure."""
     found: dict = {}
     for panel in panels:
         handles, labels = panel.get_legend_handles_labels()
         found |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in found}
-    if found:
-        columns = 2 if figure.get_figwidth() < 6 else 3
-        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns, fontsize="small")
+    if not found:
+        return
+    labels = [textwrap.fill(label, LABEL_WIDTH) for label in found]
+    place = {"loc": "outside lower center", "fontsize": "small"}
+    for columns in range(2 if figure.get_figwidth() < 6 else 3, 0, -1):
+        legend = figure.legend(found.values(), labels, ncols=columns, **place)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _many_colours(count: int) -> list[str]:

@@ -8,12 +8,15 @@ DYNAMIC_RANGE_DB = 40
 COLUMNS = 6
 
 
-def draw_maps(target: np.ndarray, predicted: dict[str, np.ndarray], title: str, path: Path) -> None:
+def draw_maps(
+    target: np.ndarray, predicted: dict[str, np.ndarray], subcarrier_spacing: float, title: str, path: Path
+) -> None:
     """One panel per predictor, its angle-delay map above and the magnitude of its error below; the truth comes first.
 
     Args:
         target: complex (angle, delay).
         predicted: complex (angle, delay) of each predictor by name.
+        subcarrier_spacing: of the channels behind the maps [Hz]; it says how far delay bins lie apart.
         title: headline.
         path: PNG file to write.
     """
@@ -28,6 +31,8 @@ def draw_maps(target: np.ndarray, predicted: dict[str, np.ndarray], title: str, 
         empty.axis("off")
     show = {"origin": "lower", "aspect": "auto", "cmap": "viridis", "vmin": top - DYNAMIC_RANGE_DB, "vmax": top}
     nothing = np.full_like(target, np.nan)
+    last = target.shape[1] - 1
+    latest_ns = 1e9 * last / (target.shape[1] * subcarrier_spacing)
     shown = {"truth": (target, nothing)} | {name: (estimate, estimate - target) for name, estimate in predicted.items()}
     for panel, (name, (estimate, error)) in zip(axes, shown.items(), strict=False):
         image = panel.imshow(_stacked(estimate, error), **show)
@@ -35,8 +40,9 @@ def draw_maps(target: np.ndarray, predicted: dict[str, np.ndarray], title: str, 
         if name in predicted:
             told += f"\nerror {_level(np.linalg.norm(error)) - _level(np.linalg.norm(target)):.1f} dB"
         panel.set_title(told, fontsize="small")
-        panel.set(xticks=[], yticks=[])
-    figure.supxlabel(f"delay bins 0 to {target.shape[1] - 1}", fontsize="small")
+        panel.set(yticks=[])
+        panel.set_xticks([0, last], ["0", f"{latest_ns:.0f}"], fontsize="x-small")
+    figure.supxlabel("delay [ns]", fontsize="small")
     figure.supylabel(f"{len(target)} angle bins: the map above, its error below", fontsize="small")
     figure.colorbar(image, ax=axes, label="magnitude [dB]", shrink=0.8, aspect=40, pad=0.01)
     figure.suptitle(title)

@@ -7,7 +7,7 @@ from wavefoundry.evaluation.tradeoff import Cost, Tradeoff, front_of
 from wavefoundry.plots.model_styles import Style, legend_below
 
 COSTS: tuple[tuple[Cost, str], ...] = (
-    ("latency_ms", "latency [ms]"),
+    ("latency_ms", "latency in PyTorch [ms]"),
     ("mebibytes", "weights [MiB]"),
     ("energy_mj", "energy [mJ]"),
 )

@@ -1,13 +1,24 @@
 """The report's section on what backbones cost."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pandas
 
 from wavefoundry.evaluation.summary import operations, slope
+from wavefoundry.plots.model_styles import Style
 from wavefoundry.report.tables import markdown_table, significant
+
+# By metric, the picture as the report links it, and what its axis says.
+PICTURES = {
+    "flops": (Path("figures/efficiency/flops.png"), "floating-point operations"),
+    "latency_ms": (Path("figures/efficiency/latency.png"), "latency in PyTorch [ms]"),
+    "peak_mebibytes": (Path("figures/efficiency/memory.png"), "peak memory [MiB]"),
+}
 
 
 def efficiency_section(table: pandas.DataFrame, measured: pandas.DataFrame, batch_size: int, slots: int) -> str:
-    """Markdown: costs against the number of tokens; its pictures are drawn of `curves`.
+    """Markdown: costs against the number of tokens; its pictures are drawn by `draw_efficiency`.
 
     Args:
         table, measured: of results.
@@ -19,10 +30,10 @@ def efficiency_section(table: pandas.DataFrame, measured: pandas.DataFrame, batc
     if costs.empty:
         return "No network of this study gives representations."
     parts = [
-        f"One forward pass of {batch_size} synthetic channel(s), nothing hidden: backbones of snapshots read one slot, "
-        f"those of sequences {slots}. Columns are antennas x subcarriers; cells are tokens, operations, median latency "
-        "and peak memory. Growth is the slope of the logarithm of operations, latency and memory over that of the "
-        "tokens: 1 is linear, 2 quadratic."
+        f"One forward pass of {batch_size} synthetic channel(s) in PyTorch, nothing hidden: backbones of snapshots "
+        f"read one slot, those of sequences {slots}. Columns are antennas x subcarriers; cells are tokens, operations, "
+        "median latency and peak memory. Growth is the slope of the logarithm of operations, latency and memory over "
+        "that of the tokens: 1 is linear, 2 quadratic."
     ]
     sizes = list(dict.fromkeys(counted.loc[counted["question"].notna(), "question"]))
     for where, rows in costs.groupby("part", sort=False):
@@ -40,8 +51,25 @@ def efficiency_section(table: pandas.DataFrame, measured: pandas.DataFrame, batc
         "multiplication and addition; transforms of the input, normalisations, activations, softmax and the choice of "
         "keys in a routing are not counted."
     )
-    parts += [f"![{name}](figures/efficiency/{name}.png)" for name in ("flops", "latency", "memory")]
+    parts += [f"![{label}]({path.as_posix()})" for _, path, label in _drawn(curves(table, measured))]
     return "\n\n".join(parts)
+
+
+def draw_efficiency(
+    table: pandas.DataFrame, measured: pandas.DataFrame, styles: Mapping[str, Style], folder: Path
+) -> None:
+    """Draw the pictures that the section links: those of costs that any backbone has.
+
+    Args:
+        table, measured: as for `efficiency_section`.
+        styles: of the study's models.
+        folder: of the report; the pictures lie in it under figures.
+    """
+    from wavefoundry.plots.efficiency import draw_against_tokens
+
+    found = curves(table, measured)
+    for metric, path, label in _drawn(found):
+        draw_against_tokens(found[metric], label, styles, folder / path)
 
 
 def curves(table: pandas.DataFrame, measured: pandas.DataFrame) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -63,6 +91,11 @@ def curves(table: pandas.DataFrame, measured: pandas.DataFrame) -> dict[str, dic
                 for size, value in zip(values["question"], values["value"], strict=True)
             ]
     return found
+
+
+def _drawn(found: Mapping[str, Mapping[str, object]]) -> list[tuple[str, Path, str]]:
+    """Metric, picture and axis of the costs that any backbone has; `found` as `curves` gives it."""
+    return [(metric, path, label) for metric, (path, label) in PICTURES.items() if any(found[metric].values())]
 
 
 def _row(counted: pandas.DataFrame, measured: pandas.DataFrame, sizes: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from wavefoundry.report.tables import markdown_table, mean_and_spread
 # Label and format of every cost.
 COSTS = {
     "parameters": ("parameters", "{:,.0f}"),
-    "latency_ms": ("latency [ms]", "{:.1f}"),
+    "latency_ms": ("latency in PyTorch [ms]", "{:.1f}"),
     "training_seconds": ("time of one training [s]", "{:.0f}"),
     "teacher_passes_saved": ("teacher passes saved", "{:.0%}"),
 }

@@ -5,11 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas
 
+from wavefoundry.evaluation.metrics import to_db
 from wavefoundry.evaluation.options import ZeroForcing
 from wavefoundry.evaluation.prediction_curves import CURVES, curve_points, ordered_parts
 from wavefoundry.evaluation.results import rows_about
-from wavefoundry.evaluation.summary import by_dataset_nmse_db, latencies_ms, mean_nmse_db, parameter_counts
-from wavefoundry.report.tables import markdown_table, mean_and_spread
+from wavefoundry.evaluation.summary import latencies_ms, mean_nmse_db, parameter_counts
+from wavefoundry.report.tables import markdown_table, mean_and_spread, significant
+
+# Column of the table of results, and what a table calls it.
+STATISTICS = {"value": "mean", "median": "median", "quantile_90": "90%"}
+LINE_OF_SIGHT = ("line of sight", "no line of sight")  # parts of the table of results
 
 
 def overview_table(
@@ -54,10 +59,11 @@ def overview(
                 *(mean_and_spread(values[question]) if question in values else "-" for question in questions),
                 str(max(map(len, values.values()))) if parameters else "-",
                 f"{parameters:,}",
-                f"{latencies[str(model)]:.1f}" if model in latencies else "-",
+                significant(latencies[str(model)], 2) if model in latencies else "-",
             ]
         )
-    return ["model", *(f"{question} [dB]" for question in questions), "seeds", "parameters", "latency [ms]"], rows
+    costs = ["seeds", "parameters", "latency in PyTorch [ms]"]
+    return ["model", *(f"{question} [dB]" for question in questions), *costs], rows
 
 
 def compared_datasets(datasets: Mapping[str, Sequence[str]]) -> str:
@@ -71,27 +77,67 @@ def compared_datasets(datasets: Mapping[str, Sequence[str]]) -> str:
 def dataset_table(
     table: pandas.DataFrame, question: str, datasets: Sequence[str], is_new: Callable[[str, str], bool]
 ) -> str:
-    """NMSE of every predictor on every data set, "-" where it does not answer the question.
+    """NMSE of every predictor on every data set: mean, median and 90 % quantile over samples, "-" where it does not
+    answer the question.
 
     Args:
         table: of results.
         question: the question.
-        datasets: the columns.
+        datasets: the columns, three each.
         is_new: whether a model (first) has not learnt from a data set (second): zero-shot.
     """
-    rows = by_dataset_nmse_db(table, "test")
-    rows = rows[rows["question"] == question]
-    values = {key: list(some["nmse_db"]) for key, some in rows.groupby(["model", "dataset"], sort=False)}
+    rows = table[(table["metric"] == "nmse") & (table["split"] == "test") & (table["question"] == question)]
+    values = dict(iter(rows.groupby(["model", "dataset"], sort=False)))
 
-    def cell(model: str, dataset: str) -> str:
+    def cell(model: str, dataset: str, statistic: str) -> str:
         if (model, dataset) not in values:
             return "-"
-        text = mean_and_spread(values[model, dataset])
-        return f"{text} (zero-shot)" if is_new(model, dataset) else text
+        text = mean_and_spread([to_db(value) for value in values[model, dataset][statistic]])
+        return f"{text} (zero-shot)" if statistic == "value" and is_new(model, dataset) else text
 
-    models = list(dict.fromkeys(rows["model"]))
+    columns = [(dataset, statistic) for dataset in datasets for statistic in STATISTICS]
     return markdown_table(
-        ["model", *datasets], [[model, *(cell(model, dataset) for dataset in datasets)] for model in models]
+        ["model", *(f"{dataset}, {STATISTICS[statistic]}" for dataset, statistic in columns)],
+        [[model, *(cell(model, *column) for column in columns)] for model in dict.fromkeys(rows["model"])],
+    )
+
+
+def sight_part(table: pandas.DataFrame, datasets: Mapping[str, Sequence[str]]) -> str:
+    """NMSE [dB] of every predictor about users with line of sight at their first slot, and about those without.
+
+    Args:
+        table: of results.
+        datasets: by question; the means are taken over those of these that have both kinds of users, or what lies
+            between the columns would be the data sets'.
+    """
+    metric = "nmse_of_sight"
+    rows = rows_about(table[(table["metric"] == metric) & (table["split"] == "test")], datasets)
+    kinds = rows.groupby(["question", "dataset"], sort=False)["part"].nunique()
+    mixed = {
+        question: [name for name in names if kinds.get((question, name), 0) == len(LINE_OF_SIGHT)]
+        for question, names in datasets.items()
+    }
+    mixed = {question: names for question, names in mixed.items() if names}
+    if not mixed:
+        return "No data set compared has test users with and without line of sight."
+    curves = {question: curve_points(rows, metric, question, names) for question, names in mixed.items()}
+    told = {
+        (model, question, part): f"{value:.2f}"
+        for question, by_model in curves.items()
+        for model, points in by_model.items()
+        for part, value in points
+    }
+    columns = [(question, part) for question in mixed for part in LINE_OF_SIGHT]
+    cells = markdown_table(
+        ["model", *(f"{question}, {part} [dB]" for question, part in columns)],
+        [
+            [model, *(told.get((model, *column), "-") for column in columns)]
+            for model in dict.fromkeys(model for model, _, _ in told)
+        ],
+    )
+    return (
+        "NMSE of users with line of sight at their first slot and of those without, mean over the data sets compared "
+        f"that have both ({compared_datasets(mixed)}):\n\n{cells}"
     )
 
 

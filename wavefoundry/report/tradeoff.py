@@ -23,12 +23,12 @@ def tradeoff_section(found: Sequence[Tradeoff], question: str, picture: str) -> 
     """
     measured = any(one.energy_mj is not None for one in found)
     by_latency, by_size, by_energy = (front_of(found, cost) for cost in ("latency_ms", "mebibytes", "energy_mj"))
-    header = ["model", f"{question} [dB]", "latency [ms]", "weights [MiB]"]
+    header = ["model", f"{question} [dB]", "latency in PyTorch [ms]", "weights [MiB]"]
     header += ["energy [mJ]"] if measured else []
     header += ["front by latency", "front by size"] + (["front by energy"] if measured else [])
     rows = []
     for one in sorted(found, key=lambda one: one.nmse_db):
-        row = [one.model, f"{one.nmse_db:.2f}", f"{one.latency_ms:.1f}", f"{one.mebibytes:.2f}"]
+        row = [one.model, f"{one.nmse_db:.2f}", significant(one.latency_ms, 2), f"{one.mebibytes:.2f}"]
         row += [_number(one.energy_mj)] if measured else []
         fronts = [by_latency, by_size] + ([by_energy] if measured else [])
         rows.append(row + ["yes" if one.model in front else "-" for front in fronts])
