@@ -1,6 +1,7 @@
 """The code that each stage of dvc.yaml depends on, derived from what its module imports.
 
-`python -m stages.dependencies` writes it into dvc.yaml; stage `params` and a test refuse a dvc.yaml that differs.
+`python -m stages.dependencies` writes it into dvc.yaml; the flow, stage `params` and a test refuse a dvc.yaml that
+differs.
 
 A dependency on code is a path to a Python file in one of the project's packages. What is found by name (families,
 objectives, methods, tasks) is not imported in so many words: stage `inputs` writes digests of it into data/inputs, on
