@@ -6,6 +6,8 @@ CHECKPOINTS = Path(".checkpoints")
 LANGUAGE_MODELS = Path("data/language_models")
 INPUTS = Path("data/inputs")
 TASKS = INPUTS / "tasks.json"
+COMPARED = INPUTS / "compared.json"
+ANSWERED = INPUTS / "answered.json"
 FEEDBACK_ASKED = Path("metrics/feedback/asked.json")
 RESULTS = Path("metrics/results.csv")
 SUMMARY = Path("metrics/summary.json")
@@ -60,8 +62,8 @@ def store(kind: str, name: str) -> Path:
 
 
 def inputs_file(name: str, what: str) -> Path:
-    """What an entry depends on: "options", "stores", "scored", "fed_back", "timed", "code" or "serving"; see
-    stages/inputs.py."""
+    """What an entry depends on: "options", "stores", "scored", "embedded", "fed_back", "timed", "code" or "serving";
+    see stages/inputs.py."""
     return INPUTS / name / f"{what}.json"
 
 

@@ -10,13 +10,16 @@ from stages import params
 from stages.compare import sample_files
 from stages.examples import example_user, last_map
 from stages.paths import (
+    ANSWERED,
     CLAIMS,
+    COMPARED,
     DECISIONS,
     DIFFERENCES,
     MEASURED,
     REPORT,
     RESULTS,
     SUITES,
+    TASKS,
     csi_store,
     examples_file,
     figures_folder,
@@ -276,7 +279,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
     inputs = [Path("data/scenario"), Path("figures"), Path("history")]
-    inputs += [RESULTS, DIFFERENCES, SUITES, CLAIMS, MEASURED, DECISIONS]
+    inputs += [TASKS, COMPARED, ANSWERED, RESULTS, DIFFERENCES, SUITES, CLAIMS, MEASURED, DECISIONS]
     inputs += sample_files(parameters, "prediction")
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
         REPORT.mkdir(exist_ok=True)
