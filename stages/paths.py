@@ -3,6 +3,9 @@
 from pathlib import Path
 
 CHECKPOINTS = Path(".checkpoints")
+SCENARIOS = Path("data/scenario")
+FIGURES = Path("figures")
+HISTORIES = Path("history")
 LANGUAGE_MODELS = Path("data/language_models")
 INPUTS = Path("data/inputs")
 TASKS = INPUTS / "tasks.json"
@@ -28,7 +31,17 @@ SAMPLES = {
 
 def scenario_folder(name: str) -> Path:
     """Paths store and summary of one data set."""
-    return Path("data/scenario") / name
+    return SCENARIOS / name
+
+
+def paths_store(folder: Path) -> Path:
+    """The paths of one data set, in its `scenario_folder`."""
+    return folder / "paths.zarr"
+
+
+def summary_file(folder: Path) -> Path:
+    """Figures about one data set, in its `scenario_folder`."""
+    return folder / "summary.json"
 
 
 def csi_store(name: str) -> Path:
@@ -90,7 +103,7 @@ def embedder_folder(name: str, seed: int) -> Path:
 
 def history_file(name: str) -> Path:
     """The learning curves of one entry."""
-    return Path("history") / f"{name}.csv"
+    return HISTORIES / f"{name}.csv"
 
 
 def scores_file(evaluation: str, name: str) -> Path:
@@ -125,4 +138,4 @@ def seconds_file(name: str) -> Path:
 
 def figures_folder(kind: str, name: str) -> Path:
     """Pictures of one data set or entry."""
-    return Path("figures") / kind / name
+    return FIGURES / kind / name

@@ -15,9 +15,12 @@ from stages.paths import (
     COMPARED,
     DECISIONS,
     DIFFERENCES,
+    FIGURES,
+    HISTORIES,
     MEASURED,
     REPORT,
     RESULTS,
+    SCENARIOS,
     SUITES,
     TASKS,
     csi_store,
@@ -25,6 +28,7 @@ from stages.paths import (
     figures_folder,
     history_file,
     scenario_folder,
+    summary_file,
 )
 from stages.provenance import provenance
 from stages.questions import question_about
@@ -198,7 +202,7 @@ def write_report(parameters: params.Params) -> None:
     found = tradeoffs(table, measured, first, parameters.compared[first]) if first else []
     draw(parameters, table, measured, samples[samples["split"] == "test"], found)
     best = best_methods(table, parameters.compared, list(parameters.predictors))
-    summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
+    summaries = {name: json.loads(summary_file(scenario_folder(name)).read_text()) for name in names}
     content = {
         "title": TITLE,
         "introduction": f"Written {provenance()}. Data sets: {', '.join(names)}. Scores are those of the test "
@@ -278,7 +282,7 @@ def write_report(parameters: params.Params) -> None:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
-    inputs = [Path("data/scenario"), Path("figures"), Path("history")]
+    inputs = [SCENARIOS, FIGURES, HISTORIES]
     inputs += [TASKS, COMPARED, ANSWERED, RESULTS, DIFFERENCES, SUITES, CLAIMS, MEASURED, DECISIONS]
     inputs += sample_files(parameters, "prediction")
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
