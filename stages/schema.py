@@ -551,13 +551,22 @@ class Params(Content):
 
 def _student(name: str, entry: Any, found: Mapping[str, Model]) -> Model:
     teacher = found[entry.teacher]
+    objective = None if entry.objective is None else objective_options(entry.objective)
+    if objective is not None and (reason := objective.why_not_families(entry.family, teacher.family)):
+        raise ValueError(f"distill.{name}.objective {entry.objective.kind} cannot be used: {reason}")
     try:
         if entry.family == teacher.family:
             options = teacher.options.changed(entry.options)
         else:
             options = families()[entry.family].model_validate(entry.options)
     except ValidationError as error:
-        faults = (describe(("distill", name, "options", *fault["loc"]), fault) for fault in error.errors())
+        faults = [describe(("distill", name, "options", *fault["loc"]), fault) for fault in error.errors()]
+        if entry.family != teacher.family:
+            faults.insert(
+                0,
+                f"distill.{name}.options: the student is a {entry.family} and its teacher {entry.teacher} a "
+                f"{teacher.family}, allowed: all options of a {entry.family}",
+            )
         raise ValueError("\n".join(faults)) from None
     return Model(
         name,
@@ -567,5 +576,5 @@ def _student(name: str, entry: Any, found: Mapping[str, Model]) -> Model:
         teacher.held_out,
         tuple(entry.seeds),
         entry.teacher,
-        None if entry.objective is None else objective_options(entry.objective),
+        objective,
     )

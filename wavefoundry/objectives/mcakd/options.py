@@ -1,6 +1,6 @@
 """Settings of MCAKD, multi-component adaptive knowledge distillation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,8 @@ class Options(ObjectiveOptions):
     Knowledge Distillation", arXiv:2511.04015.
     """
 
+    within_family: ClassVar[bool] = True
+
     weight: Positive = Field(description="lambda, weight of the distillation loss")
     attention: bool
     embedding: bool
@@ -60,7 +62,9 @@ class Options(ObjectiveOptions):
         return self
 
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
-        if family != teacher_family or not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
+        if reason := self.why_not_families(family, teacher_family):
+            return reason
+        if not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
             return (
                 "it compares inner values of two networks of one family that shows them; "
                 f"the teacher is a {teacher_family}, the student a {family}"
