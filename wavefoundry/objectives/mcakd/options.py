@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from wavefoundry.networks.family import FamilyOptions
 from wavefoundry.networks.traced_options import TracedOptions
 from wavefoundry.objectives.objective import ObjectiveOptions
-from wavefoundry.section import Count, Positive, Probability, Section
+from wavefoundry.section import Count, Positive, Probability, Section, why_no_whole_heads
 
 
 class AutonomousPassive(Section):
@@ -86,8 +86,10 @@ class Options(ObjectiveOptions):
         for name in student.common_to_students:
             if getattr(own, name) != getattr(shown, name):
                 return f"architecture.{name} {getattr(own, name)} differs from the teacher's {getattr(shown, name)}"
-        if own.hidden_size % self.selection_heads:
-            return f"selection_heads {self.selection_heads} does not divide architecture.hidden_size {own.hidden_size}"
+        if reason := why_no_whole_heads(
+            "selection_heads", self.selection_heads, "architecture.hidden_size", own.hidden_size
+        ):
+            return reason
         epochs = student.training.epochs
         if self.autonomous_passive is not None and epochs < self.autonomous_passive.first_passive:
             return (
