@@ -43,6 +43,7 @@ from flows.run_names import name_of_run
 from flows.server import check_alive, check_server, temporary_server
 from flows.servers import ServerError
 from flows.workspace import FOLDER, name_of, workspace
+from stages import dependencies, params
 from stages.overlay import compose
 from stages.running import alone
 from storage.errors import StorageError
@@ -157,6 +158,7 @@ def pipeline(
         check_dvc()
         overlay = STUDIES / f"{study}.yaml" if study else None
         text = compose(overlay, seed=seed, scenarios=scenarios) if other else None
+        _check_dag(with_parameters=not other)
         with (
             alone(log),
             nullcontext() if text is None else workspace(name_of(study, scenarios, seed), text) as folder,
@@ -318,13 +320,14 @@ def main() -> None:
     arguments = parser.parse_args()
     end_politely()
     try:
-        _check_project()
+        _check_folder()
+        _check_dag(with_parameters=True)
         require_folder()
         plan(arguments.targets)  # a mistyped target is told before a server starts
         check_server()
         with temporary_server():
             state = _pipeline(arguments)
-    except (UnknownTargetError, ServerError, StorageError) as error:
+    except (InputError, UnknownTargetError, ServerError, StorageError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         print("interrupted; run again to go on", file=sys.stderr, flush=True)
@@ -334,9 +337,28 @@ def main() -> None:
     print(state.message)
 
 
-def _check_project() -> None:
+def _check_folder() -> None:
     if not os.access(".", os.W_OK):
         raise StorageError(f"{Path.cwd()}: nothing can be written here; a run needs its folder to be writable")
+
+
+def _check_dag(with_parameters: bool) -> None:
+    """Refuse what stage `params` refuses, whether or not that stage is up to date.
+
+    DVC lets no stage depend on dvc.yaml, and takes one from which a dependency was removed for up to date. What is
+    wrong in params.yaml it would tell in words of its own, where dvc.yaml makes stages of it.
+
+    Args:
+        with_parameters: params.yaml, too, and not dvc.yaml alone.
+
+    Raises:
+        InputError: what is wrong.
+    """
+    if not dependencies.module_file("stages.params"):
+        return  # the DAG has commands of others
+    if with_parameters:
+        params.read()
+    dependencies.check()
 
 
 def _pipeline(arguments: argparse.Namespace) -> State:

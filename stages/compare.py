@@ -17,11 +17,13 @@ from stages import params
 from stages.json_files import write_json
 from stages.paths import (
     CLAIMS,
+    COMPARED,
     DIFFERENCES,
     MEASURED,
     RESULTS,
     SUITES,
     SUMMARY,
+    TASKS,
     measured_file,
     samples_file,
     scores_file,
@@ -78,7 +80,7 @@ def main() -> None:
     scores, measured = score_files(parameters), measured_files(parameters)
     samples = [*sample_files(parameters, "prediction"), *sample_files(parameters, "feedback")]
     task_samples, in_suites = (sample_files(parameters, evaluation) for evaluation in ("downstream", "suites"))
-    inputs = [*scores, *samples, *task_samples, *in_suites, *measured]
+    inputs = [TASKS, COMPARED, *scores, *samples, *task_samples, *in_suites, *measured]
     outputs = [RESULTS, SUMMARY, DIFFERENCES, SUITES, CLAIMS, MEASURED]
     with stage("compare", section=None, dependencies=inputs, outputs=outputs) as run:
         from wavefoundry.evaluation.claims import Evidence, judge

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from stages import params
-from stages.paths import csi_store, scenario_folder
+from stages.paths import csi_store, paths_store, scenario_folder
 from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
 from wavefoundry.csi.options import OFDM
@@ -97,7 +97,7 @@ def main() -> None:
     with clear_errors():
         settings = params.read()
         scenario = settings.entry("scenarios", name)
-    source, target = scenario_folder(name) / "paths.zarr", csi_store(name)
+    source, target = paths_store(scenario_folder(name)), csi_store(name)
     with (
         stage(f"csi@{name}", section=scenario.ofdm, dependencies=[source], outputs=[target]) as run,
         workers(settings.workers, f"CSI of {name}") as map_units,

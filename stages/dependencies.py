@@ -1,6 +1,7 @@
 """The code that each stage of dvc.yaml depends on, derived from what its module imports.
 
-`python -m stages.dependencies` writes it into dvc.yaml; stage `params` and a test refuse a dvc.yaml that differs.
+`python -m stages.dependencies` writes it into dvc.yaml; the flow, stage `params` and a test refuse a dvc.yaml that
+differs.
 
 A dependency on code is a path to a Python file in one of the project's packages. What is found by name (families,
 objectives, methods, tasks) is not imported in so many words: stage `inputs` writes digests of it into data/inputs, on
@@ -22,7 +23,8 @@ DAG = Path("dvc.yaml")
 PACKAGES = ("stages", "storage", "wavefoundry")
 # Modules that cannot change what a stage writes; neither they nor what only they import are dependencies.
 WITHOUT_INFLUENCE = {
-    "stages.params": "reads and checks params.yaml; the values that a stage uses are its parameters in dvc.yaml",
+    "stages.params": "reads and checks params.yaml; what a stage uses of it are its parameters in dvc.yaml, and what "
+    "follows from them stands in the files of stage inputs",
     "stages.yaml_files": "reads params.yaml and dvc.yaml, as above",
     "stages.stage": "the frame of every stage: records it, and removes what a failed stage has written",
     "storage.tracking": "tells MLflow what a stage has done",

@@ -71,6 +71,13 @@ def _named(key: str) -> Callable[[Any], Any]:
     return name_entries
 
 
+def _require_mapping(entry: Any) -> Any:
+    """Refuse the name of an objective in place of its options."""
+    if not isinstance(entry, Mapping | BaseModel):
+        raise ValueError(f"allowed: null, or a mapping with kind: {', '.join(objectives())}")
+    return entry
+
+
 # Types that are made of what is found: a type checker sees mappings of anything.
 if TYPE_CHECKING:
     Learners = dict[str, Any]
@@ -79,7 +86,7 @@ if TYPE_CHECKING:
     Objective = Any
 else:
     Learners = dict[Name, _kinds("family", families(), Learner)]
-    Objective = _kinds("kind", objectives())
+    Objective = Annotated[_kinds("kind", objectives()), BeforeValidator(_require_mapping)]
     Methods = Annotated[dict[Name, _kinds("method", methods())], BeforeValidator(_named("method"))]
     Tasks = Annotated[dict[Name, _kinds("task", tasks())], BeforeValidator(_named("task"))]
 

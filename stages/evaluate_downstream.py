@@ -266,7 +266,7 @@ def main() -> None:
     inputs = [TASKS] if section is None else [TASKS, csi_store(section.channels), csi_store(section.beams)]
     stage_name = "evaluate_downstream_raw"
     if model is not None:
-        inputs += [embedder_folder(name, model.seeds[0]), inputs_file(name, "code")]
+        inputs += [embedder_folder(name, model.seeds[0]), inputs_file(name, "embedded"), inputs_file(name, "code")]
         stage_name = f"evaluate_downstream_{group}@{name}"
     scores, samples, costs = scores_file("downstream", name), samples_file("downstream", name), seconds_file(name)
     with stage(stage_name, section=section, dependencies=inputs, outputs=[scores, samples, costs]) as run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.csi import write_csi
 from stages.json_files import write_json
-from stages.paths import csi_store, figures_folder, scenario_folder
+from stages.paths import csi_store, figures_folder, paths_store, scenario_folder, summary_file
 from stages.scale_out import MapUnits, workers
 from stages.scenario import derived_seed, numbers, simulate
 from stages.stage import clear_errors, stage
@@ -30,7 +30,7 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         section: entry `name` of the group `imported` in params.yaml.
         seed: of the study.
         name: of the entry.
-        folder: gets summary.json, and paths.zarr where there are paths.
+        folder: gets a summary, and a paths store where there are paths.
         figures: gets csi.png, and those of a scenario for a scene.
         map_units: does the units of work.
     """
@@ -45,11 +45,11 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
         csi = write_arrays(section, derived_seed(seed, "import", name), target)
     else:
         if isinstance(section, ImportedDeepMIMO):
-            summary = write_paths(section, derived_seed(seed, "import", name), folder / "paths.zarr")
+            summary = write_paths(section, derived_seed(seed, "import", name), paths_store(folder))
         else:
             require_own_meshes(section)
             summary = simulate(section.twin, seed, name, folder, figures, map_units)
-        csi = write_csi(folder / "paths.zarr", target, section.ofdm, section, map_units)
+        csi = write_csi(paths_store(folder), target, section.ofdm, section, map_units)
     dataset = open_store(target, "csi")
     samples = dataset.sizes["sample"]
     some = read_array(target, dataset.isel(sample=np.linspace(0, samples - 1, min(DRAWN, samples)).astype(int)), "csi")
@@ -58,7 +58,7 @@ def bring_in(section: Imported, seed: int, name: str, folder: Path, figures: Pat
     if isinstance(section, ImportedArrays) and (doubt := exchanged_axes(some)):
         summary["axes_in_doubt"] = doubt
         print(f"import@{name}: {doubt}", flush=True)
-    write_json(folder / "summary.json", summary)
+    write_json(summary_file(folder), summary)
     return summary
 
 

@@ -4,18 +4,21 @@ For every entry NAME, in data/inputs/NAME:
 
 - options.json: of a network all options by which it is built and trained, those of a student with its teacher's;
 - stores.json: of a network the stores that it learns from, and the language models that it builds on;
-- scored.json: the CSI stores on which it answers a question;
-- fed_back.json: of a network those whose slots it feeds back;
-- timed.json: those of them on which its latency is measured;
-- code.json: the code of its family, objective or method;
+- scored.json: the questions and suites that it answers, the CSI stores that these are about, and their scales;
+- embedded.json: of a network the CSI store of whose slots the downstream tasks ask it for representations;
+- fed_back.json: of a network the CSI stores whose slots it feeds back;
+- timed.json: the questions of which its latency is measured, and the CSI stores that these are about;
+- code.json: the code of its family, of its objective and its teacher's family, or of its method;
 - serving.json: the code by which it is registered and served.
 
-In data/inputs: tasks.json, the stores and the code of the downstream tasks. In metrics/feedback: asked.json, the data
-sets whose slots each codec feeds back; the tables of the codecs come beside it, and others depend on that folder where
-there are none.
+In data/inputs: tasks.json, the stores and the code of the downstream tasks; compared.json, the data sets over which
+means are taken; answered.json, what the report tells of who answers what and has learnt from what. In metrics/feedback:
+asked.json, the data sets whose slots each codec feeds back; the tables of the codecs come beside it, and others depend
+on that folder where there are none.
 
 The stages of an entry depend on these files, and so on nothing that concerns other entries alone: a data set that is
-added and held out makes no training run again.
+added and held out makes no training run again. What follows from params.yaml stands in them as it is, and not as the
+code that finds it: a new check of params.yaml makes no stage run again.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from pathlib import Path
 from stages import params
 from stages.dependencies import closure
 from stages.json_files import write_json
-from stages.paths import FEEDBACK_ASKED, INPUTS, TASKS, inputs_file, language_model_files, store
+from stages.paths import ANSWERED, COMPARED, FEEDBACK_ASKED, INPUTS, TASKS, inputs_file, language_model_files, store
 from stages.stage import clear_errors
 from storage.digests import digest
 from wavefoundry.deployment.method_export import GRAPHS
@@ -64,13 +67,25 @@ def training_options(parameters: params.Params, name: str) -> dict:
 
 
 def model_modules(parameters: params.Params, name: str) -> list[str]:
-    """The modules that build and train the network of an entry."""
+    """The modules that build and train the network of an entry; a student's objective runs its teacher, too."""
     model = parameters.models[name]
     modules = [f"wavefoundry.networks.{model.family}.model"]
     objective = parameters.objective_name(name)
     if objective is not None:
         modules.append(f"wavefoundry.objectives.{objective}.training")
+        modules.append(f"wavefoundry.networks.{parameters.models[model.teacher or ''].family}.model")
     return modules
+
+
+def answers(parameters: params.Params) -> dict:
+    """What the report tells of who answers what and has learnt from what."""
+    return {
+        "answered": {name: parameters.answered(name) for name in parameters.answering},
+        "learnt": {name: parameters.learnt_by(name) for name in parameters.models},
+        "codecs": parameters.codecs,
+        "slot_duration": {name: parameters.facts(name).slot_duration for name in parameters.sequences},
+        "left_out": parameters.left_out,
+    }
 
 
 @clear_errors()
@@ -90,15 +105,31 @@ def main() -> None:
         return found
 
     for name in [*parameters.models, *parameters.predictors]:
-        scored = dict.fromkeys(dataset for _, dataset in parameters.answered(name))
-        write_json(inputs_file(name, "scored"), digests("csi", scored))
-        write_json(inputs_file(name, "timed"), digests("csi", parameters.first_answered(name).values()))
+        answered, timed = parameters.answered(name), parameters.first_answered(name)
+        datasets = dict.fromkeys(dataset for _, dataset in answered)
+        facts = {dataset: parameters.facts(dataset) for dataset in datasets}
+        write_json(
+            inputs_file(name, "scored"),
+            {
+                "stores": digests("csi", datasets),
+                "questions": answered,
+                "suites": {
+                    suite: parameters.answered_in(suite, name) for suite in parameters.evaluate.prediction.suites
+                },
+                "scales": {
+                    dataset: {"slot_duration": known.slot_duration, "subcarrier_spacing": known.subcarrier_spacing}
+                    for dataset, known in facts.items()
+                },
+            },
+        )
+        write_json(inputs_file(name, "timed"), {"stores": digests("csi", timed.values()), "questions": timed})
         if name in parameters.models:
             model = parameters.models[name]
             write_json(inputs_file(name, "options"), training_options(parameters, name))
             learnt = digests(model.options.reads, parameters.learnt_by(name))
             built_on = language_model_digests(model.options.language_models)
             write_json(inputs_file(name, "stores"), learnt | built_on)
+            write_json(inputs_file(name, "embedded"), digests("csi", parameters.embedded(name)))
             write_json(inputs_file(name, "fed_back"), digests("csi", parameters.fed_back(name)))
             write_json(inputs_file(name, "code"), code_digests(model_modules(parameters, name)))
             write_json(inputs_file(name, "serving"), code_digests([f"wavefoundry.networks.{model.family}.serving"]))
@@ -107,6 +138,8 @@ def main() -> None:
             module = f"wavefoundry.predictors.{method}"
             write_json(inputs_file(name, "code"), code_digests([module]))
             write_json(inputs_file(name, "serving"), code_digests([module, f"{GRAPHS}.{method}"]))
+    write_json(COMPARED, {"prediction": parameters.compared, "feedback": parameters.feedback_compared})
+    write_json(ANSWERED, answers(parameters))
     write_json(FEEDBACK_ASKED, {name: parameters.fed_back(name) for name in parameters.codecs})
     section = parameters.evaluate.downstream
     if section is None:

@@ -1,7 +1,8 @@
 """params.yaml, read, typed and checked as a whole before any stage does anything.
 
 `python -m stages.params` is the first stage of the DAG: it refuses a bad params.yaml, and a dvc.yaml that does not name
-the code that its stages import, before DVC removes or runs anything.
+the code that its stages import, before DVC removes or runs anything. The flow does so at the start of every run, for
+DVC lets no stage depend on dvc.yaml.
 """
 
 import argparse
@@ -69,11 +70,11 @@ def _checked(kind: type[Kind], text: str, source: str) -> Kind:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.params", description=f"Check {PATH} and dvc.yaml.")
     parser.parse_args(arguments)
-    from stages.dependencies import check
+    from stages import dependencies
 
     try:
         parameters = read()
-        check()
+        dependencies.check()
         # The second one is a folder that others depend on, also where it has no entries.
         for folder in (Path("data"), LANGUAGE_MODELS):
             with clear_write_errors(folder):

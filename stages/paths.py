@@ -3,9 +3,14 @@
 from pathlib import Path
 
 CHECKPOINTS = Path(".checkpoints")
+SCENARIOS = Path("data/scenario")
+FIGURES = Path("figures")
+HISTORIES = Path("history")
 LANGUAGE_MODELS = Path("data/language_models")
 INPUTS = Path("data/inputs")
 TASKS = INPUTS / "tasks.json"
+COMPARED = INPUTS / "compared.json"
+ANSWERED = INPUTS / "answered.json"
 FEEDBACK_ASKED = Path("metrics/feedback/asked.json")
 RESULTS = Path("metrics/results.csv")
 SUMMARY = Path("metrics/summary.json")
@@ -26,7 +31,17 @@ SAMPLES = {
 
 def scenario_folder(name: str) -> Path:
     """Paths store and summary of one data set."""
-    return Path("data/scenario") / name
+    return SCENARIOS / name
+
+
+def paths_store(folder: Path) -> Path:
+    """The paths of one data set, in its `scenario_folder`."""
+    return folder / "paths.zarr"
+
+
+def summary_file(folder: Path) -> Path:
+    """Figures about one data set, in its `scenario_folder`."""
+    return folder / "summary.json"
 
 
 def csi_store(name: str) -> Path:
@@ -60,8 +75,8 @@ def store(kind: str, name: str) -> Path:
 
 
 def inputs_file(name: str, what: str) -> Path:
-    """What an entry depends on: "options", "stores", "scored", "fed_back", "timed", "code" or "serving"; see
-    stages/inputs.py."""
+    """What an entry depends on: "options", "stores", "scored", "embedded", "fed_back", "timed", "code" or "serving";
+    see stages/inputs.py."""
     return INPUTS / name / f"{what}.json"
 
 
@@ -88,7 +103,7 @@ def embedder_folder(name: str, seed: int) -> Path:
 
 def history_file(name: str) -> Path:
     """The learning curves of one entry."""
-    return Path("history") / f"{name}.csv"
+    return HISTORIES / f"{name}.csv"
 
 
 def scores_file(evaluation: str, name: str) -> Path:
@@ -123,4 +138,4 @@ def seconds_file(name: str) -> Path:
 
 def figures_folder(kind: str, name: str) -> Path:
     """Pictures of one data set or entry."""
-    return Path("figures") / kind / name
+    return FIGURES / kind / name

@@ -10,18 +10,25 @@ from stages import params
 from stages.compare import sample_files
 from stages.examples import example_user, last_map
 from stages.paths import (
+    ANSWERED,
     CLAIMS,
+    COMPARED,
     DECISIONS,
     DIFFERENCES,
+    FIGURES,
+    HISTORIES,
     MEASURED,
     REPORT,
     RESULTS,
+    SCENARIOS,
     SUITES,
+    TASKS,
     csi_store,
     examples_file,
     figures_folder,
     history_file,
     scenario_folder,
+    summary_file,
 )
 from stages.provenance import provenance
 from stages.questions import question_about
@@ -243,7 +250,7 @@ def write_report(parameters: params.Params) -> None:
     histories = learning_curves(parameters)
     draw(parameters, table, measured, samples[samples["split"] == "test"], found, histories)
     best = best_methods(table, parameters.compared, list(parameters.predictors))
-    summaries = {name: json.loads((scenario_folder(name) / "summary.json").read_text()) for name in names}
+    summaries = {name: json.loads(summary_file(scenario_folder(name)).read_text()) for name in names}
     findings_here, claims_counted, claims_told = findings(parameters, table, differences, best)
     compared = compared_datasets(parameters.compared)
     content = {
@@ -331,8 +338,8 @@ def write_report(parameters: params.Params) -> None:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     parameters = params.read()
-    inputs = [Path("data/scenario"), Path("figures"), Path("history")]
-    inputs += [RESULTS, DIFFERENCES, SUITES, CLAIMS, MEASURED, DECISIONS]
+    inputs = [SCENARIOS, FIGURES, HISTORIES]
+    inputs += [TASKS, COMPARED, ANSWERED, RESULTS, DIFFERENCES, SUITES, CLAIMS, MEASURED, DECISIONS]
     inputs += sample_files(parameters, "prediction")
     with stage("report", section=None, dependencies=inputs, outputs=[REPORT]) as run:
         REPORT.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stages import params
 from stages.json_files import write_json
-from stages.paths import figures_folder, scenario_folder
+from stages.paths import figures_folder, paths_store, scenario_folder, summary_file
 from stages.scale_out import MapUnits, workers
 from stages.stage import clear_errors, stage
 from wavefoundry.twin.options import RayTracedTwin, StatisticalTwin
@@ -31,7 +31,7 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
         twin: ray-traced or statistical.
         seed: of the study.
         name: of the entry in params.yaml.
-        folder: gets paths.zarr and summary.json.
+        folder: gets a paths store and a summary.
         figures: gets scene.png, and paths.gif of a ray-traced twin.
         map_units: does the units of work.
     """
@@ -49,8 +49,8 @@ def simulate(twin, seed: int, name: str, folder: Path, figures: Path, map_units:
     test_users = codes == SPLITS.index("test")
     built = build(twin, test_users, motion, derived_seed(seed, "channel", name), map_units)
     paths = built.paths.assign(split=(("sample",), codes[built.paths["trajectory"].values], split_attributes()))
-    write_store(folder / "paths.zarr", paths.assign_attrs(seed=seed), "paths")
-    write_json(folder / "summary.json", built.summary)
+    write_store(paths_store(folder), paths.assign_attrs(seed=seed), "paths")
+    write_json(summary_file(folder), built.summary)
     draw_scene(built, name, figures / "scene.png")
     if isinstance(twin, RayTracedTwin):
         from wavefoundry.plots.paths import animate_paths

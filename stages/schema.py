@@ -245,6 +245,14 @@ class Params(Content):
                 ]
         return found
 
+    def embedded(self, name: str) -> list[str]:
+        """The data set of whose slots the downstream tasks ask a network for representations; none where they are left
+        out, or it gives none."""
+        section = self.evaluate.downstream
+        if section is None or self.models[name].options.why_not_embed(self.facts(section.channels)):
+            return []
+        return [section.channels]
+
     def fed_back(self, name: str) -> list[str]:
         """Data sets whose slots an entry feeds back; none where channel feedback is left out."""
         if self.evaluate.feedback is None:
@@ -444,8 +452,7 @@ class Params(Content):
 
     def _scored_on(self, claim: TaskClaim, section: Downstream) -> list[str]:
         """What has a score of the task of a claim at its fraction of the labels."""
-        facts = self.facts(section.channels)
-        networks = [name for name, model in self.models.items() if model.options.why_not_embed(facts) is None]
+        networks = [name for name in self.models if self.embedded(name)]
         # A network as it was before any training is a control, and measured at the fraction of the choice alone.
         controls = networks if claim.label_fraction == section.choice_fraction else []
         raw = [RAW, RAW_LMMSE] if section.tasks[claim.task].gives_channels else [RAW]
@@ -544,13 +551,22 @@ class Params(Content):
 
 def _student(name: str, entry: Any, found: Mapping[str, Model]) -> Model:
     teacher = found[entry.teacher]
+    objective = None if entry.objective is None else objective_options(entry.objective)
+    if objective is not None and (reason := objective.why_not_families(entry.family, teacher.family)):
+        raise ValueError(f"distill.{name}.objective {entry.objective.kind} cannot be used: {reason}")
     try:
         if entry.family == teacher.family:
             options = teacher.options.changed(entry.options)
         else:
             options = families()[entry.family].model_validate(entry.options)
     except ValidationError as error:
-        faults = (describe(("distill", name, "options", *fault["loc"]), fault) for fault in error.errors())
+        faults = [describe(("distill", name, "options", *fault["loc"]), fault) for fault in error.errors()]
+        if entry.family != teacher.family:
+            faults.insert(
+                0,
+                f"distill.{name}.options: the student is a {entry.family} and its teacher {entry.teacher} a "
+                f"{teacher.family}, allowed: all options of a {entry.family}",
+            )
         raise ValueError("\n".join(faults)) from None
     return Model(
         name,
@@ -560,5 +576,5 @@ def _student(name: str, entry: Any, found: Mapping[str, Model]) -> Model:
         teacher.held_out,
         tuple(entry.seeds),
         entry.teacher,
-        None if entry.objective is None else objective_options(entry.objective),
+        objective,
     )

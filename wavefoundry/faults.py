@@ -37,6 +37,9 @@ def describe(location: Sequence[str | int], fault: Mapping[str, Any]) -> str:
         return f"{key}.{tag}: found {shortened(str(context['tag']))}, allowed: {allowed}".replace("'", "")
     if fault["type"] == "union_tag_not_found":
         return f"{key}.{fault['ctx']['discriminator'].strip(chr(39))}: missing"
+    if fault["type"] == "literal_error":
+        allowed = shortened(fault["ctx"]["expected"], LONGEST_CHOICE)
+        return f"{key}: found {shortened(repr(fault['input']))}, allowed: {allowed}"
     if isinstance(fault["input"], Mapping):
         return f"{key}: {message}"
     return f"{key}: found {shortened(repr(fault['input']))}, {message[0].lower()}{message[1:]}"

@@ -77,7 +77,12 @@ def require_ordered(name: str, values: Sequence[float]) -> None:
         raise ValueError(f"{name} {values} must be [smallest, largest]")
 
 
+def why_no_whole_heads(heads_name: str, heads: int, width_name: str, width: int) -> str | None:
+    """Why so many attention heads cannot share a width; None if they can."""
+    return f"{heads_name} {heads} does not divide {width_name} {width}" if width % heads else None
+
+
 def require_whole_heads(heads_name: str, heads: int, width_name: str, width: int) -> None:
     """Refuse a number of attention heads that does not divide the width of the network."""
-    if width % heads:
-        raise ValueError(f"{heads_name} {heads} does not divide {width_name} {width}")
+    if reason := why_no_whole_heads(heads_name, heads, width_name, width):
+        raise ValueError(reason)

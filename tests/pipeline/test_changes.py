@@ -52,7 +52,7 @@ def test_changed_numbers_and_a_replaced_file_run_their_branches_and_no_other(cha
 
 
 def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(changing):
-    """One student with another number; beside it a second teacher of the same family, and a student of that one."""
+    """One student with another number; beside it a second teacher of the same family, which teaches another one."""
     content = study_parameters()
     content["distill"]["tiny_wifo"]["options"]["training"] = {"learning_rate": 1.0e-3}
     wide = copy.deepcopy(content["teach"]["wifo"])
@@ -61,7 +61,6 @@ def test_a_changed_number_of_a_student_runs_what_is_of_this_student_alone(changi
     content["distill"]["tiny_wide"] = copy.deepcopy(content["distill"]["tiny_wifo"]) | {
         "teacher": "wide_wifo",
         "options": {"architecture": {"hidden_size": 32}},
-        "objective": None,
     }
     changing.write_parameters(content)
     ran = set(changing.flow()) - CHEAP

@@ -1,6 +1,6 @@
 """A complete DAG on tiny parameters: every stage once, nothing again, the registry's model elsewhere.
 
-That another folder comes to the same bytes is shown in test_kills.py.
+That a run in another folder is equivalent, to the byte, is shown in test_kills.py.
 """
 
 import json

@@ -121,7 +121,12 @@ def test_the_default_study_and_that_of_the_tests_are_valid():
         ("distill.tiny_wifo.teacher", "llama",
          r"distill\.tiny_wifo\.teacher: there is no entry 'llama', found: .*wifo"),
         ("distill.tiny_wifo.teacher", "tiny_wifo", r"distill\.tiny_wifo\.teacher: 'tiny_wifo' is taught by its own"),
-        ("distill.tiny_wifo.teacher", "lwm_temporal", r"distill\.tiny_wifo\.options\.masking: missing"),
+        ("distill.tiny_wifo.teacher", "lwm_temporal",
+         r"distill\.tiny_wifo\.objective mcakd cannot be used: .*; the teacher is a lwm_temporal, the student a wifo, "
+         r"allowed: a teacher of the family wifo$"),
+        ("distill.tiny_wifo.family", "llama", r"distill\.tiny_wifo\.family: found 'llama', allowed: .*or 'wimamba'$"),
+        ("distill.tiny_wifo.objective", "mcakd",
+         r"objective: found 'mcakd', allowed: null, or a mapping with kind: attention_relations, mcakd, output_match"),
         ("distill.tiny_wifo.options", {"architecture": {"hidden_size": 64}},
          "hidden_size 64 is more than the teacher's"),
         ("distill.tiny_wifo.options", {"architecture": {"hiden_size": 16}},
@@ -199,12 +204,32 @@ def test_numbers_are_finite_and_bounded(key, value, allowed):
     assert len(str(caught.value).splitlines()[0]) < 300
 
 
+def test_a_student_of_another_family_than_its_teacher_is_told_that_it_needs_all_options():
+    with pytest.raises(InputError) as caught:
+        changed(("distill.tiny_wifo.teacher", "lwm"), ("distill.tiny_wifo.objective", None))
+    first, *others = str(caught.value).splitlines()
+    assert first == (
+        "params.yaml: distill.tiny_wifo.options: the student is a wifo and its teacher lwm a lwm, allowed: all options "
+        "of a wifo"
+    )
+    assert "params.yaml: distill.tiny_wifo.options.masking: missing" in others
+    assert all(line.endswith(": missing") for line in others)
+
+
 def test_a_data_set_that_no_entry_can_read_is_refused():
     odd = json.loads(json.dumps(TINY["scenarios"]["canyon"]))
     odd["ofdm"]["subcarriers"] = 4096
     odd["twin"]["array"]["columns"] = 64
-    with pytest.raises(InputError, match=r"odd: no entry can read this data set; wimamba: architecture.max_seq_len"):
+    with pytest.raises(
+        InputError, match=r"odd: no entry can read this data set; wimamba: architecture.max_seq_len"
+    ) as caught:
         changed(("scenarios.odd", odd))
+    # A line for each network, and no word about anything else.
+    told = re.findall(
+        r"^params\.yaml: scenarios\.odd: no entry can read this data set; (\w+): ", str(caught.value), re.M
+    )
+    assert told == [name for group in ("pretrain", "teach", "distill") for name in TINY[group]]
+    assert len(told) == len(str(caught.value).splitlines())
 
 
 def test_networks_learn_from_what_they_can_read_and_is_not_held_out():

@@ -272,12 +272,15 @@ def test_comparison_depends_on_data_questions_and_the_code_that_scores(monkeypat
     asked = compared(snr_db=11.0).asked_md5
     assert md5(snr_db=20.0) == first and compared().asked_md5 != asked
     asked = compared().asked_md5
-    digests["wavefoundry/evaluation/metrics.py"] = "another"
     monkeypatch.chdir(Path(held_out.__file__).parents[1])
-    with_code = md5()
-    assert compared().asked_md5 == asked
-    digests["wavefoundry/evaluation/metrics.py"] = "a third"
-    assert md5() != with_code
+    scoring = ("wavefoundry/evaluation/metrics.py", "wavefoundry/evaluation/prediction.py", "stages/held_out.py",
+               "stages/questions.py", "stages/loading.py")  # fmt: skip
+    found = {md5()}
+    for file in scoring:
+        digests[file] = "another"
+        assert compared().asked_md5 == asked
+        found.add(md5())
+    assert len(found) == 1 + len(scoring)
 
 
 def test_the_best_entry_is_chosen_by_validation_among_those_that_answer_all_in_time():

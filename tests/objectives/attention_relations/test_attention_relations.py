@@ -1,5 +1,8 @@
 """Attention relations: the divergence is what it is said to be, knows no width, and teaches the student alone."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +12,8 @@ from tests.networks.csi_alm import example as teachers
 from tests.networks.csi_alm_light import example as students
 from tests.networks.wifo import example as wifo
 from wavefoundry.errors import InputError
+from wavefoundry.networks.family import FamilyOptions
+from wavefoundry.networks.sequences.sequence_options import Link
 from wavefoundry.objectives.attention_relations.options import Options
 from wavefoundry.objectives.attention_relations.relations import log_relations, relation_loss
 from wavefoundry.objectives.attention_relations.training import Distillation
@@ -106,11 +111,38 @@ def test_who_cannot_learn_from_whom():
         students.options(architecture={"prompts": 3}), teachers.options()
     )
     assert "prompts 2 differs from the 0 prompts" in reason(students.options(), teachers.options(prompts=None))
+    # One that builds on a language model is handed it by its own training alone.
+    assert "needs no language model; the teacher is a csi_alm, the student a csi_alm" in reason(
+        teachers.options(), teachers.options(), families=("csi_alm", "csi_alm")
+    )
     assert "link" in reason(students.options(link={"known_slots": 5}), teachers.options())
     assert "ports 1 differs from the teacher's 2" in reason(students.options(ports=1), teachers.options())
     assert "its blocks is false" in reason(students.options(), teachers.options(blocks=False, lora=None))
     assert "relation_heads 5 does not divide architecture.hidden_size 24" in reason(
         students.options(), teachers.options(), Options(weight=1.0, relation_heads=5)
+    )
+
+
+def test_a_family_takes_part_by_what_its_options_say():
+    """No class of options of the two families is asked for."""
+
+    class Sparse(FamilyOptions):
+        link: Link
+        statistics: str
+        reference: str
+        ports: int
+        snr_db: list[float]
+        architecture: Any
+        prompt_tokens: int
+        why_no_attention: str | None
+
+    given = {name: getattr(students.options(), name) for name in ("link", "statistics", "reference", "ports", "snr_db")}
+    sparse = Sparse(**given, architecture=SimpleNamespace(hidden_size=24), prompt_tokens=2, why_no_attention=None)
+    assert OPTIONS.why_not("sparse", sparse, "csi_alm", teachers.options()) is None
+    assert OPTIONS.why_not("csi_alm_light", students.options(), "sparse", sparse) is None
+    deaf = sparse.model_copy(update={"why_no_attention": "its heads are gone"})
+    assert "the student has no attention of its own: its heads are gone" in OPTIONS.why_not(
+        "sparse", deaf, "csi_alm", teachers.options()
     )
 
 

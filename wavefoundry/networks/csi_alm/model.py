@@ -23,6 +23,7 @@ from wavefoundry.networks.sequences.sequence_layers import (
     Projection,
 )
 from wavefoundry.networks.sequences.sequence_network import Trace
+from wavefoundry.section import why_no_whole_heads
 from wavefoundry.training.session import Trained, TrainingSession
 
 
@@ -51,8 +52,10 @@ class CSIALM(BorrowingNetwork):
         link, features = options.link, 2 * options.link.subcarriers
         self.backbone = Backbone(config.lender["config"], options.lora) if options.blocks else None
         rows, width = config.dictionary_shape
-        if options.alignment is not None and width % options.alignment.heads:
-            raise InputError(f"alignment.heads {options.alignment.heads} does not divide the width {width}")
+        if options.alignment is not None and (
+            reason := why_no_whole_heads("alignment.heads", options.alignment.heads, "the width", width)
+        ):
+            raise InputError(reason)
         self.patches = PatchMixing(options.patch)
         self.characteristics = ChannelAttentionStack(options.conv_channels, options.conv_blocks)
         self.embedding = CircularEmbedding(features, width, options.dropout)

@@ -55,5 +55,13 @@ class Options(SequenceOptions):
         return self
 
     @property
+    def prompt_tokens(self) -> int:
+        return self.prompts.chosen if self.prompts else 0
+
+    @property
+    def why_no_attention(self) -> str | None:
+        return None if self.blocks else "its blocks is false"
+
+    @property
     def language_models(self) -> tuple[str, ...]:
         return (self.language_model,)

@@ -30,3 +30,11 @@ class Options(SequenceOptions):
     """
 
     architecture: Architecture
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.architecture.prompts
+
+    @property
+    def why_no_attention(self) -> str | None:
+        return None

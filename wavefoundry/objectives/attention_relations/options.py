@@ -2,11 +2,10 @@
 
 from pydantic import Field
 
-from wavefoundry.networks.csi_alm.options import Options as CSIALMOptions
-from wavefoundry.networks.csi_alm_light.options import Options as LightOptions
+from wavefoundry.networks.attentive_options import AttentiveOptions, AttentiveStudentOptions
 from wavefoundry.networks.family import FamilyOptions
 from wavefoundry.objectives.objective import ObjectiveOptions
-from wavefoundry.section import Count, Positive
+from wavefoundry.section import Count, Positive, why_no_whole_heads
 
 
 class Options(ObjectiveOptions):
@@ -20,33 +19,24 @@ class Options(ObjectiveOptions):
     relation_heads: Count = Field(description="of both networks, whatever their own numbers of heads")
 
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
-        if not isinstance(student, LightOptions) or not isinstance(teacher, CSIALMOptions | LightOptions):
+        if not isinstance(student, AttentiveStudentOptions) or not isinstance(teacher, AttentiveOptions):
             return (
-                "it compares attention of a csi_alm or csi_alm_light with that of a csi_alm_light; the teacher is a "
-                f"{teacher_family}, the student a {family}"
+                "it compares the attention of two networks of single antenna ports, of which the student needs no "
+                f"language model; the teacher is a {teacher_family}, the student a {family}"
             )
         if student.link != teacher.link:
             return f"link {student.link!r} differs from the teacher's {teacher.link!r}"
         for name in ("domain", "statistics", "reference", "ports", "snr_db"):
             if getattr(student, name) != getattr(teacher, name):
                 return f"{name} {getattr(student, name)} differs from the teacher's {getattr(teacher, name)}"
-        if isinstance(teacher, CSIALMOptions) and not teacher.blocks:
-            return "the teacher has no attention of its own: its blocks is false"
-        if student.architecture.prompts != _prompts(teacher):
+        for who, options in (("teacher", teacher), ("student", student)):
+            if reason := options.why_no_attention:
+                return f"the {who} has no attention of its own: {reason}"
+        if student.prompt_tokens != teacher.prompt_tokens:
             return (
-                f"architecture.prompts {student.architecture.prompts} differs from the {_prompts(teacher)} prompts of "
+                f"the number of prompts {student.prompt_tokens} differs from the {teacher.prompt_tokens} prompts of "
                 "the teacher; relations are those between as many tokens"
             )
-        if student.architecture.hidden_size % self.relation_heads:
-            return (
-                f"relation_heads {self.relation_heads} does not divide architecture.hidden_size "
-                f"{student.architecture.hidden_size}"
-            )
-        return None
-
-
-def _prompts(options: CSIALMOptions | LightOptions) -> int:
-    """How many tokens a network has in front of those of its slots."""
-    if isinstance(options, LightOptions):
-        return options.architecture.prompts
-    return options.prompts.chosen if options.prompts else 0
+        return why_no_whole_heads(
+            "relation_heads", self.relation_heads, "architecture.hidden_size", student.architecture.hidden_size
+        )

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from wavefoundry.errors import InputError
+from wavefoundry.section import why_no_whole_heads
 
 
 def log_relations(values: torch.Tensor, heads: int) -> torch.Tensor:
@@ -24,8 +25,8 @@ def log_relations(values: torch.Tensor, heads: int) -> torch.Tensor:
     Returns:
         (sequence, head, token, token), the logarithm of a softmax over the last axis.
     """
-    if values.shape[-1] % heads:
-        raise InputError(f"relation_heads {heads} does not divide the width {values.shape[-1]} of an attention layer")
+    if reason := why_no_whole_heads("relation_heads", heads, "the width", values.shape[-1]):
+        raise InputError(f"{reason} of an attention layer")
     split = values.unflatten(-1, (heads, -1)).transpose(1, 2)
     return (split @ split.transpose(-1, -2) / math.sqrt(split.shape[-1])).log_softmax(-1)
 

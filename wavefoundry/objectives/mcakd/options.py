@@ -1,13 +1,13 @@
 """Settings of MCAKD, multi-component adaptive knowledge distillation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from wavefoundry.networks.family import FamilyOptions
 from wavefoundry.networks.traced_options import TracedOptions
 from wavefoundry.objectives.objective import ObjectiveOptions
-from wavefoundry.section import Count, Positive, Probability, Section
+from wavefoundry.section import Count, Positive, Probability, Section, why_no_whole_heads
 
 
 class AutonomousPassive(Section):
@@ -30,6 +30,8 @@ class Options(ObjectiveOptions):
     Source: "Tiny-WiFo: A Lightweight Wireless Foundation Model for Channel Prediction via Multi-Component Adaptive
     Knowledge Distillation", arXiv:2511.04015.
     """
+
+    within_family: ClassVar[bool] = True
 
     weight: Positive = Field(description="lambda, weight of the distillation loss")
     attention: bool
@@ -60,7 +62,9 @@ class Options(ObjectiveOptions):
         return self
 
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
-        if family != teacher_family or not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
+        if reason := self.why_not_families(family, teacher_family):
+            return reason
+        if not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
             return (
                 "it compares inner values of two networks of one family that shows them; "
                 f"the teacher is a {teacher_family}, the student a {family}"
@@ -82,8 +86,10 @@ class Options(ObjectiveOptions):
         for name in student.common_to_students:
             if getattr(own, name) != getattr(shown, name):
                 return f"architecture.{name} {getattr(own, name)} differs from the teacher's {getattr(shown, name)}"
-        if own.hidden_size % self.selection_heads:
-            return f"selection_heads {self.selection_heads} does not divide architecture.hidden_size {own.hidden_size}"
+        if reason := why_no_whole_heads(
+            "selection_heads", self.selection_heads, "architecture.hidden_size", own.hidden_size
+        ):
+            return reason
         epochs = student.training.epochs
         if self.autonomous_passive is not None and epochs < self.autonomous_passive.first_passive:
             return (

@@ -1,5 +1,7 @@
 """Settings of output matching."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from wavefoundry.networks.family import FamilyOptions
@@ -15,10 +17,14 @@ class Options(ObjectiveOptions):
     Multi-Component Adaptive Knowledge Distillation", arXiv:2511.04015, which does not give its weight.
     """
 
+    within_family: ClassVar[bool] = True
+
     weight: Positive = Field(description="of the mean square error between the answers of student and teacher")
 
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
-        if family != teacher_family or not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
+        if reason := self.why_not_families(family, teacher_family):
+            return reason
+        if not isinstance(student, TracedOptions) or not isinstance(teacher, TracedOptions):
             return (
                 "it compares the answers of two networks of one family that can solve one task; "
                 f"the teacher is a {teacher_family}, the student a {family}"
