@@ -95,12 +95,13 @@ def write_paths(section: ImportedDeepMIMO, seed: int, target: Path) -> dict:
     from storage.stores.csi_store import assign_splits, split_attributes, write_store
     from wavefoundry.imports.deepmimo import read_deepmimo
 
-    paths = read_deepmimo(section, seed)
+    paths, receivers = read_deepmimo(section, seed)
     shares = section.split.train, section.split.validation, section.split.test
     codes = assign_splits(section.users, shares, np.random.default_rng([seed, 1]))
     paths = paths.assign(split=(("sample",), codes[paths["trajectory"].values], split_attributes()))
     write_store(target, paths, "paths")
     return {
+        **receivers,
         "users": section.users,
         "links": paths.sizes["sample"],
         "share_line_of_sight": float(paths["los"].values.mean()),

@@ -64,13 +64,18 @@ class RegisteredPredictor(PythonModel):
                 raise ValueError(
                     f"{missing[0]}: missing or null; both parameters are needed, {' and '.join(PARAMETERS)}"
                 )
-            return self.predictor.predict(model_input, *(params[name] for name in PARAMETERS))
+            return self.predictor.predict(model_input, *(as_given(params[name]) for name in PARAMETERS))
         except ValueError as error:
             raise Refusal.invalid_parameter_value(str(error)) from None
         except MemoryError:
             raise Refusal.invalid_parameter_value(
                 f"csi of shape {np.shape(model_input)} with {params}: more than the memory of this machine"
             ) from None
+
+
+def as_given(number):
+    """A parameter before MLflow has made a float of a whole number."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 mlflow.models.set_model(RegisteredPredictor())

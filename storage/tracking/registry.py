@@ -178,7 +178,9 @@ def log_predictor(
         python_file: defines the pyfunc model ("models from code": nothing is pickled).
         requirements: packages with their versions that it needs.
         example: input array and parameters. None has a default: MLflow drops a misspelt one with a warning on the
-            server, and a default in its place would answer another question.
+            server, and a default in its place would answer another question. Where an integer stands here, MLflow
+            hands over any number, as a float, so that the model refuses a fraction in its own words: what MLflow
+            refuses itself its server answers with an excerpt of the input.
         layout: what arrays it takes and gives, in words. A signature of MLflow knows one type and rank only, so it
             leaves the array open, and the model itself checks it.
         choices: what whoever loads the model may choose (`model_config`), with the values that hold otherwise.
@@ -193,7 +195,7 @@ def log_predictor(
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     array, parameters = example
-    kinds = {str: "string", int: "long"}
+    kinds = {str: "string", int: "double"}
     anything = Schema([TensorSpec(np.dtype(object), (-1,))])
     signature = ModelSignature(
         inputs=anything,

@@ -75,3 +75,19 @@ def test_a_power_of_two_of_the_input_is_one_of_the_prediction_to_the_bit(power, 
 def test_what_is_no_channel_is_one_clear_error(known, found):
     with pytest.raises(InputError, match=rf"{found}; allowed: a complex tensor \(batch, time, antenna, subcarrier\)"):
         Shouting().predict(known, 1, 0)
+
+
+@given(
+    at=st.lists(st.tuples(*[st.integers(0, size - 1) for size in (5, 2, 3, 4)]), min_size=1, max_size=3),
+    value=st.sampled_from([float("nan"), float("inf"), complex(0, float("-inf")), complex(1, float("nan")), 1e39]),
+)
+def test_values_that_are_not_finite_are_one_clear_error_that_names_the_first_sample(at, value):
+    """1e39 is beyond single precision."""
+    known = torch.ones(5, 2, 3, 4, dtype=torch.complex128)
+    for place in at:
+        known[place] = value
+    with pytest.raises(InputError) as error:
+        Shouting().predict(known, 1, 0)
+    assert str(error.value) == (
+        f"csi has values that are not finite, first in sample {min(at)[0]}; allowed: finite values of single precision"
+    )

@@ -11,20 +11,13 @@ from hypothesis import strategies as st
 
 import wavefoundry.deployment.predictors
 from tests.deployment.answers import assert_same_in_every_sample
+from tests.predictors.example import OPTIONS
 from wavefoundry.deployment.method_export import export
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.evaluation.methods import make, methods
 
 # Of transforms in single precision, which those in numpy are.
 TOLERANCE = 1e-5
-OPTIONS = {
-    "sample_and_hold": {},
-    "reciprocity": {},
-    "autoregression": {"order": 3},
-    "pooled_autoregression": {"time_order": 6, "frequency_order": 5},
-    "kalman": {"order": 3, "snr_db": 15.0, "compensation": 0.5},
-    "prony": {"order": 2, "regularisation": 0.01},
-}
 GRAPHS = ("sample_and_hold", "reciprocity", "autoregression", "pooled_autoregression", "kalman")
 QUESTIONS = ((1, 0), (5, 0), (0, 1), (0, 9), (3, 2), (2, 7))
 
@@ -82,6 +75,18 @@ def test_blocks_that_are_shorter_than_an_order_are_continued_alike(exported, nam
     known = channel(2, *size)
     expected = method.predict(known, *question)
     np.testing.assert_allclose(served.predict(known, *question), expected, atol=TOLERANCE * np.abs(known).max())
+
+
+@pytest.mark.parametrize("name", ["autoregression", "pooled_autoregression"])
+@given(antennas=st.integers(1, 4), entries=st.integers(1, 6), horizon=st.integers(1, 5), seed=st.integers(0, 99))
+def test_a_single_slot_and_a_single_subcarrier_are_held_in_both_forms(exported, name, antennas, entries, horizon, seed):
+    method, _, served = exported(name)
+    slot, subcarrier = channel(2, 1, antennas, entries, seed=seed), channel(2, entries, antennas, 1, seed=seed)
+    for predictor in (method, served):
+        for known, question, axis in ((slot, (horizon, 0), 1), (subcarrier, (0, horizon), 3)):
+            np.testing.assert_allclose(
+                predictor.predict(known, *question), known.repeat(horizon, axis), atol=TOLERANCE * np.abs(known).max()
+            )
 
 
 @pytest.mark.parametrize("name", GRAPHS)

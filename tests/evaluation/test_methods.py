@@ -6,21 +6,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.predictors.example import OPTIONS
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.method_predictor import MethodPredictor
-from wavefoundry.evaluation.methods import make, method_file, methods
+from wavefoundry.evaluation.methods import make, method_file, methods, why_not_predict
 from wavefoundry.networks.capabilities import Embedder, Predictor
-
-OPTIONS = {
-    "sample_and_hold": {},
-    "autoregression": {"order": 2},
-    "pooled_autoregression": {"time_order": 2, "frequency_order": 3},
-    "prony": {"order": 2, "regularisation": 0.01},
-    "kalman": {"order": 2, "snr_db": 20.0, "compensation": 0.0},
-    "reciprocity": {},
-}
 
 
 def test_the_methods_of_the_project_are_found():
@@ -72,8 +66,23 @@ def test_silence_is_continued_by_silence_and_says_nothing_to_others(name, wanted
     assert not make(name, options).predict(known[1:3].numpy(), *wanted).any()
 
 
+@pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("wanted", [(0, 0), (-1, 2), (2, -1)])
-def test_nothing_and_less_than_nothing_is_no_question(wanted):
-    predictor = MethodPredictor("sample_and_hold", methods()["sample_and_hold"]())
+def test_nothing_and_less_than_nothing_is_no_question(name, wanted):
+    predictor = MethodPredictor(name, methods()[name](**OPTIONS[name]))
     with pytest.raises(InputError, match=f"slots is {wanted[0]} and subcarriers is {wanted[1]}; allowed: whole"):
         predictor.predict(torch.zeros(1, 2, 2, 2, dtype=torch.complex64), *wanted)
+
+
+@pytest.mark.parametrize("name", ["kalman", "prony"])
+@given(known=st.tuples(st.integers(1, 5), st.integers(1, 5)), wanted=st.tuples(*[st.integers(0, 2)] * 2).filter(any))
+def test_a_size_that_a_method_says_it_cannot_take_is_one_clear_error(name, known, wanted):
+    options = methods()[name](**OPTIONS[name])
+    reason = why_not_predict(options, known, wanted)
+    csi = torch.ones(1, known[0], 2, known[1], dtype=torch.complex64)
+    if reason is None:
+        assert MethodPredictor(name, options).predict(csi, *wanted).isfinite().all()
+        return
+    with pytest.raises(InputError) as error:
+        MethodPredictor(name, options).predict(csi, *wanted)
+    assert str(error.value) == reason and "\n" not in reason

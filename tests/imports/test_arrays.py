@@ -1,6 +1,6 @@
 """Imported arrays come out as they were written, whatever their axes and format; faults are named."""
 
-import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stages.yaml_files import load
 from tests.imports.array_files import (
     ARRAY,
     FORMATS,
@@ -25,10 +24,9 @@ from tests.imports.array_files import (
     save,
     section,
 )
-from tests.parameters import PROJECT
+from tests.imports.documented import documented
 from wavefoundry.errors import InputError
 from wavefoundry.imports.arrays import read_arrays
-from wavefoundry.imports.options import ImportedArrays
 
 LENGTHS = {"time": SLOTS, "subcarrier": SUBCARRIERS, "antenna": 12, "polarisation": 2, "row": 2, "column": 3}
 
@@ -80,37 +78,46 @@ def test_any_order_of_axes(tmp_path_factory, axes, form, step):
     np.testing.assert_array_equal(found["csi"].values, csi)
 
 
-def documented(name: str, files) -> ImportedArrays:
-    """An entry of docs/bring-your-own.md, of files elsewhere."""
-    blocks = re.findall(r"```yaml\n(imported:.*?)```", (PROJECT / "docs/bring-your-own.md").read_text(), re.DOTALL)
-    (entry,) = (found["imported"][name] for text in blocks if name in (found := load(text, "docs"))["imported"])
-    return ImportedArrays.model_validate(entry | {"files": str(files)})
+def save_mat(form: str, file: Path, **variables) -> None:
+    """Write a MATLAB file of any name."""
+    save(form, file.parent, **variables).rename(file)
 
 
-def test_the_published_files_of_wifo_are_read_as_documented(tmp_path):
+@pytest.mark.parametrize("form", ["mat5", "mat7.3"])
+def test_the_published_files_of_wifo_are_read_as_documented(tmp_path, form):
     """D1: axes sample, time, antenna, subcarrier; the variables of two files are crossed."""
     generator = np.random.default_rng(0)
     written = {}
     for file, variable, samples in (("X_train", "X_train", 4), ("X_test", "X_val", 2), ("X_val", "X_test", 3)):
         parts = generator.standard_normal((2, samples, 24, 4, 128), np.float32)
         written[variable] = parts[0] + 1j * parts[1]
-        scipy.io.savemat(tmp_path / f"{file}.mat", {variable: written[variable]})
+        save_mat(form, tmp_path / f"{file}.mat", **{variable: written[variable]})
     found = read(documented("wifo_d1", tmp_path))
     assert dict(found["csi"].sizes) == {"sample": 9, "time": 24, "antenna": 4, "subcarrier": 128}
     for split, variable in enumerate(("X_train", "X_val", "X_test")):
         np.testing.assert_array_equal(found["csi"].values[found["split"].values == split], written[variable])
 
 
-def test_the_published_files_of_llm4cp_are_read_as_documented(tmp_path):
+@pytest.mark.parametrize("form", ["mat5", "mat7.3"])
+def test_the_published_files_of_llm4cp_are_read_as_documented(tmp_path, form):
     """Axes speed, user, slot, subcarrier, column, row, polarisation; antennas are ours: polarisation, row, column."""
     parts = np.random.default_rng(0).standard_normal((2, 10, 2, 20, 48, 4, 4, 2), np.float32)
     whole = parts[0] + 1j * parts[1]
     for name, slots in (("H_U_his_train", slice(0, 16)), ("H_U_pre_train", slice(16, 20))):
-        scipy.io.savemat(tmp_path / f"{name}.mat", {name: whole[:, :, slots]})
+        save_mat(form, tmp_path / f"{name}.mat", **{name: whole[:, :, slots]})
     found = read(documented("llm4cp", tmp_path))
     ours = whole.reshape(20, 20, 48, 4, 4, 2).transpose(0, 1, 5, 4, 3, 2).reshape(20, 20, 32, 48)
     np.testing.assert_array_equal(found["csi"].values, ours)
     np.testing.assert_allclose(3.6 * found["speed"].values, np.linspace(10.1, 100, 10).repeat(2), rtol=1e-3)
+
+
+def test_an_array_of_ones_own_is_read_as_documented(tmp_path):
+    parts = np.random.default_rng(0).standard_normal((2, 10, 16, 16, 32), np.float32)
+    csi = parts[0] + 1j * parts[1]
+    np.savez(tmp_path / "measured.npz", csi=csi)
+    found = read(documented("measured", tmp_path / "measured.npz"))
+    np.testing.assert_array_equal(found["csi"].values, csi)
+    assert np.bincount(found["split"].values).tolist() == [7, 1, 2]
 
 
 def test_files_for_each_split(tmp_path):

@@ -5,10 +5,12 @@ import pytest
 from pydantic import ValidationError
 from scipy.constants import speed_of_light
 
+from tests.imports.documented import documented
 from tests.imports.scenario_files import CARRIER, ORIENTATION, RECEIVERS, STATION, section
 from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
 from wavefoundry.errors import InputError
 from wavefoundry.imports.deepmimo import read_deepmimo
+from wavefoundry.imports.options import ImportedDeepMIMO
 from wavefoundry.twin.array import element_positions, rotation_matrix
 
 
@@ -19,7 +21,8 @@ def test_direct_path_is_the_closed_form(scenario, form, carrier_phase):
     delays = np.linalg.norm(RECEIVERS - STATION, axis=1) / speed_of_light
     phase = np.degrees(np.angle(np.exp(-2j * np.pi * CARRIER * delays)))[:, None] * [1.0, np.nan]
     stated = section(scenario(form, **({"phase": phase} if carrier_phase else {})), carrier_phase=carrier_phase)
-    paths = read_deepmimo(stated, seed=3)
+    paths, receivers = read_deepmimo(stated, seed=3)
+    assert receivers == {"receivers": 5, "receivers_reached": 4}
     assert paths.sizes["sample"] == 4 and paths["los"].values.all()
     csi = frequency_response(paths, stated.ofdm).numpy()
     start, velocity = paths["position"].values[:, 0], paths["velocity"].values[:, 0]
@@ -46,7 +49,7 @@ def test_direct_path_is_the_closed_form(scenario, form, carrier_phase):
 
 def test_users_and_motion_repeat_with_the_seed(scenario):
     stated = section(scenario(), users=3)
-    first, again, other = (read_deepmimo(stated, seed) for seed in (0, 0, 1))
+    first, again, other = (read_deepmimo(stated, seed)[0] for seed in (0, 0, 1))
     for name in first.variables:
         np.testing.assert_array_equal(first[name].values, again[name].values)
     assert (first["velocity"].values != other["velocity"].values).any()
@@ -56,7 +59,7 @@ def test_users_and_motion_repeat_with_the_seed(scenario):
 def test_snapshots_are_the_first_slot(scenario):
     """One slot has the same users and paths; its time is 0."""
     files = scenario()
-    one, many = (read_deepmimo(section(files, slots=slots), seed=0) for slots in (1, 4))
+    one, many = (read_deepmimo(section(files, slots=slots), seed=0)[0] for slots in (1, 4))
     assert one["time"].values.tolist() == [0] and one["position"].shape[1] == 1
     np.testing.assert_array_equal(one["position"].values, many["position"].values[:, :1])
     first, all_slots = (frequency_response(paths, section(files).ofdm).numpy() for paths in (one, many))
@@ -78,6 +81,15 @@ def test_snapshots_are_the_first_slot(scenario):
 def test_faults_of_a_scenario_are_named(scenario, made, stated, message):
     with pytest.raises(InputError, match=message):
         read_deepmimo(section(scenario(**made), **stated), seed=0)
+
+
+def test_the_documented_entry_is_one_of_a_scenario(scenario, tmp_path):
+    entry = documented("asu", tmp_path)
+    assert isinstance(entry, ImportedDeepMIMO) and entry.shape == (16, 16, 32)
+    # Of the receivers and sets of the scenario here.
+    stated = entry.model_copy(update={"files": str(scenario()), "transmitters": 0, "receivers": 1, "users": 4})
+    paths, _ = read_deepmimo(stated, seed=0)
+    assert frequency_response(paths, stated.ofdm).shape == (4, 16, 16, 32)
 
 
 def test_incomplete_folders_are_named(scenario, tmp_path):
@@ -121,7 +133,7 @@ def test_csi_is_that_of_the_ray_tracer(tmp_path, monkeypatch):
 
     single = {"rows": 1, "columns": 1, "spacing": 0.5, "pattern": "iso", "polarisation": "V"}
     stated = section(tmp_path / "deepmimo_scenarios" / "canyon", array=single, orientation=[0.0, 0.0, 0.0])
-    paths = read_deepmimo(stated, seed=0)
+    paths, _ = read_deepmimo(stated, seed=0)
     assert paths["valid"].values.sum() > 12
     offsets = subcarrier_offsets(stated.ofdm)
     expected = traced.cfr(frequencies=offsets, normalize_delays=False, out_type="numpy")

@@ -1,10 +1,16 @@
-"""Known channels: silent in the right order of axes, told where two of them are exchanged."""
+"""Known channels: nothing is told of the right order of axes, and two axes that are exchanged are named."""
 
 import numpy as np
 import pytest
+import torch
 
+from stages.overlay import compose
+from stages.params import parse
 from tests.imports.known_channels import channels
+from tests.parameters import PROJECT
+from wavefoundry.csi.path_response import cluster_response, subcarrier_offsets
 from wavefoundry.imports.exchanged_axes import FEWEST, exchanged_axes
+from wavefoundry.twin.statistical import collect, drop, generate, units
 
 AXES = {"time": 1, "antenna": 2, "subcarrier": 3}
 
@@ -37,6 +43,20 @@ def test_exchanged_axes_are_named(exchanged, changes):
     first, second = exchanged
     csi = channels(**changes).swapaxes(AXES[first], AXES[second])
     assert f"the axes {first} and {second} may be exchanged" in str(exchanged_axes(csi))
+
+
+def test_exchanged_axes_of_a_drop_of_tr_38_901_are_named():
+    """D4 of WiFo's published table, which has as many antennas as subcarriers."""
+    study = parse(compose(PROJECT / "studies/tr38901.yaml", PROJECT / "params.yaml"), "studies/tr38901.yaml")
+    d4 = study.scenarios["d4"]
+    drops = d4.twin.model_copy(update={"users": 60, "users_per_call": 60})
+    trajectories = drop(drops, np.zeros(drops.users, bool), np.random.default_rng(0))
+    clusters = collect((generate(*unit) for unit in units(drops, trajectories, 0)), drops.users)
+    delay, coefficient = torch.from_numpy(clusters.delay.astype(float)), torch.from_numpy(clusters.coefficient)
+    csi = cluster_response(coefficient, delay, torch.from_numpy(subcarrier_offsets(d4.ofdm))).numpy()
+    assert csi.shape == (60, 16, 32, 32)
+    assert exchanged_axes(csi) is None
+    assert "the axes antenna and subcarrier may be exchanged" in str(exchanged_axes(csi.swapaxes(2, 3)))
 
 
 def test_exchanged_axes_of_snapshots_are_named():

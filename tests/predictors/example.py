@@ -1,8 +1,17 @@
-"""Channels whose continuation is known."""
+"""Channels whose continuation is known, and options of every method."""
 
 import math
 
 import numpy as np
+
+OPTIONS = {
+    "sample_and_hold": {},
+    "reciprocity": {},
+    "autoregression": {"order": 3},
+    "pooled_autoregression": {"time_order": 6, "frequency_order": 5},
+    "kalman": {"order": 3, "snr_db": 15.0, "compensation": 0.5},
+    "prony": {"order": 2, "regularisation": 0.01},
+}
 
 
 def paths(steps: int, antennas: int, subcarriers: int, parameters) -> np.ndarray:

@@ -107,7 +107,6 @@ def test_a_complex_factor_goes_through_and_silence_stays_silent(wanted):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ((0, 0), "slots is 0 and subcarriers is 0"),
         ((1, 0), "3 slots are known; order 3 needs at least 4"),
         ((0, 1), "2 subcarriers are known; order 3 needs at least 4"),
     ],
@@ -115,8 +114,6 @@ def test_a_complex_factor_goes_through_and_silence_stays_silent(wanted):
 def test_what_cannot_be_answered_is_one_clear_error(wanted, message):
     with pytest.raises(ValueError, match=message):
         kalman(3).predict(np.ones((1, 3, 2, 2), np.complex64), *wanted)
-    with pytest.raises(ValueError, match="not finite"):
-        kalman(3).predict(np.full((1, 8, 2, 8), np.nan, np.complex64), 1, 1)
 
 
 @pytest.mark.parametrize("key", ["order", "snr_db", "compensation"])

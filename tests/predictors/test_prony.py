@@ -73,8 +73,6 @@ def test_a_complex_factor_goes_through_and_silence_stays_silent(wanted):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ((0, 0), "slots is 0 and subcarriers is 0"),
-        ((-1, 2), "slots is -1"),
         ((1, 0), "3 slots are known; order 3 needs at least 4"),
         ((0, 1), "2 subcarriers are known; order 3 needs at least 4"),
     ],
@@ -83,11 +81,6 @@ def test_what_cannot_be_answered_is_one_clear_error(wanted, message):
     with pytest.raises(ValueError, match=message) as error:
         prony(3).predict(np.ones((1, 3, 2, 2), np.complex64), *wanted)
     assert "\n" not in str(error.value)
-
-
-def test_values_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="not finite"):
-        prony(1).predict(np.full((1, 4, 2, 4), np.nan, np.complex64), 1, 0)
 
 
 @pytest.mark.parametrize("key", ["order", "regularisation"])

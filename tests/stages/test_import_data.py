@@ -152,6 +152,9 @@ def test_paths_of_deepmimo_become_stores(project):
     distance = np.linalg.norm(receivers - [0, 0, 10.0], axis=1)[:, None]
     matrices = {name: np.full((6, 1), 90.0) for name in ("aoa_az", "aoa_el", "aod_az", "aod_el")}
     matrices |= {"power": -20 * np.log10(distance), "phase": distance, "delay": distance / 3e8, "inter": 0 * distance}
+    # One that no path reaches.
+    for values in matrices.values():
+        values[3] = np.nan
     for name, values in (matrices | {"rx_pos": receivers, "tx_pos": np.array([[0, 0, 10.0]])}).items():
         np.savez(folder / f"{name}_t000_tx000_r001.npz", **{name: values})
     sets = {"a": {"id": 0, "is_tx": True, "is_rx": False, "num_points": 1}}
@@ -179,6 +182,7 @@ def test_paths_of_deepmimo_become_stores(project):
     csi = open_store(project / "data/csi/mine.zarr", "csi")
     assert open_store(project / "scenario/paths.zarr", "paths").sizes["sample"] == csi.sizes["sample"] == 5
     assert summary["share_line_of_sight"] == 1 and summary["paths_mean"] == 1
+    assert (summary["receivers"], summary["receivers_reached"], summary["users"]) == (6, 5, 5)
     start = csi["position"].values[:, 0]
     gain = np.abs(csi["csi"].values[:, 0, 0, 0])
     np.testing.assert_allclose(gain, 1 / np.linalg.norm(start - [0, 0, 10.0], axis=1), rtol=1e-5)

@@ -24,3 +24,20 @@ def as_csi(csi: torch.Tensor, axes: tuple[str, ...]) -> torch.Tensor:
     if not csi.is_complex() or csi.ndim != len(axes):
         raise InputError(f"csi is {str(csi.dtype).removeprefix('torch.')} of shape {tuple(csi.shape)}; {allowed}")
     return csi.to(torch.complex64)
+
+
+def require_finite(csi: torch.Tensor) -> None:
+    """Refuse values that no network can read.
+
+    Args:
+        csi: (sample, ...), as `as_csi` gives it.
+
+    Raises:
+        InputError: a value is NaN or infinite, or was too large for complex64; the message names the first such sample.
+    """
+    finite = csi.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        first = int((~finite).nonzero()[0])
+        raise InputError(
+            f"csi has values that are not finite, first in sample {first}; allowed: finite values of single precision"
+        )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from wavefoundry.csi.given import SEQUENCES, as_csi
+from wavefoundry.csi.given import SEQUENCES, as_csi, require_finite
 from wavefoundry.csi.silence import silent
 from wavefoundry.errors import InputError
 
@@ -26,13 +26,15 @@ def checked(predict: Predict[Answer]) -> Predict[Answer]:
     those beside it.
 
     Raises:
-        InputError: `known` is no complex tensor of four axes, a number is negative, or nothing is asked for.
+        InputError: `known` is no complex tensor of four axes or has values that are not finite, a number is negative,
+            or nothing is asked for.
     """
 
     @wraps(predict)
     def answer(self: Any, known: torch.Tensor, slots: int, subcarriers: int) -> Answer:
         _require_extent(slots, subcarriers)
         known = as_csi(known, SEQUENCES)
+        require_finite(known)
         unit = _unit(known)
         known = known * (1 / unit)
         heard = ~silent(known)

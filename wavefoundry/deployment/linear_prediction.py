@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from wavefoundry.deployment.bins import TINY
+from wavefoundry.deployment.bins import TINY, all_bins
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.graph_writer import DOUBLE, INT64, Term, Writer
 
@@ -86,3 +86,16 @@ def extrapolated(series: Complex, filters: Complex, horizon: Term) -> Complex:
 
     _, found = writer.loop(horizon, [past.real, past.imaginary], step)  # each (horizon, 1, sample, bin)
     return Complex(*(part.op("Squeeze", writer.shape(1)) for part in found))
+
+
+def followed(series: Complex, filters: Complex, horizon: Term) -> Complex:
+    """As `extrapolated`, of series and filters of bins (step or coefficient, sample, row, column).
+
+    A single entry, which says nothing of how it turns, is held.
+    """
+    writer, size = series.real.writer, [series.real.size(dimension) for dimension in range(4)]
+    found = extrapolated(series.each(all_bins), filters.each(all_bins), horizon)
+    found = found.each(lambda part: part.reshape(horizon, *size[1:]))
+    held = size[0].equals(1)
+    parts = zip((found.real, found.imaginary), (series.real, series.imaginary), strict=True)
+    return Complex(*(writer.where(held, each.cut(0, -1), part) for part, each in parts))

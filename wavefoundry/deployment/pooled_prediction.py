@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 
 from wavefoundry.csi.bins import NEIGHBOURS
-from wavefoundry.deployment.bins import all_bins, circles, from_bins, pooled, to_bins
-from wavefoundry.deployment.complex_values import Complex
+from wavefoundry.deployment.bins import circles, from_bins, pooled, to_bins
 from wavefoundry.deployment.continuation import continued
 from wavefoundry.deployment.graph_writer import DOUBLE, Term, Writer
-from wavefoundry.deployment.linear_prediction import extrapolated, lattice
+from wavefoundry.deployment.linear_prediction import followed, lattice
 
 
 def with_what_follows(known: Term, slots: Term, subcarriers: Term, orders: Mapping[str, int]) -> Term:
@@ -51,11 +50,5 @@ def with_what_follows(known: Term, slots: Term, subcarriers: Term, orders: Mappi
 def beyond(axis: str, order: int, box: Term, horizon: Term) -> Term:
     """What follows a box (sample, time, antenna, subcarrier, 2) along an axis, so many entries."""
     series = to_bins(box, axis)  # (step, sample, row, column)
-    writer, size = box.writer, [series.real.size(dimension) for dimension in range(4)]
     (filters,), _ = lattice(series, [order], partial(pooled, around=circles(series, NEIGHBOURS)))
-    found = extrapolated(series.each(all_bins), filters.each(all_bins), horizon)
-    found = found.each(lambda part: part.reshape(horizon, *size[1:]))
-    # A single entry says nothing of how it turns: it is held.
-    held = size[0].equals(1)
-    parts = zip((found.real, found.imaginary), (series.real, series.imaginary), strict=True)
-    return from_bins(Complex(*(writer.where(held, each.cut(0, -1), part) for part, each in parts)), axis)
+    return from_bins(followed(series, filters, horizon), axis)

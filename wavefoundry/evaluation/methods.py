@@ -28,7 +28,7 @@ class NumpyPredictor(Protocol):
         """Predict the CSI beyond a known block; silence is continued by silence.
 
         Args:
-            known: complex64 (batch, time, antenna, subcarrier), the known slots of the known subcarriers.
+            known: complex64 (batch, time, antenna, subcarrier), the known slots of the known subcarriers, all finite.
             slots: how many slots after the known ones are asked for; 0: the known ones.
             subcarriers: how many subcarriers above the known ones are asked for; 0: the known ones.
 

@@ -42,8 +42,8 @@ class _Rays:
     tx_pos: np.ndarray  # (1, xyz) [m]
 
 
-def read_deepmimo(section: ImportedDeepMIMO, seed: int) -> xr.Dataset:
-    """Draw users among the receivers of a scenario, and give them a motion.
+def read_deepmimo(section: ImportedDeepMIMO, seed: int) -> tuple[xr.Dataset, dict[str, int]]:
+    """Draw users among the receivers of a scenario that a path reaches, and give them a motion.
 
     The Doppler shift of a path is nu = v . u / wavelength, u towards where the path comes from.
 
@@ -53,7 +53,8 @@ def read_deepmimo(section: ImportedDeepMIMO, seed: int) -> xr.Dataset:
 
     Returns:
         Data set of kind "paths" (docs/data-contract.md) with one key and one polarisation, without `split`: one sample
-        for every base station and user that a path joins.
+        for every base station and user that a path joins. And how many `receivers` the scenario has, and of them
+        `receivers_reached`, among which the users were drawn.
 
     Raises:
         InputError: the folder is no static DeepMIMO v4 scenario, lacks a set or file, has another carrier, or too few
@@ -74,7 +75,7 @@ def read_deepmimo(section: ImportedDeepMIMO, seed: int) -> xr.Dataset:
         raise InputError(f"{folder}: a path with power has a phase, delay or angle that is NaN or infinite")
     line_of_sight = (paths.valid & (paths.kind == LINE_OF_SIGHT)).any((1, 2))
     dataset = paths_dataset(paths, tracks, line_of_sight, time, np.zeros(1), section.array)
-    return dataset.assign_attrs(
+    dataset = dataset.assign_attrs(
         signal_attributes(section.carrier_frequency, section.array),
         base_station_positions=np.concatenate([rays.tx_pos[0] for rays in stations]).astype(float).tolist(),
         base_station_orientations=[angle for _ in stations for angle in section.orientation],
@@ -83,6 +84,7 @@ def read_deepmimo(section: ImportedDeepMIMO, seed: int) -> xr.Dataset:
         seed=seed,
         parameters=json.dumps(section.model_dump(), sort_keys=True),
     )
+    return dataset, {"receivers": len(stations[0].power), "receivers_reached": len(reached)}
 
 
 def _points(section: ImportedDeepMIMO, folder: Path) -> int:

@@ -23,7 +23,8 @@ class Predictor(Protocol):
             complex64 (batch, slots or known slots, antenna, subcarriers or known subcarriers).
 
         Raises:
-            InputError: nothing is asked for, no complex tensor of four axes, or a size that the predictor cannot take.
+            InputError: nothing is asked for, no complex tensor of four axes, values that are not finite, or a size that
+                the predictor cannot take.
         """
 
 

@@ -18,7 +18,8 @@ class Predictor:
     A tap is an angle-delay bin for prediction in time, and an angle bin (all slots together) for prediction in
     frequency. Both at once are one after the other: the future of the known band is predicted, then its other band with
     the coefficients of the known slots and that future. Forward and backward prediction errors are minimised by
-    reflection coefficients of magnitude at most 1, so that no prediction grows without bound.
+    reflection coefficients of magnitude at most 1, so that no prediction grows without bound. A single known entry
+    says nothing of how it turns: it is held.
     """
 
     def __init__(self, options: Options):
@@ -48,7 +49,7 @@ class Predictor:
         weights = -burg(values, order)[..., None, :0:-1]
         for _ in range(horizon):
             following = (values[..., values.shape[-1] - order :] * weights).sum(axis=-1, keepdims=True)
-            values = np.concatenate([values, following], axis=-1)
+            values = np.concatenate([values, following if order else values[..., -1:]], axis=-1)
         return values[..., series.shape[-1] :]
 
 

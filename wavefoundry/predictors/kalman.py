@@ -54,24 +54,16 @@ class Predictor:
         """See `wavefoundry.evaluation.methods.NumpyPredictor`.
 
         Raises:
-            ValueError: nothing is asked for, a value is not finite, or fewer slots (or subcarriers) are known than
-                Burg's method needs, which is one more than the order.
+            ValueError: fewer slots (or subcarriers) are known than Burg's method needs, one more than the order.
         """
-        self._check(known, slots, subcarriers)
+        if reason := self._options.why_not_predict((known.shape[1], known.shape[3]), (slots, subcarriers)):
+            raise ValueError(reason)
         wanted = slice(known.shape[1] if slots else 0, None)
         power = np.square(np.abs(known.astype(np.complex128))).mean(axis=(1, 2, 3))
         noise = power * self._noise_to_signal / (1 + self._noise_to_signal)
         if slots:
             known = np.concatenate([known, self._in_time(known, slots, noise)], axis=1)
         return self._in_frequency(known, subcarriers, noise)[:, wanted] if subcarriers else known[:, wanted]
-
-    def _check(self, known: np.ndarray, slots: int, subcarriers: int) -> None:
-        if min(slots, subcarriers) < 0 or not slots + subcarriers:
-            raise ValueError(f"slots is {slots} and subcarriers is {subcarriers}; one must be at least 1, none below 0")
-        if not np.isfinite(known).all():
-            raise ValueError("the known block has values that are not finite")
-        if reason := self._options.why_not_predict((known.shape[1], known.shape[3]), (slots, subcarriers)):
-            raise ValueError(reason)
 
     def _in_time(self, known: np.ndarray, slots: int, noise: np.ndarray) -> np.ndarray:
         bins = np.fft.ifft(np.fft.fft(known, axis=2, norm="ortho"), axis=3, norm="ortho")

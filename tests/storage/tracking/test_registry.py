@@ -31,7 +31,7 @@ SERVED = """
             self.gain = gain * float(pathlib.Path(context.artifacts["model"], "config.json").read_text())
 
         def predict(self, context, model_input: np.ndarray, params=None) -> np.ndarray:
-            return model_input[:, :, -params["horizon"]:] * np.float32(self.gain)
+            return model_input[:, :, -int(params["horizon"]):] * np.float32(self.gain)
 
     mlflow.models.set_model(Served())
 """

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from wavefoundry.deployment.bins import all_bins, angle_bins, from_angle_bins, from_bins, to_bins
+from wavefoundry.deployment.bins import angle_bins, from_angle_bins, from_bins, to_bins
 from wavefoundry.deployment.complex_values import Complex
 from wavefoundry.deployment.continuation import continued
 from wavefoundry.deployment.graph_writer import DOUBLE, FLOAT, Term, Writer
-from wavefoundry.deployment.linear_prediction import extrapolated, lattice
+from wavefoundry.deployment.linear_prediction import followed, lattice
 from wavefoundry.deployment.plain_predictor import asked, write_plain
 from wavefoundry.predictors.autoregression import Options
 
@@ -27,17 +27,15 @@ def prediction(order: int, writer: Writer, known: Term, slots: Term, subcarriers
 
 def in_time(order: int, box: Term, horizon: Term) -> Term:
     """What follows a box (sample, time, antenna, subcarrier, 2): every angle-delay bin has a filter."""
-    return from_bins(followed(to_bins(box, "time"), order, horizon, lambda sums: sums), "time")
+    return from_bins(beyond(to_bins(box, "time"), order, horizon, lambda sums: sums), "time")
 
 
 def in_frequency(order: int, box: Term, horizon: Term) -> Term:
     """The band above a box: every angle bin has a filter, which all its slots share."""
-    return from_angle_bins(followed(angle_bins(box), order, horizon, lambda sums: sums.reduced("ReduceSum", 3)))
+    return from_angle_bins(beyond(angle_bins(box), order, horizon, lambda sums: sums.reduced("ReduceSum", 3)))
 
 
-def followed(series: Complex, order: int, horizon: Term, pool: Callable[[Term], Term]) -> Complex:
+def beyond(series: Complex, order: int, horizon: Term, pool: Callable[[Term], Term]) -> Complex:
     """What follows series (step, sample, row, column); see `lattice` for `pool`."""
     (filters,), _ = lattice(series, [order], pool, longest=series.real.size(0) / 2)
-    found = extrapolated(series.each(all_bins), filters.each(all_bins), horizon)
-    size = [series.real.size(dimension) for dimension in (1, 2, 3)]
-    return found.each(lambda part: part.reshape(horizon, *size))
+    return followed(series, filters, horizon)

@@ -85,8 +85,7 @@ class GaussianMixture(PreTrainedModel):
         """See `wavefoundry.networks.capabilities.Predictor`; the result is on the CPU.
 
         Raises:
-            InputError: as `checked` says, more slots or subcarriers than the mixtures were learnt for, or values
-                that are not finite.
+            InputError: as `checked` says, or more slots or subcarriers than the mixtures were learnt for.
         """
         try:
             return torch.from_numpy(self._predictor().predict(known.cpu().numpy(), slots, subcarriers))

@@ -47,17 +47,15 @@ class GaussianMixtures:
         slot. Both at once are one after the other, time first: the frequency's errors would spread over all delays.
 
         Args:
-            known: complex (batch, time, antenna, subcarrier).
+            known: complex (batch, time, antenna, subcarrier), finite.
             slots, subcarriers: how many beyond the known ones are asked for; 0: the known ones.
 
         Returns:
             complex64 (batch, slots or known slots, antenna, subcarriers or known subcarriers).
 
         Raises:
-            ValueError: more slots or subcarriers than the mixtures were learnt for, or values that are not finite.
+            ValueError: more slots or subcarriers than the mixtures were learnt for.
         """
-        if not np.isfinite(known).all():
-            raise ValueError("the known block has values that are not finite")
         time = self._time.given(known.shape[1], slots, "slots")
         frequency = self._frequency.given(known.shape[3], subcarriers, "subcarriers")
         samples = known.astype(np.complex128)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from wavefoundry.csi.given import SNAPSHOTS, as_csi
+from wavefoundry.csi.given import SNAPSHOTS, as_csi, require_finite
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
 from wavefoundry.feedback.bits import from_bits, to_bits
@@ -164,8 +164,7 @@ class KarhunenLoeve(PreTrainedModel):
         csi = as_csi(csi, SNAPSHOTS)
         transform = self.transform((csi.shape[1], csi.shape[2]))
         bits = feedback_bits(rate, *csi.shape[1:])
-        if not csi.isfinite().all():
-            raise InputError("the channel has values that are not finite")
+        require_finite(csi)
         csi = csi.cpu()
         return transform.encode((csi / rms_scale(csi)).flatten(1), bits)
 

@@ -26,17 +26,15 @@ class LMMSE:
         """Predict the CSI beyond a known block; the result for a sample depends on this sample alone.
 
         Args:
-            known: complex (batch, time, antenna, subcarrier).
+            known: complex (batch, time, antenna, subcarrier), finite.
             slots, subcarriers: how many beyond the known ones are asked for; 0: the known ones.
 
         Returns:
             complex64 (batch, slots or known slots, antenna, subcarriers or known subcarriers).
 
         Raises:
-            ValueError: more slots or subcarriers than covariances were learnt for, or values that are not finite.
+            ValueError: more slots or subcarriers than covariances were learnt for.
         """
-        if not np.isfinite(known).all():
-            raise ValueError("the known block has values that are not finite")
         bins = nearest_bins(known.shape[2], len(self._power))
         time = Axis(of_bins(self._time, bins), "slots", known.shape[1], slots)
         frequency = Axis(of_bins(self._frequency, bins), "subcarriers", known.shape[3], subcarriers)

@@ -85,8 +85,7 @@ class LMMSE(PreTrainedModel):
         """See `wavefoundry.networks.capabilities.Predictor`; the result is on the CPU.
 
         Raises:
-            InputError: as `checked` says, more slots or subcarriers than covariances were learnt for, or values that
-                are not finite.
+            InputError: as `checked` says, or more slots or subcarriers than covariances were learnt for.
         """
         try:
             predictor = estimate.LMMSE(self.options.snr_db, **self.arrays())

@@ -21,9 +21,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from wavefoundry.csi.given import SNAPSHOTS, as_csi
+from wavefoundry.csi.given import SNAPSHOTS, as_csi, require_finite
 from wavefoundry.csi.normalisation import rms_scale
-from wavefoundry.errors import InputError
 from wavefoundry.feedback.bits import from_bits, to_bits
 from wavefoundry.feedback.rates import feedback_bits
 from wavefoundry.networks.config import NetworkConfig
@@ -67,8 +66,7 @@ class TruncatedAngleDelay(PreTrainedModel):
         csi = as_csi(csi, SNAPSHOTS)
         size = csi.shape[1] * csi.shape[2]
         room = feedback_bits(rate, *csi.shape[1:])
-        if not csi.isfinite().all():
-            raise InputError("the channel has values that are not finite")
+        require_finite(csi)
         csi = csi.cpu()
         unit = csi / rms_scale(csi)
         spectrum = torch.fft.ifft(torch.fft.fft(unit, dim=1, norm="ortho"), dim=2, norm="ortho").flatten(1)

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from wavefoundry.csi.augmentation import random_symmetry
-from wavefoundry.csi.given import SNAPSHOTS, as_csi
+from wavefoundry.csi.given import SNAPSHOTS, as_csi, require_finite
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.normalisation import rms_scale
 from wavefoundry.errors import InputError
@@ -317,8 +317,7 @@ class WiFoCF(PreTrainedModel):
         """See `wavefoundry.networks.capabilities.FeedbackCodec`."""
         csi = as_csi(csi, SNAPSHOTS)
         feedback_bits(rate, *csi.shape[1:])
-        if not csi.isfinite().all():
-            raise InputError("the channel has values that are not finite")
+        require_finite(csi)
         csi = csi.to(self.device)
         rates = torch.full((len(csi), 1), rate, device=self.device)
         values = self.codeword(csi / rms_scale(csi), rates, Routing())
