@@ -223,7 +223,7 @@ def run(monkeypatch, content: dict, *arguments: str):
     params.PATH.write_text(yaml.safe_dump(content))
     monkeypatch.setattr("stages.stage.Run", lambda *_: Unrecorded())
     monkeypatch.setattr(sys, "argv", ["evaluate_downstream", *arguments])
-    for file in (TASKS, inputs_file(arguments[-1], "code")):
+    for file in (TASKS, *(inputs_file(arguments[-1], what) for what in ("embedded", "code"))):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{}")
     evaluate_downstream.main()

@@ -14,13 +14,14 @@ from stages.scale_out import Workers, workers
 from stages.scenario import derived_seed, motion_seed, simulate
 from storage.digests import digest
 from storage.stores.csi_store import open_store
+from tests.parameters import FILE
 from wavefoundry.errors import InputError
 
 
 @pytest.fixture
 def scenario():
-    """Both kinds of twin of the default study, made small."""
-    settings = params.parse(params.PATH.read_text(), "params.yaml")
+    """Both kinds of twin of the study of the tests, made smaller."""
+    settings = params.read(FILE)
 
     def make(name, **changes):
         chosen = settings.entry("scenarios", name)
@@ -116,14 +117,13 @@ def test_a_second_carrier_has_the_same_users_and_splits(tmp_path, scenario):
 
 
 def test_seeds_follow_their_subject(scenario):
-    assert len({derived_seed(seed, name) for seed in range(3) for name in ("munich", "uma_nlos")}) == 6
-    twin, other = scenario("munich").twin, scenario("street_canyon").twin
+    assert len({derived_seed(seed, name) for seed in range(3) for name in ("canyon", "uma_nlos")}) == 6
+    twin, other = scenario("canyon").twin, scenario("street_canyon").twin
     assert motion_seed(0, "a", twin) == motion_seed(0, "b", twin) != motion_seed(0, "a", other)
     drop = scenario("uma_nlos").twin
     assert motion_seed(0, "a", drop) != motion_seed(0, "b", drop)
 
 
 def test_unknown_scenario_is_named():
-    settings = params.parse(params.PATH.read_text(), "params.yaml")
-    with pytest.raises(InputError, match="no entry 'paris', found: munich"):
-        settings.entry("scenarios", "paris")
+    with pytest.raises(InputError, match="no entry 'paris', found: street_canyon"):
+        params.read(FILE).entry("scenarios", "paris")
