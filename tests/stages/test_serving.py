@@ -2,16 +2,14 @@
 
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from stages.served_form import REQUIREMENTS, SERVED
-from storage.tracking.registry import Registry, load, log_predictor
-from storage.tracking.runs import Run
-from wavefoundry.deployment import method_export, served_predictor
+from storage.tracking.registry import load
+from tests.stages.registration import register
+from wavefoundry.deployment import method_export
 from wavefoundry.evaluation.methods import methods
 
 KNOWN = np.random.default_rng(0).normal(size=(1, 4, 4, 3, 2)).astype(np.float32)
@@ -26,18 +24,7 @@ def model(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(folder)
         method_export.export("sample_and_hold", methods()["sample_and_hold"](), folder / "served")
-        run = Run("register", {}, {})
-        model_id = log_predictor(
-            "sample_and_hold",
-            {"served": folder / "served", "code": Path(served_predictor.__file__)},
-            run_id=run.id,
-            python_file=SERVED,
-            requirements=REQUIREMENTS,
-            example=(KNOWN, RIGHT),
-            layout="any",
-            choices={"precision": "fp32"},
-        )
-        yield load(Registry().register("sample_and_hold", model_id, run.id, {}))
+        yield load(register("sample_and_hold", {"served": folder / "served"}, KNOWN))
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,13 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 from transformers import AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
 from tests.networks.lwm.example import PUBLISHED, lwm, options
 from tests.networks.wimamba import example as wimamba_example
+from tests.parameters import PROJECT
 from wavefoundry.errors import InputError
 from wavefoundry.networks.axis_positions import position_encoding
 from wavefoundry.networks.lwm.model import DIRECTIONS, LWM, Attention
@@ -36,9 +38,19 @@ def test_attention_is_the_softmax_of_scaled_products():
 
 def test_is_as_large_as_wimamba():
     models = lwm(**PUBLISHED), wimamba_example.wimamba(**wimamba_example.PUBLISHED)
-    ours, other = (sum(parameter.numel() for parameter in model.parameters()) for model in models)
+    ours, other = map(wimamba_example.number_of_weights, models)
     assert ours == 2_507_504
     assert ours == pytest.approx(other, rel=0.02)
+
+
+def test_published_size():
+    """What docs/published-weights.md says of the published network, by what it has more and less than ours."""
+    ours, width = lwm(**PUBLISHED), PUBLISHED["hidden_size"]
+    more = nn.Linear(width, width), nn.LayerNorm(width)
+    published = wimamba_example.number_of_weights(ours, *more) - ours.tokens.class_token.numel()
+    assert published == 2_524_144
+    page = (PROJECT / "docs/published-weights.md").read_text()
+    assert f"{published:,} weights, ours {wimamba_example.number_of_weights(ours):,}" in page
 
 
 def test_sees_the_same_tokens_and_masks_as_wimamba():

@@ -1,6 +1,7 @@
 """WiMambas, a small one and the published one."""
 
 import torch
+from torch import nn
 
 from tests.networks.example import TRAINING
 from wavefoundry.networks.wimamba.model import WiMamba, build
@@ -29,6 +30,11 @@ PUBLISHED = {"patch_sizes": [2, 4, 6, 8], "depth": 12, "hidden_size": 128}
 def options(**changes) -> Options:
     """Options with some values of the architecture replaced."""
     return SMALL.changed({"architecture": changes})
+
+
+def number_of_weights(*modules: nn.Module) -> int:
+    """How many numbers modules learn."""
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
 def wimamba(seed: int = 0, **changes) -> WiMamba:

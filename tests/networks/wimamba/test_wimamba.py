@@ -5,11 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
-from tests.networks.wimamba.example import PUBLISHED, options, wimamba
+from tests.networks.wimamba.example import PUBLISHED, number_of_weights, options, wimamba
+from tests.parameters import PROJECT
 from wavefoundry.errors import InputError
 from wavefoundry.networks.snapshots.channel_tokens import mask_tokens, patchify, unpatchify
 from wavefoundry.networks.wimamba.model import Mamba, WiMamba
@@ -181,7 +183,13 @@ def test_reversed_input_and_swapped_directions_give_reversed_output(tokens, batc
 
 
 def test_published_size():
-    assert sum(parameter.numel() for parameter in wimamba(**PUBLISHED).parameters()) == 2_469_712
+    """What docs/published-weights.md says of the published network, by what it has more and less than ours."""
+    ours, width = wimamba(**PUBLISHED), PUBLISHED["hidden_size"]
+    more = nn.LayerNorm(width), nn.Linear(width, width), nn.LayerNorm(width)
+    published = number_of_weights(ours, *more) - ours.tokens.class_token.numel()
+    assert (number_of_weights(ours), published) == (2_469_712, 2_486_608)
+    page = (PROJECT / "docs/published-weights.md").read_text()
+    assert f"{published:,} weights" in page and f"ours {number_of_weights(ours):,}" in page
 
 
 @pytest.mark.parametrize("patch_size, tokens", [(2, 20), (3, 12), (4, 6)])
