@@ -128,6 +128,7 @@ def test_a_family_takes_part_by_what_its_options_say():
 
     class Sparse(FamilyOptions):
         link: Link
+        domain: str
         statistics: str
         reference: str
         ports: int
@@ -136,7 +137,8 @@ def test_a_family_takes_part_by_what_its_options_say():
         prompt_tokens: int
         why_no_attention: str | None
 
-    given = {name: getattr(students.options(), name) for name in ("link", "statistics", "reference", "ports", "snr_db")}
+    shared = ("link", "domain", "statistics", "reference", "ports", "snr_db")
+    given = {name: getattr(students.options(), name) for name in shared}
     sparse = Sparse(**given, architecture=SimpleNamespace(hidden_size=24), prompt_tokens=2, why_no_attention=None)
     assert OPTIONS.why_not("sparse", sparse, "csi_alm", teachers.options()) is None
     assert OPTIONS.why_not("csi_alm_light", students.options(), "sparse", sparse) is None
