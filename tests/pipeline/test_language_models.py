@@ -19,6 +19,7 @@ TRAINING = {
 }
 PORTS = {
     "link": {"known_slots": 8, "horizon": 8, "subcarriers": 32, "band": "same"},
+    "domain": "angle_delay",
     "statistics": "sequence",
     "reference": "phase",
     "ports": 2,
