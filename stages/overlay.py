@@ -1,7 +1,8 @@
 """Studies laid over params.yaml: merging, leaving entries out, holding data sets out; checked before it is written.
 
-A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists and
-single values are replaced, comments stay. The whole result is checked before anything is written.
+A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists,
+single values and mappings of another `kind` are replaced, comments stay. The whole result is checked before anything is
+written.
 A study that builds on another one names it: `extends: tr38901.yaml`, a file beside it. One that leaves entries out says
 which stay: `only: {scenarios: [uma_los, umi_28ghz], pretrain: []}`; of groups that it does not name all do. One that
 brings data sets to ask the trained networks about, and not to train any: `hold_out: [mine]`.
@@ -22,6 +23,7 @@ from stages.yaml_files import load, read, read_text
 from storage.replacement import replace_file
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.options import UNTRAINED
+from wavefoundry.section import of_one_kind
 
 # Groups of entries, from which a study may take some.
 ENTRIES = ("scenarios", "imported", "language_models", "pretrain", "teach", "distill", "predictors")
@@ -32,9 +34,13 @@ LEARNERS = ("pretrain", "teach")
 
 
 def merge(base: CommentedMap, overlay: CommentedMap) -> None:
-    """Merge `overlay` into `base` in place, recursively where both hold mappings."""
+    """Merge `overlay` into `base` in place, recursively where both hold mappings of one kind."""
     for key, value in overlay.items():
-        if isinstance(base.get(key), CommentedMap) and isinstance(value, CommentedMap):
+        if (
+            isinstance(base.get(key), CommentedMap)
+            and isinstance(value, CommentedMap)
+            and of_one_kind(base[key], value)
+        ):
             merge(base[key], value)
         else:
             base[key] = value

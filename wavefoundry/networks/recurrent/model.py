@@ -35,7 +35,7 @@ class Recurrent(SequenceNetwork):
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
         options: Options = config.settings
-        features = 2 * options.link.subcarriers
+        features = 2 * options.width
         self.encoder = nn.Linear(features, options.input_size)
         self.layers = LAYERS[options.cell](options.input_size, options.hidden_size, options.depth, batch_first=True)
         self.decoder = nn.Linear(options.hidden_size, features)

@@ -35,7 +35,7 @@ class TransformerPredictor(SequenceNetwork):
         super().__init__(config)
         options: Options = config.settings
         self.label_slots = options.label_slots
-        features = 2 * options.link.subcarriers
+        features = 2 * options.width
         self.known_embedding = CircularEmbedding(features, options.hidden_size, options.dropout)
         self.wanted_embedding = CircularEmbedding(features, options.hidden_size, options.dropout)
         self.transformer = nn.Transformer(

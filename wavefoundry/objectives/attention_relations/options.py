@@ -26,7 +26,7 @@ class Options(ObjectiveOptions):
             )
         if student.link != teacher.link:
             return f"link {student.link!r} differs from the teacher's {teacher.link!r}"
-        for name in ("domain", "statistics", "reference", "ports", "snr_db"):
+        for name in ("sequences", "statistics", "reference", "snr_db"):
             if getattr(student, name) != getattr(teacher, name):
                 return f"{name} {getattr(student, name)} differs from the teacher's {getattr(teacher, name)}"
         for who, options in (("teacher", teacher), ("student", student)):
