@@ -23,7 +23,6 @@ from stages.yaml_files import load, read, read_text
 from storage.replacement import replace_file
 from wavefoundry.errors import InputError
 from wavefoundry.evaluation.downstream.options import UNTRAINED
-from wavefoundry.section import of_one_kind
 
 # Groups of entries, from which a study may take some.
 ENTRIES = ("scenarios", "imported", "language_models", "pretrain", "teach", "distill", "predictors")
@@ -34,14 +33,12 @@ LEARNERS = ("pretrain", "teach")
 
 
 def merge(base: CommentedMap, overlay: CommentedMap) -> None:
-    """Merge `overlay` into `base` in place, recursively where both hold mappings of one kind."""
+    """Merge `overlay` into `base` in place, recursively where both hold mappings, and not of two kinds."""
     for key, value in overlay.items():
-        if (
-            isinstance(base.get(key), CommentedMap)
-            and isinstance(value, CommentedMap)
-            and of_one_kind(base[key], value)
-        ):
-            merge(base[key], value)
+        before = base.get(key)
+        both = isinstance(before, CommentedMap) and isinstance(value, CommentedMap)
+        if both and before.get("kind") == value.get("kind", before.get("kind")):
+            merge(before, value)
         else:
             base[key] = value
 

@@ -3,7 +3,7 @@
 Light on purpose (pydantic only): a stage validates its parameters before it imports torch or sionna.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -86,8 +86,3 @@ def require_whole_heads(heads_name: str, heads: int, width_name: str, width: int
     """Refuse a number of attention heads that does not divide the width of the network."""
     if reason := why_no_whole_heads(heads_name, heads, width_name, width):
         raise ValueError(reason)
-
-
-def of_one_kind(mapping: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two mappings of settings name no different `kind`, so that they can be merged key by key."""
-    return mapping.get("kind") == other.get("kind", mapping.get("kind"))

@@ -1,4 +1,4 @@
-"""What options say of networks of single antenna ports whose attention can be compared, without torch."""
+"""What options say of networks of single sequences whose attention can be compared, without torch."""
 
 from typing import Any, Protocol, runtime_checkable
 

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Literal, Self
 import wavefoundry.networks
 from wavefoundry.discovery import options_of_folders
 from wavefoundry.facts import Facts
-from wavefoundry.section import Section, of_one_kind
+from wavefoundry.section import Section
 
 
 class FamilyOptions(Section):
@@ -83,11 +83,11 @@ class FamilyOptions(Section):
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `changes`; where both hold mappings of one kind, key by key."""
+    """`base` with the values of `changes`; where both hold mappings, key by key."""
     result = dict(base)
     for key, value in changes.items():
         both = isinstance(result.get(key), Mapping) and isinstance(value, Mapping)
-        result[key] = merged(result[key], value) if both and of_one_kind(result[key], value) else value
+        result[key] = merged(result[key], value) if both else value
     return result
 
 

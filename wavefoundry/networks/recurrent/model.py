@@ -1,4 +1,4 @@
-"""A recurrent network (RNN, GRU or LSTM) that continues the CSI of single antenna ports, slot after slot.
+"""A recurrent network (RNN, GRU or LSTM) that continues single sequences of a channel, slot after slot.
 
 Source: the recurrent baselines of "LLM4CP: Adapting Large Language Models for Channel Prediction", arXiv:2406.14440,
 and of its published code. There their sizes are not told.

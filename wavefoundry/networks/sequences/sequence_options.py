@@ -60,7 +60,7 @@ class SequenceOptions(FamilyOptions):
     )
     snr_db: NonNegativeRange = Field(description="SNR of the known slots, drawn uniformly per sample [dB]")
     few_shot: Fraction | None = Field(
-        description="share of the samples, with all their ports, to learn from; null: all"
+        description="share of the samples, with all their sequences, to learn from; null: all"
     )
     training: Training
 

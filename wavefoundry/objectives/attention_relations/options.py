@@ -21,7 +21,7 @@ class Options(ObjectiveOptions):
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
         if not isinstance(student, AttentiveStudentOptions) or not isinstance(teacher, AttentiveOptions):
             return (
-                "it compares the attention of two networks of single antenna ports, of which the student needs no "
+                "it compares the attention of two networks of single sequences, of which the student needs no "
                 f"language model; the teacher is a {teacher_family}, the student a {family}"
             )
         if student.link != teacher.link:
