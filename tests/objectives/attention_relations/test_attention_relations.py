@@ -116,7 +116,9 @@ def test_who_cannot_learn_from_whom():
         teachers.options(), teachers.options(), families=("csi_alm", "csi_alm")
     )
     assert "link" in reason(students.options(link={"known_slots": 5}), teachers.options())
-    assert "drawn=1 differs from the teacher's" in reason(students.options(sequences={"drawn": 1}), teachers.options())
+    assert "'drawn': 1} differs from the teacher's" in reason(
+        students.options(sequences={"drawn": 1}), teachers.options()
+    )
     assert "its blocks is false" in reason(students.options(), teachers.options(blocks=False, lora=None))
     assert "relation_heads 5 does not divide architecture.hidden_size 24" in reason(
         students.options(), teachers.options(), Options(weight=1.0, relation_heads=5)
