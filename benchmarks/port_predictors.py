@@ -30,10 +30,9 @@ TRAINING = {
 }
 PORTS = {
     "link": {"known_slots": 16, "horizon": 4, "subcarriers": 48, "band": "same"},
-    "domain": "antenna_frequency",
+    "sequences": {"kind": "antenna_ports", "drawn": 32},
     "statistics": "sequence",
     "reference": "none",
-    "ports": 32,
     "snr_db": [5.0, 20.0],
     "few_shot": None,
     "training": TRAINING,

@@ -59,13 +59,14 @@ class Node:
     """A stage of the DAG, and what its `meta` in dvc.yaml says of others beside it.
 
     dependencies: the stages that must be done before it; one_at_a_time: the name of what only one stage at a time may
-    use; alone: no other stage may run beside it.
+    use; alone: no other stage may run beside it; first: it is started before others that are ready too.
     """
 
     name: str
     dependencies: tuple[str, ...]
     one_at_a_time: str | None = None
     alone: bool = False
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -370,6 +371,7 @@ def _nodes(stages: list, graph) -> list[Node]:
             tuple(dependency.addressing for dependency in sorted(graph[stage], key=order.__getitem__)),
             meta.get("one_at_a_time"),
             bool(meta.get("alone", False)),
+            bool(meta.get("first", False)),
         )
         for stage in stages
         for meta in [stage.meta if isinstance(stage.meta, dict) else {}]

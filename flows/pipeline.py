@@ -2,10 +2,10 @@
 
 One task for each DVC stage, with DVC's own dependencies; independent stages run at the same time, as processes on this
 machine. dvc.lock ends up as after `dvc repro`. A stage that is up to date ends as "Cached" without starting a process.
-Of those with the longest way to the end one is started first. Of the stages whose `meta` in dvc.yaml has the same
-`one_at_a_time`, one runs at a time; the word gpu counts where there is one. A stage whose `meta` has `alone: true` runs
-while no other stage does, after those that are ready with it. On a cluster (--scheduler) every stage has a machine of
-its own, and neither counts.
+Of those with the longest way to the end one is started first, and before them what has `first: true` in its `meta` in
+dvc.yaml. Of the stages whose `meta` has the same `one_at_a_time`, one runs at a time; the word gpu counts where there
+is one. A stage whose `meta` has `alone: true` runs while no other stage does, after those that are ready with it. On a
+cluster (--scheduler) every stage has a machine of its own, and these two do not count.
 When a stage fails, what depends on it does not run, other branches do; the next run continues from there. A stage that
 was killed (no memory left, a lost machine) is tried once more; one that ended by itself is not: stages are
 deterministic. One run at a time: a second one waits. Without PREFECT_API_URL a temporary server on this machine is
@@ -263,12 +263,12 @@ def _run(book: Bookkeeping, processes: Processes | Elsewhere, parallel: int, par
 
 
 def by_way_to_the_end(nodes: list[Node]) -> list[Node]:
-    """Stages on which the longest chain of others waits come first, otherwise in their order."""
+    """Stages marked to be first, then those on which the longest chain of others waits, otherwise in their order."""
     chain = {node.name: 1 for node in nodes}
     for node in reversed(nodes):
         for name in node.dependencies:
             chain[name] = max(chain[name], chain[node.name] + 1)
-    return sorted(nodes, key=lambda node: -chain[node.name])
+    return sorted(nodes, key=lambda node: (not node.first, -chain[node.name]))
 
 
 def with_marks_that_count(node: Node, elsewhere: bool, gpu: bool) -> Node:

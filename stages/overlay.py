@@ -1,7 +1,8 @@
 """Studies laid over params.yaml: merging, leaving entries out, holding data sets out; checked before it is written.
 
-A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists and
-single values are replaced, comments stay. The whole result is checked before anything is written.
+A study is a YAML file with only the keys that differ. It is merged into params.yaml, mapping by mapping; lists,
+single values and mappings of another `kind` are replaced, comments stay. The whole result is checked before anything is
+written.
 A study that builds on another one names it: `extends: tr38901.yaml`, a file beside it. One that leaves entries out says
 which stay: `only: {scenarios: [uma_los, umi_28ghz], pretrain: []}`; of groups that it does not name all do. One that
 brings data sets to ask the trained networks about, and not to train any: `hold_out: [mine]`.
@@ -32,10 +33,12 @@ LEARNERS = ("pretrain", "teach")
 
 
 def merge(base: CommentedMap, overlay: CommentedMap) -> None:
-    """Merge `overlay` into `base` in place, recursively where both hold mappings."""
+    """Merge `overlay` into `base` in place, recursively where both hold mappings, and not of two kinds."""
     for key, value in overlay.items():
-        if isinstance(base.get(key), CommentedMap) and isinstance(value, CommentedMap):
-            merge(base[key], value)
+        before = base.get(key)
+        both = isinstance(before, CommentedMap) and isinstance(value, CommentedMap)
+        if both and before.get("kind") == value.get("kind", before.get("kind")):
+            merge(before, value)
         else:
             base[key] = value
 

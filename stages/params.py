@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from stages.content import Content
 from stages.messages import keys_of, meant
 from stages.paths import LANGUAGE_MODELS
-from stages.schema import Content, Params
+from stages.schema import Params
 from stages.yaml_files import load, read_text
 from storage.errors import StorageError
 from storage.replacement import clear_write_errors

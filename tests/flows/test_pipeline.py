@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -354,6 +355,8 @@ def test_the_longest_way_to_the_end_comes_first():
 
     nodes = [node("a"), node("b"), node("c"), node("d", "c"), node("e", "a", "d"), node("f", "b"), node("g", "e")]
     assert [found.name for found in by_way_to_the_end(nodes)] == ["c", "a", "d", "b", "e", "f", "g"]
+    nodes[5] = replace(nodes[5], first=True)
+    assert [found.name for found in by_way_to_the_end(nodes)] == ["f", "c", "a", "d", "b", "e", "g"]
 
 
 @pytest.mark.parametrize("parallel", [0, -1, "many"])

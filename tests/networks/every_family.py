@@ -38,7 +38,7 @@ EXAMPLES = {
     "wifo_cf": wifo_cf.options(),
     "wimamba": wimamba.options(),
 }
-# Those that continue the CSI of single antenna ports in time.
+# Those that continue single sequences of a channel in time.
 SEQUENCES = ("convolutional", "csi_alm", "csi_alm_light", "llm4cp", "recurrent", "transformer_predictor")
 # Those of them that are built on a language model.
 ON_LANGUAGE_MODELS = {"csi_alm": csi_alm.csi_alm, "llm4cp": llm4cp.llm4cp}

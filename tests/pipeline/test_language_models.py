@@ -19,10 +19,9 @@ TRAINING = {
 }
 PORTS = {
     "link": {"known_slots": 8, "horizon": 8, "subcarriers": 32, "band": "same"},
-    "domain": "angle_delay",
+    "sequences": {"kind": "angle_delay_taps", "taps": 4, "drawn": 2, "strongest": 4},
     "statistics": "sequence",
     "reference": "phase",
-    "ports": 2,
     "snr_db": [10.0, 30.0],
     "few_shot": None,
     "training": TRAINING,

@@ -71,6 +71,15 @@ def deep_merge(base, overlay):
     return merged
 
 
+@pytest.mark.parametrize("kind", [None, "of_before", "antenna_ports"])
+def test_a_mapping_of_another_kind_replaces_the_one_before(default, tmp_path, kind):
+    before = yaml_files.read(default)["teach"]["gru"]["sequences"]
+    change = {"drawn": 1} if kind is None else {"kind": before["kind"] if kind == "of_before" else kind, "drawn": 1}
+    apply(write(tmp_path, dumps_yaml({"teach": {"gru": {"sequences": change}}})), default)
+    expected = change if kind == "antenna_ports" else before | change
+    assert yaml_files.read(default)["teach"]["gru"]["sequences"] == expected
+
+
 def content(study):
     own = yaml_files.read(study)
     return deep_merge(content(study.parent / own.pop("extends")), own) if "extends" in own else own

@@ -42,7 +42,7 @@ class BorrowingConfig(NetworkConfig):
 
 
 class BorrowingNetwork(SequenceNetwork):
-    """A network of single antenna ports around a language model, whose frozen weights lie in the language model's
+    """A network of single sequences around a language model, whose frozen weights lie in the language model's
     folder and in no model folder.
 
     backbone: None of a network whose language model was taken out.

@@ -1,8 +1,8 @@
-"""What options say of networks of single antenna ports whose attention can be compared, without torch."""
+"""What options say of networks of single sequences whose attention can be compared, without torch."""
 
 from typing import Any, Protocol, runtime_checkable
 
-from wavefoundry.networks.sequences.sequence_options import Link
+from wavefoundry.networks.sequences.sequence_options import AngleDelayTaps, AntennaPorts, Link
 
 
 @runtime_checkable
@@ -10,9 +10,11 @@ class AttentiveOptions(Protocol):
     """Options, among them those of `SequenceOptions`, of a network whose `Trace` has queries, keys and values.
 
     link: what goes in and what comes out.
+    sequences: what is continued one at a time.
     """
 
     link: Link
+    sequences: AntennaPorts | AngleDelayTaps
 
     @property
     def prompt_tokens(self) -> int:

@@ -33,10 +33,9 @@ CONFIGS = {
 TARGETS = {"gpt2": ["c_attn", "c_proj", "c_fc"], "llama": ["q_proj", "v_proj"]}
 PORTS = {
     "link": {"known_slots": 6, "horizon": 3, "subcarriers": 4, "band": "same"},
-    "domain": "antenna_frequency",
+    "sequences": {"kind": "antenna_ports", "drawn": 2},
     "statistics": "sequence",
     "reference": "none",
-    "ports": 2,
     "snr_db": [20.0, 20.0],
     "few_shot": None,
     "training": TRAINING,

@@ -26,10 +26,10 @@ def test_published_number_of_weights():
 def test_a_batch_of_one_channel_is_learnt_by_heart():
     network = light(architecture={"hidden_size": 64}).train()
     generator = torch.Generator().manual_seed(0)
-    known = torch.randn(2, 6, 4, 4, dtype=torch.complex64, generator=generator)
-    wanted = torch.randn(2, 3, 4, 4, dtype=torch.complex64, generator=generator)
+    known = torch.randn(2, 4, 6, 4, dtype=torch.complex64, generator=generator)
+    wanted = torch.randn(2, 4, 3, 4, dtype=torch.complex64, generator=generator)
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
-    excerpt = Excerpt(known, wanted, wanted.abs().square().mean((1, 2, 3)))
+    excerpt = Excerpt(known, wanted, torch.ones(2, 4), wanted.abs().square().mean((1, 2, 3)))
     for _ in range(400):
         loss = network.solve(excerpt, Trace())["loss"]
         optimiser.zero_grad()

@@ -1,4 +1,4 @@
-"""A network of single antenna ports with nothing to learn, and what the small ones of the families share."""
+"""A network of single sequences with nothing to learn, and what the small ones of the families share."""
 
 import torch
 from torch import nn
@@ -11,15 +11,16 @@ from wavefoundry.networks.sequences.sequence_options import SequenceOptions
 
 SEQUENCES = {
     "link": {"known_slots": 4, "horizon": 2, "subcarriers": 4, "band": "same"},
-    "domain": "antenna_frequency",
+    "sequences": {"kind": "antenna_ports", "drawn": 2},
     "statistics": "sequence",
     "reference": "phase",
-    "ports": 2,
     "snr_db": [20.0, 20.0],
     "few_shot": None,
     "training": TRAINING,
 }
 SMALL = SequenceOptions.model_validate(SEQUENCES)
+# As `SEQUENCES["sequences"]`: delay taps of angles, all of which are predicted.
+TAPS = {"kind": "angle_delay_taps", "taps": 2, "drawn": 2, "strongest": None}
 # A study of the published size: 16 slots of 48 subcarriers are known, 4 slots are wanted.
 PUBLISHED_LINK = {"known_slots": 16, "horizon": 4, "subcarriers": 48, "band": "same"}
 

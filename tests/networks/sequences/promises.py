@@ -1,4 +1,4 @@
-"""What every network of single antenna ports promises; the tests of a family inherit it."""
+"""What every network of single sequences promises; the tests of a family inherit it."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from tests.networks.sequences.example import Channels, noise, paths
+from tests.networks.sequences.example import TAPS, Channels, noise, paths
 from wavefoundry.csi.angle_delay import to_angle_delay
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.errors import InputError
@@ -98,16 +98,18 @@ class SequencePromises:
         for index in range(3):
             assert_same(together[index], network.predict(known[index, None], 2, 0)[0])
 
-    def test_in_the_angle_delay_domain_a_path_on_the_grid_is_continued_in_its_angle_alone(self):
-        network = drawn(type(self).make(domain="angle_delay"))
+    def test_of_delay_taps_a_path_on_the_grid_is_continued_in_its_sequence_alone(self):
+        network = drawn(type(self).make(sequences=TAPS))
         angle, delay = 2, 1
         array, band = torch.arange(5), torch.arange(4)
         path = torch.polar(torch.ones(5, 4), 2 * torch.pi * (angle / 5 * array[:, None] - delay / 4 * band))
         known = torch.polar(torch.ones(4), 0.3 * torch.arange(4))[:, None, None] * path
         found = to_angle_delay(network.predict(known[None], 2, 0), (1, 1, 5), 4)[0]
-        others = found.abs().sum((0, 2))
-        assert others[angle] > 0.1
-        assert others[torch.arange(5) != angle].max() < 1e-4 * others[angle]
+        sums = found.abs().sum(0).unflatten(1, (2, 2)).sum(2)
+        own = sums[angle, 0].item()
+        sums[angle, 0] = 0
+        assert own > 0.1
+        assert sums.max() < 1e-4 * own
 
     def test_it_does_depend_on_it_with_the_statistics_of_the_batch(self):
         network = drawn(type(self).make(statistics="batch"))

@@ -1,4 +1,4 @@
-"""What networks of single antenna ports share: the shown window, noise, normalisation, the way back, serving."""
+"""What networks of single sequences share: the shown window, noise, normalisation, the way back, serving."""
 
 import tempfile
 from functools import cache, partial
@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.networks.facts import facts
-from tests.networks.sequences.example import Channels, noise, options, ramp
+from tests.networks.sequences.example import SEQUENCES, TAPS, Channels, noise, options, ramp
 from tests.networks.sequences.promises import SequencePromises, assert_same, seeded
 from wavefoundry.csi.angle_delay import to_angle_delay
 from wavefoundry.deployment.graph_writer import FLOAT, Writer
@@ -32,7 +32,8 @@ from wavefoundry.networks.sequences.sequence_serving import continuation, limits
 CLEAN = [300.0, 300.0]  # dB: the noise is lost in rounding
 statistics = st.sampled_from(["sequence", "batch"])
 references = st.sampled_from(["none", "phase"])
-domains = st.sampled_from(["antenna_frequency", "angle_delay"])
+LAYOUTS = {"ports": SEQUENCES["sequences"], "taps": TAPS, "strongest taps": TAPS | {"strongest": 2}}
+layouts = st.sampled_from(list(LAYOUTS.values()))
 scales = st.floats(1e-9, 1e9)
 
 
@@ -95,9 +96,9 @@ def test_real_and_imaginary_parts_alternate():
 
 
 @settings(max_examples=50)
-@given(of=statistics, domain=domains, scale=scales, angle=st.floats(0, 6.28), seed=st.integers(0, 99))
-def test_with_the_phase_as_reference_a_complex_factor_is_one_of_the_prediction(of, domain, scale, angle, seed):
-    network, known = ramp(statistics=of, domain=domain), noise(2, 4, 3, 8, seed=seed)
+@given(of=statistics, layout=layouts, scale=scales, angle=st.floats(0, 6.28), seed=st.integers(0, 99))
+def test_with_the_phase_as_reference_a_complex_factor_is_one_of_the_prediction(of, layout, scale, angle, seed):
+    network, known = ramp(statistics=of, sequences=layout), noise(2, 4, 3, 8, seed=seed)
     factor = scale * torch.polar(torch.tensor(1.0), torch.tensor(angle))
     assert_same(network.predict(factor * known, 3, 0), factor * network.predict(known, 3, 0))
 
@@ -106,7 +107,7 @@ def test_with_the_phase_as_reference_a_complex_factor_is_one_of_the_prediction(o
 @given(shift=st.tuples(st.integers(0, 4), st.integers(0, 3)), seed=st.integers(0, 99))
 def test_angles_that_turn_and_delays_that_move_are_answered_so(shift, seed):
     """A DFT over the array: a phase that rises over the antennas by whole bins exchanges angles, and nothing else."""
-    network, known = ramp(domain="angle_delay"), noise(2, 4, 5, 4, seed=seed)
+    network, known = ramp(sequences=TAPS), noise(2, 4, 5, 4, seed=seed)
     turn = torch.polar(torch.ones(5), 2 * torch.pi * shift[0] / 5 * torch.arange(5))[:, None]
     assert_same(network.predict(known * turn, 2, 0), network.predict(known, 2, 0) * turn)
 
@@ -136,14 +137,13 @@ def test_without_a_reference_only_a_real_factor_is_one_of_the_prediction():
     low=st.floats(0, 30),
     width=st.floats(0, 20),
     antennas=st.integers(2, 5),
-    domain=domains,
     seed=st.integers(0, 99),
 )
-def test_noise_falls_on_what_is_known_alone_at_the_drawn_snr(low, width, antennas, domain, seed):
+def test_noise_falls_on_what_is_known_alone_at_the_drawn_snr(low, width, antennas, seed):
     csi = noise(24, 40, antennas, 12, seed=seed) * torch.logspace(-3, 3, 24)[:, None, None, None]
     link = {"known_slots": 30, "subcarriers": 10}
-    clean = ramp(link=link, snr_db=CLEAN, domain=domain).draw(csi, seeded(seed))
-    noisy = ramp(link=link, snr_db=[low, low + width], domain=domain).draw(csi, seeded(seed))
+    clean = ramp(link=link, snr_db=CLEAN).draw(csi, seeded(seed))
+    noisy = ramp(link=link, snr_db=[low, low + width]).draw(csi, seeded(seed))
     assert torch.equal(noisy.wanted, clean.wanted) and torch.equal(noisy.power, clean.power)
     powers = [part.abs().square().mean((1, 2, 3)) for part in (clean.known, noisy.known - clean.known)]
     snr_db = 10 * (powers[0] / powers[1]).log10()
@@ -165,17 +165,17 @@ def test_a_window_of_consecutive_slots_and_the_wanted_band_of_the_same_channel_a
     csi = numbered(3, 6 + rest[0], 2 + rest[1], 4 * bands + rest[2])
     excerpt = network.draw(csi, seeded(seed))
     known, wanted = excerpt.known, excerpt.wanted
-    assert known.shape == (3, 4, 2, 4) and wanted.shape == (3, 2, 2, 4)
+    assert known.shape == (3, 2, 4, 4) and wanted.shape == (3, 2, 2, 4)
     shift = 4 if band == "same" else 4 + 100 * 4  # of slots, and of subcarriers
     first, low = int(known.real[0, 0, 0, 0]) % 100, int(known.real[0, 0, 0, 0]) // 100
     assert 0 <= first <= rest[0] and 0 <= low <= rest[2]
     expected = csi.real[0, :6, 0, :4] + first + 100 * low
-    torch.testing.assert_close(known.real, expected[:4, None].expand(3, -1, 2, -1), atol=1e-2, rtol=0)
-    torch.testing.assert_close(wanted.real, (expected[:2, None] + shift).expand(3, -1, 2, -1), atol=1e-2, rtol=0)
+    torch.testing.assert_close(known.real, expected[:4].expand(3, 2, -1, -1), atol=1e-2, rtol=0)
+    torch.testing.assert_close(wanted.real, (expected[:2] + shift).expand(3, 2, -1, -1), atol=1e-2, rtol=0)
     # Each sample's own ports, distinct, the same ones in the future.
-    ports = (known.imag[:, 0, :, 0] - 1 - 100 * torch.arange(3)[:, None]).round()
+    ports = (known.imag[:, :, 0, 0] - 1 - 100 * torch.arange(3)[:, None]).round()
     assert ((ports >= 0) & (ports < csi.shape[2])).all() and (ports[:, 0] != ports[:, 1]).all()
-    torch.testing.assert_close(wanted.imag[:, 0, :, 0], known.imag[:, 0, :, 0], atol=1e-2, rtol=0)
+    torch.testing.assert_close(wanted.imag[:, :, 0, 0], known.imag[:, :, 0, 0], atol=1e-2, rtol=0)
 
 
 def test_every_window_band_and_port_is_drawn():
@@ -201,10 +201,10 @@ def test_a_ramp_is_continued_as_a_ramp(slope, start, seed):
 
 def test_the_loss_is_the_mean_of_the_samples_ratios():
     network = ramp(share=0.0)
-    known, wanted = noise(2, 4, 3, 4), noise(2, 2, 3, 4, seed=1) * torch.tensor([1e-2, 1e2])[:, None, None, None]
+    known, wanted = noise(2, 3, 4, 4), noise(2, 3, 2, 4, seed=1) * torch.tensor([1e-2, 1e2])[:, None, None, None]
     error = (network.continued(known, Trace()) - wanted).abs().square().sum((1, 2, 3))
     expected = (error / wanted.abs().square().sum((1, 2, 3))).mean()
-    outputs = network.solve(Excerpt(known, wanted, wanted.abs().square().mean((1, 2, 3))), Trace())
+    outputs = network.solve(Excerpt(known, wanted, torch.ones(2, 3), wanted.abs().square().mean((1, 2, 3))), Trace())
     torch.testing.assert_close(outputs["loss"], expected)
     torch.testing.assert_close(outputs["nmse"], expected.detach())
 
@@ -221,7 +221,10 @@ def test_few_shot_is_a_share_of_the_samples_with_all_their_ports(size, share, se
 def test_options_say_what_is_too_small_and_what_cannot_be_asked():
     assert options().why_not(facts(slots=6, antennas=2, subcarriers=4)) is None
     assert "6 slots are known or predicted, and it has 5" in options().why_not(facts(slots=5))
-    assert "ports 2 is more than its 1 antenna ports" in options().why_not(facts(antennas=1))
+    assert "sequences.drawn 2 is more than its 1 antenna ports" in options().why_not(facts(antennas=1))
+    assert "drawn 9 is more than its 8 sequences of a band" in options(sequences=TAPS | {"drawn": 9}).why_not(
+        facts(antennas=4, subcarriers=4)
+    )
     assert "4, 1 times, is more than its 3" in options().why_not(facts(subcarriers=3))
     adjacent = options(link={"band": "adjacent"})
     assert adjacent.why_not(facts(subcarriers=8)) is None
@@ -247,12 +250,12 @@ def test_a_prediction_in_parts_is_the_same(parts, monkeypatch):
 
 
 @cache
-def served(band="same", of="sequence", reference="phase", domain="antenna_frequency") -> ServedPredictor:
+def served(band="same", of="sequence", reference="phase", layout="ports") -> ServedPredictor:
     """A ramp as one plain graph; its network is written here, for an export from torch takes half a minute."""
-    options = ramp(statistics=of, reference=reference, domain=domain, link={"band": band}).options
+    options = ramp(statistics=of, reference=reference, sequences=LAYOUTS[layout], link={"band": band}).options
     share, link = ramp().share.tolist(), options.link
     writer = Writer("ramp")
-    features = writer.input("features", FLOAT, ["sequence", link.known_slots, 2 * link.subcarriers])
+    features = writer.input("features", FLOAT, ["sequence", link.known_slots, 2 * options.width])
     last = features.cut(1, -1)
     rise = (last - features.cut(1, -2, -1)) * (last.cut(2, 0, 1).op("Tanh") * share[1] + share[0])
     network = writer.model({"found": last + rise * writer.constant(np.arange(1, link.horizon + 1)[:, None])})
@@ -268,18 +271,18 @@ def served(band="same", of="sequence", reference="phase", domain="antenna_freque
     band=st.sampled_from(["same", "adjacent"]),
     of=statistics,
     reference=references,
-    domain=domains,
+    layout=st.sampled_from(list(LAYOUTS)),
     scale=scales,
     silent=st.booleans(),
 )
-def test_what_is_served_around_the_graph_does_the_same(sizes, slots, band, of, reference, domain, scale, silent):
-    network = ramp(statistics=of, reference=reference, domain=domain, link={"band": band})
+def test_what_is_served_around_the_graph_does_the_same(sizes, slots, band, of, reference, layout, scale, silent):
+    network = ramp(statistics=of, reference=reference, sequences=LAYOUTS[layout], link={"band": band})
     batch, past, antennas, bands = sizes
     known = scale * noise(batch, past, antennas, 4 * bands if band == "same" else 4)
     if silent:
         known[0] = 0
     wanted = (slots, 0) if band == "same" else (min(slots, 2), 4)
-    found = served(band, of, reference, domain).predict(known.numpy(), *wanted)
+    found = served(band, of, reference, layout).predict(known.numpy(), *wanted)
     expected = network.predict(known, *wanted)
     assert found.dtype.name == "complex64" and found.shape == expected.shape
     assert_same(torch.from_numpy(found), expected, 1e-4)

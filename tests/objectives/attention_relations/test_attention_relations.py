@@ -116,7 +116,9 @@ def test_who_cannot_learn_from_whom():
         teachers.options(), teachers.options(), families=("csi_alm", "csi_alm")
     )
     assert "link" in reason(students.options(link={"known_slots": 5}), teachers.options())
-    assert "ports 1 differs from the teacher's 2" in reason(students.options(ports=1), teachers.options())
+    assert "'drawn': 1} differs from the teacher's" in reason(
+        students.options(sequences={"drawn": 1}), teachers.options()
+    )
     assert "its blocks is false" in reason(students.options(), teachers.options(blocks=False, lora=None))
     assert "relation_heads 5 does not divide architecture.hidden_size 24" in reason(
         students.options(), teachers.options(), Options(weight=1.0, relation_heads=5)
@@ -128,16 +130,15 @@ def test_a_family_takes_part_by_what_its_options_say():
 
     class Sparse(FamilyOptions):
         link: Link
-        domain: str
+        sequences: Any
         statistics: str
         reference: str
-        ports: int
         snr_db: list[float]
         architecture: Any
         prompt_tokens: int
         why_no_attention: str | None
 
-    shared = ("link", "domain", "statistics", "reference", "ports", "snr_db")
+    shared = ("link", "sequences", "statistics", "reference", "snr_db")
     given = {name: getattr(students.options(), name) for name in shared}
     sparse = Sparse(**given, architecture=SimpleNamespace(hidden_size=24), prompt_tokens=2, why_no_attention=None)
     assert OPTIONS.why_not("sparse", sparse, "csi_alm", teachers.options()) is None

@@ -1,4 +1,4 @@
-"""A convolutional network over the image (slot, subcarrier) of a single antenna port.
+"""A convolutional network over the image (slot, value) of a single sequence.
 
 Source: the CNN baseline of "LLM4CP: Adapting Large Language Models for Channel Prediction", arXiv:2406.14440, and of
 its published code, where it is called an autoencoder. It has no bottleneck: every layer keeps the size of the image.

@@ -49,7 +49,7 @@ class CSIALM(BorrowingNetwork):
     def __init__(self, config: CSIALMConfig):
         super().__init__(config)
         options = self.options
-        link, features = options.link, 2 * options.link.subcarriers
+        link, features = options.link, 2 * options.width
         self.backbone = Backbone(config.lender["config"], options.lora) if options.blocks else None
         rows, width = config.dictionary_shape
         if options.alignment is not None and (

@@ -34,7 +34,7 @@ class CSIALMLight(SequenceNetwork):
     def __init__(self, config: CSIALMLightConfig):
         super().__init__(config)
         options: Options = config.settings
-        link, features, shape = options.link, 2 * options.link.subcarriers, options.architecture
+        link, features, shape = options.link, 2 * options.width, options.architecture
         self.embedding = CircularEmbedding(features, shape.hidden_size, shape.dropout)
         self.over_time = OverTime(link.known_slots, link.known_slots)
         self.prompts = nn.Parameter(0.02 * torch.randn(shape.prompts, shape.hidden_size))

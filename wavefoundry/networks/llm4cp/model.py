@@ -56,7 +56,7 @@ class LLM4CP(BorrowingNetwork):
     def __init__(self, config: LLM4CPConfig):
         super().__init__(config)
         options: Options = config.settings
-        link, features = options.link, 2 * options.link.subcarriers
+        link, features = options.link, 2 * options.width
         self.backbone = Backbone(config.lender["config"], "norms")
         if link.known_slots > self.backbone.longest:
             raise InputError(

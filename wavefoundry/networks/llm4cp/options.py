@@ -1,4 +1,4 @@
-"""Settings of LLM4CP, a language model that continues the CSI of single antenna ports."""
+"""Settings of LLM4CP, a language model that continues single sequences of a channel."""
 
 from pydantic import Field
 

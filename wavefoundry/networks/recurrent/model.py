@@ -1,4 +1,4 @@
-"""A recurrent network (RNN, GRU or LSTM) that continues the CSI of single antenna ports, slot after slot.
+"""A recurrent network (RNN, GRU or LSTM) that continues single sequences of a channel, slot after slot.
 
 Source: the recurrent baselines of "LLM4CP: Adapting Large Language Models for Channel Prediction", arXiv:2406.14440,
 and of its published code. There their sizes are not told.
@@ -35,7 +35,7 @@ class Recurrent(SequenceNetwork):
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
         options: Options = config.settings
-        features = 2 * options.link.subcarriers
+        features = 2 * options.width
         self.encoder = nn.Linear(features, options.input_size)
         self.layers = LAYERS[options.cell](options.input_size, options.hidden_size, options.depth, batch_first=True)
         self.decoder = nn.Linear(options.hidden_size, features)

@@ -1,4 +1,4 @@
-"""Settings of a recurrent network that continues the CSI of single antenna ports."""
+"""Settings of a recurrent network that continues single sequences of a channel."""
 
 from typing import Literal
 

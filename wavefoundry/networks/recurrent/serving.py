@@ -1,4 +1,4 @@
-"""A recurrent network of single antenna ports as a registered predictor."""
+"""A recurrent network of single sequences as a registered predictor."""
 
 from wavefoundry.networks.sequences.sequence_serving import export
 

@@ -1,4 +1,4 @@
-"""Layers of the published networks for single antenna ports.
+"""Layers of the published networks for single sequences.
 
 Source: "LLM4CP: Adapting Large Language Models for Channel Prediction", arXiv:2406.14440, and its published code.
 """

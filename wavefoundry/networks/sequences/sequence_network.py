@@ -1,12 +1,7 @@
-"""A network that continues the CSI of one antenna port at a time: what it is shown, its loss, and its answers.
+"""A network that continues one sequence of a channel at a time: what it is shown, its loss, and its answers.
 
-Every antenna port is a sequence of its own, slots of complex subcarriers ("parallel antennas", "LLM4CP: Adapting Large
-Language Models for Channel Prediction", arXiv:2406.14440). A family derives from `SequenceNetwork` and defines
-`continue_features`.
-
-With `domain: angle_delay`, which is ours, the sequences are the angles of the array, slots of complex delay taps. A
-subcarrier of a port is the sum of all paths, which turn each at its own rate; a tap of an angle holds few of them, and
-with `reference: phase` it is shown turned to where it was last, so that taps which turn alike look alike.
+A family derives from `SequenceNetwork` and defines `continue_features`. What the sequences are is told in
+wavefoundry/networks/sequences/sequence_layout.py.
 """
 
 from collections.abc import Callable
@@ -16,11 +11,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from wavefoundry.csi.angle_delay import to_angle_delay, to_csi
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
-from wavefoundry.networks.sequences.sequence_options import SequenceOptions
+from wavefoundry.networks.sequences.sequence_layout import among_zeros, csi_of, draw, predicted, sequences_of, taken
+from wavefoundry.networks.sequences.sequence_options import AntennaPorts, SequenceOptions
 from wavefoundry.training.few_shot import FewShot
 from wavefoundry.training.session import Trained, TrainingSession
 from wavefoundry.training.trainer import train as train_network
@@ -43,15 +38,17 @@ class Trace:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """What is learnt from in one step, in the domain in which it is continued.
+    """What is learnt from in one step.
 
-    known: complex (batch, known slot, port or angle, subcarrier or delay), noisy.
-    wanted: complex (batch, horizon, port or angle, subcarrier or delay), clean.
-    power: mean power of what is wanted at all ports, (batch,).
+    known: complex (batch, sequence, known slot, value), noisy.
+    wanted: complex (batch, sequence, horizon, value), clean.
+    weights: what each sequence counts, (batch, sequence).
+    power: mean power of all that is wanted of a sample, also of what is not drawn, (batch,).
     """
 
     known: torch.Tensor
     wanted: torch.Tensor
+    weights: torch.Tensor
     power: torch.Tensor
 
 
@@ -72,11 +69,11 @@ class SequenceNetwork(PreTrainedModel):
         """The slots after the known ones.
 
         Args:
-            features: (sequence, known slot, 2 x subcarrier), normalised; real and imaginary parts alternate.
+            features: (sequence, known slot, 2 x value), normalised; real and imaginary parts alternate.
             trace: takes what the loss or an objective of distillation reads.
 
         Returns:
-            (sequence, horizon, 2 x subcarrier), normalised alike.
+            (sequence, horizon, 2 x value), normalised alike.
         """
         raise NotImplementedError
 
@@ -85,7 +82,7 @@ class SequenceNetwork(PreTrainedModel):
 
         Args:
             csi: complex (batch, time, antenna, subcarrier), clean.
-            generator: of window, band, ports and noise, on the CPU.
+            generator: of window, band, noise and sequences, on the CPU.
 
         Returns:
             "loss", "nmse" and the terms of the family.
@@ -93,8 +90,8 @@ class SequenceNetwork(PreTrainedModel):
         return self.solve(self.draw(csi, generator), Trace())
 
     def draw(self, csi: torch.Tensor, generator: torch.Generator) -> Excerpt:
-        """One window and band for the batch, noise and ports for each sample; only what is known gets noise."""
-        link, (batch, slots, antennas, subcarriers) = self.options.link, csi.shape
+        """One window and band for the batch, noise and sequences for each sample; only what is known gets noise."""
+        link, (batch, slots, _, subcarriers) = self.options.link, csi.shape
 
         def start(room: int) -> int:
             return int(torch.randint(room + 1, (), generator=generator))
@@ -104,21 +101,20 @@ class SequenceNetwork(PreTrainedModel):
         low = start(subcarriers - bands * link.subcarriers)
         csi = csi[:, first : first + link.known_slots + link.horizon]
         csi = csi[..., low : low + bands * link.subcarriers]
-        ports = torch.rand(batch, antennas, generator=generator).argsort(1)[:, : self.options.ports].to(csi.device)
         lowest, highest = self.options.snr_db
         snr_db = lowest + (highest - lowest) * torch.rand(batch, generator=generator)
         known = add_noise(csi[:, : link.known_slots, :, : link.subcarriers], snr_db, generator)
         wanted = csi[:, link.known_slots :, :, -link.subcarriers :]
 
-        def drawn(box: torch.Tensor) -> torch.Tensor:
-            box = self._shown(box)
-            return box.gather(2, ports[:, None, :, None].expand(-1, box.shape[1], -1, box.shape[3]))
-
-        return Excerpt(drawn(known), drawn(wanted), wanted.abs().square().mean((1, 2, 3)))
+        power = wanted.abs().square().mean((1, 2, 3))
+        known, wanted = sequences_of(known, self.options), sequences_of(wanted, self.options)
+        places, weights = draw(known, self.options, generator)
+        return Excerpt(taken(known, places), taken(wanted, places), weights, power)
 
     def solve(self, excerpt: Excerpt, trace: Trace) -> dict[str, torch.Tensor]:
         """NMSE of the continuation of what is known, the mean of the samples' ratios, and the terms of the family."""
-        error = (self.continued(excerpt.known, trace) - excerpt.wanted).abs().square().mean((1, 2, 3))
+        errors = (self.continued(excerpt.known, trace) - excerpt.wanted).abs().square().mean((2, 3))
+        error = (errors * excerpt.weights).mean(1)
         nmse = (error / excerpt.power.clamp_min(torch.finfo(error.dtype).tiny)).mean()
         reported = {name: term.detach() for name, term in trace.terms.items()}
         return {"loss": self.loss_of(nmse, trace), "nmse": nmse.detach()} | reported
@@ -128,18 +124,21 @@ class SequenceNetwork(PreTrainedModel):
         return nmse
 
     def continued(self, known: torch.Tensor, trace: Trace, at_once: int | None = None) -> torch.Tensor:
-        """Complex (batch, known slot, port, subcarrier) -> (batch, horizon, port, subcarrier), or of angles and delays.
+        """The slots after the known ones of each sequence.
 
         Args:
-            known: what is continued, in the domain in which it is.
+            known: complex (batch, sequence, known slot, value).
             trace: of the pass; of the last one if there are several.
             at_once: most sequences that the network reads in one pass; None: all.
+
+        Returns:
+            complex (batch, sequence, horizon, value).
         """
-        rows = known.transpose(1, 2).flatten(0, 1)
+        rows = known.flatten(0, 1)
         features, undo = normalise(rows, self.options.statistics, self._turns(rows))
         parts = features.split(at_once or len(features))
         found = undo(torch.cat([self.continue_features(part.to(self.dtype), trace).float() for part in parts]))
-        return found.unflatten(0, (known.shape[0], -1)).transpose(1, 2)
+        return found.unflatten(0, known.shape[:2])
 
     @torch.inference_mode()
     @checked
@@ -152,35 +151,27 @@ class SequenceNetwork(PreTrainedModel):
         if reason := self.options.why_not_continue((known.shape[1], known.shape[3]), (slots, subcarriers)):
             raise InputError(reason)
         link = self.options.link
-        # (batch x band, time, antenna, subcarrier)
+        # (batch x band, slot, antenna, subcarrier)
         bands = known[:, -link.known_slots :].to(self.device).unflatten(3, (-1, link.subcarriers)).movedim(3, 1)
-        series, found = self._shown(bands.flatten(0, 1)), []
+        series, found = sequences_of(bands.flatten(0, 1), self.options), []
+        every, places = series.shape[1], predicted(series, self.options)
+        series = series if places is None else taken(series, places)
         for _ in range(-(-slots // link.horizon)):
-            found.append(self.continued(series[:, -link.known_slots :], Trace(), SEQUENCES_AT_ONCE))
-            series = torch.cat([series, found[-1]], dim=1)
-        answer = self._given(torch.cat(found, dim=1)[:, :slots])
+            found.append(self.continued(series[:, :, -link.known_slots :], Trace(), SEQUENCES_AT_ONCE))
+            series = torch.cat([series, found[-1]], dim=2)
+        answer = torch.cat(found, dim=2)[:, :, :slots]
+        answer = csi_of(answer if places is None else among_zeros(answer, places, every), self.options)
         return answer.unflatten(0, bands.shape[:2]).movedim(1, 3).flatten(3, 4)
 
-    def _shown(self, csi: torch.Tensor) -> torch.Tensor:
-        """CSI (batch, time, antenna, subcarrier) in the domain in which it is continued."""
-        if self.options.domain == "antenna_frequency":
-            return csi
-        return to_angle_delay(csi, (1, 1, csi.shape[2]), csi.shape[3])
-
-    def _given(self, found: torch.Tensor) -> torch.Tensor:
-        """Inverse of `_shown`."""
-        if self.options.domain == "antenna_frequency":
-            return found
-        return to_csi(found, (1, 1, found.shape[2]), found.shape[3])
-
     def _turns(self, rows: torch.Tensor) -> torch.Tensor | None:
-        """By which sequences (sequence, slot, subcarrier or delay) are turned, of magnitude 1; None: they are not.
+        """By which sequences (sequence, slot, value) are turned, of magnitude 1; None: they are not.
 
-        The phase of the last slot: of the strongest delay tap, (sequence, 1, 1), or of every one, (sequence, 1, delay).
+        The phase of the last slot: of a port that of its strongest delay tap, (sequence, 1, 1), of taps that of every
+        one, (sequence, 1, value).
         """
         if self.options.reference == "none":
             return None
-        return phase(rows[:, -1:]) if self.options.domain == "angle_delay" else phase(strongest_tap(rows))
+        return phase(strongest_tap(rows) if isinstance(self.options.sequences, AntennaPorts) else rows[:, -1:])
 
 
 def normalise(
@@ -189,14 +180,14 @@ def normalise(
     """Sequences as a network reads them, and the way back. A silent sequence comes back as silence.
 
     Args:
-        rows: complex (sequence, slot, subcarrier).
+        rows: complex (sequence, slot, value).
         statistics: whose mean and deviation is used, "sequence" or "batch".
-        turns: of magnitude 1, by whose conjugate the sequences are turned, complex (sequence, 1, subcarrier or 1);
+        turns: of magnitude 1, by whose conjugate the sequences are turned, complex (sequence, 1, value or 1);
             None: they are not.
 
     Returns:
-        real (sequence, slot, 2 x subcarrier) with alternating real and imaginary parts; a function from (sequence, any
-        slot, 2 x subcarrier) to complex (sequence, slot, subcarrier).
+        real (sequence, slot, 2 x value) with alternating real and imaginary parts; a function from (sequence, any
+        slot, 2 x value) to complex (sequence, slot, value).
     """
     features = torch.view_as_real(rows if turns is None else rows * turns.conj()).flatten(-2)
     axes = (1, 2) if statistics == "sequence" else (0, 1, 2)

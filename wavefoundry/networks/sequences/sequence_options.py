@@ -1,6 +1,6 @@
-"""Settings that networks of single antenna ports share."""
+"""Settings that networks share which continue one sequence of a channel at a time."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from wavefoundry.training.options import Training
 
 
 class Link(Section):
-    """What goes into a network and what comes out, of one antenna port."""
+    """What goes into a network and what comes out."""
 
     known_slots: Count = Field(description="past slots that the network reads; of more it reads the last ones")
     horizon: Count = Field(description="slots that it predicts at once")
@@ -21,8 +21,29 @@ class Link(Section):
     )
 
 
+class AntennaPorts(Section):
+    """As published, "parallel antennas": a sequence is an antenna port, its slots hold subcarriers."""
+
+    kind: Literal["antenna_ports"]
+    drawn: Count = Field(description="antenna ports drawn from each sample in a training step; all are predicted")
+
+
+class AngleDelayTaps(Section):
+    """Ours: a sequence is some neighbouring delay taps of an angle, by unitary transforms of the array and the band."""
+
+    kind: Literal["angle_delay_taps"]
+    taps: Count = Field(description="neighbouring delay taps of one sequence; divides link.subcarriers")
+    drawn: Count = Field(
+        description="sequences drawn from each sample in a training step, the more likely the more power they have"
+    )
+    strongest: Count | None = Field(
+        description="so many sequences of a band, those with the most power in the known slots, are predicted, and the "
+        "others taken as zero; null: all are predicted"
+    )
+
+
 class SequenceOptions(FamilyOptions):
-    """Settings of a family that continues the CSI of one antenna port, or angle, at a time ("parallel antennas")."""
+    """Settings of a family that continues one sequence of a channel at a time."""
 
     reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
 
@@ -30,20 +51,16 @@ class SequenceOptions(FamilyOptions):
     statistics: Literal["sequence", "batch"] = Field(
         description="whose mean and deviation normalise a sequence: its own, or, as published, those of the batch"
     )
-    domain: Literal["antenna_frequency", "angle_delay"] = Field(
-        description="what is continued one at a time: an antenna port over subcarriers, as published, or, ours, an "
-        "angle over delays, by unitary transforms of the array and of the band"
+    sequences: Annotated[AntennaPorts | AngleDelayTaps, Field(discriminator="kind")] = Field(
+        description="what is continued one at a time"
     )
     reference: Literal["none", "phase"] = Field(
-        description="phase turns each sequence so that the strongest delay tap of its last known slot is real, and in "
-        "the angle-delay domain every delay tap for itself; ours"
-    )
-    ports: Count = Field(
-        description="antenna ports, or angles, drawn from each sample in a training step; all are predicted"
+        description="phase turns each antenna port so that the strongest delay tap of its last known slot is real, and "
+        "each delay tap of an angle so that it is real there; ours"
     )
     snr_db: NonNegativeRange = Field(description="SNR of the known slots, drawn uniformly per sample [dB]")
     few_shot: Fraction | None = Field(
-        description="share of the samples, with all their ports, to learn from; null: all"
+        description="share of the samples, with all their sequences, to learn from; null: all"
     )
     training: Training
 
@@ -52,12 +69,26 @@ class SequenceOptions(FamilyOptions):
         require_ordered("snr_db", self.snr_db)
         return self
 
+    @model_validator(mode="after")
+    def _check_taps(self) -> Self:
+        of = self.sequences
+        if isinstance(of, AngleDelayTaps) and self.link.subcarriers % of.taps:
+            raise ValueError(f"sequences.taps: {of.taps} does not divide link.subcarriers {self.link.subcarriers}")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Complex values of one slot of a sequence."""
+        return self.sequences.taps if isinstance(self.sequences, AngleDelayTaps) else self.link.subcarriers
+
     def why_not(self, facts: Facts) -> str | None:
         slots = self.link.known_slots + self.link.horizon
         if facts.slots < slots:
             return f"link: {slots} slots are known or predicted, and it has {facts.slots}"
-        if facts.antennas < self.ports:
-            return f"ports {self.ports} is more than its {facts.antennas} antenna ports"
+        available = facts.antennas * (self.link.subcarriers // self.width)
+        if available < self.sequences.drawn:
+            what = "antenna ports" if isinstance(self.sequences, AntennaPorts) else "sequences of a band"
+            return f"sequences.drawn {self.sequences.drawn} is more than its {available} {what}"
         bands = 1 if self.link.band == "same" else 2
         if facts.subcarriers < bands * self.link.subcarriers:
             return (

@@ -1,7 +1,7 @@
-"""A network of single antenna ports as a registered predictor: one plain ONNX file.
+"""A network of single sequences as a registered predictor: one plain ONNX file.
 
-What it does is defined in wavefoundry/networks/sequences/sequence_network.py. Only the network proper is exported; it
-is the body of a loop, for beyond its horizon it reads its own answers.
+What it does is defined in wavefoundry/networks/sequences, in sequence_network.py and sequence_layout.py. Only the
+network proper is exported; it is the body of a loop, for beyond its horizon it reads its own answers.
 """
 
 from functools import partial
@@ -18,13 +18,13 @@ from wavefoundry.deployment.graph_writer import INT64, Term, Writer
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import Limit, write_plain
 from wavefoundry.networks.sequences.sequence_network import SequenceNetwork, Trace
-from wavefoundry.networks.sequences.sequence_options import Link, SequenceOptions
+from wavefoundry.networks.sequences.sequence_options import AngleDelayTaps, AntennaPorts, Link, SequenceOptions
 
 
 def export(model: SequenceNetwork, folder: Path) -> None:
     """Write `predictor.onnx` into `folder`, which is made."""
     link = model.options.link
-    inputs = {"features": torch.randn(3, link.known_slots, 2 * link.subcarriers)}
+    inputs = {"features": torch.randn(3, link.known_slots, 2 * model.options.width)}
     network = network_of(SequenceGraph(model), inputs, {"features": {0: Dim("sequence")}})
     write_plain(partial(continuation, model.options, network), limits(link), folder)
 
@@ -37,7 +37,7 @@ class SequenceGraph(nn.Module):
         self.model = model
 
     def forward(self, features):
-        """(sequence, known slot, 2 x subcarrier) -> (sequence, horizon, 2 x subcarrier)."""
+        """(sequence, known slot, 2 x value) -> (sequence, horizon, 2 x value)."""
         return self.model.continue_features(features, Trace())
 
 
@@ -55,38 +55,77 @@ def continuation(
     options: SequenceOptions, network: ir.Model, writer: Writer, known: Term, slots: Term, subcarriers: Term
 ) -> Term:
     """Write what `SequenceNetwork.predict` does; see `wavefoundry.deployment.plain_predictor.write_plain`."""
-    link = options.link
-    past, width = link.known_slots, link.subcarriers
-    shown = known.cut(1, -past)
-    if options.domain == "angle_delay":
-        shown = unitary(shown, 2)
-    # (sample, antenna, slot, band, subcarrier of the band, 2), then (sequence, slot, subcarrier, 2)
-    series = shown.transpose(0, 2, 1, 3, 4).reshape(0, 0, past, -1, width, 2)
-    bands = series.size(3)
-    series = series.transpose(0, 1, 3, 2, 4, 5).reshape(-1, past, width, 2)
-    if options.domain == "angle_delay":
-        series = unitary(series, 2, inverse=True)
-    series.value.shape = ir.Shape(["sequence", past, width, 2])
+    link, values = options.link, (options.width, 2)
+    past = link.known_slots
+    # (sample, band, antenna, slot, subcarrier of the band, 2)
+    bands = known.cut(1, -past).reshape(0, 0, 0, -1, link.subcarriers, 2).transpose(0, 3, 2, 1, 4, 5)
+    every = sequences_of(options, bands)
+    places = predicted(options, every)
+    series = every if places is None else taken(every, places)
+    rows = series.reshape(-1, past, *values)
+    rows.value.shape = ir.Shape(["sequence", past, *values])
     turns = slots.rounded_up(link.horizon)
 
     def turn(body: Writer, _: Term, rows: Term) -> tuple[list[Term], list[Term]]:
         found = continued(options, network, body, rows)
         return [body.joined(1, rows, found).cut(1, -past)], [found]
 
-    _, (found,) = writer.loop(turns, [series], turn)
-    if options.domain == "angle_delay":
-        found = unitary(found, 3)
+    _, (found,) = writer.loop(turns, [rows], turn)
     answer = (
         found.transpose(1, 0, 2, 3, 4)
-        .reshape(known.size(0), known.size(2), bands, turns * link.horizon, width, 2)
+        .reshape(known.size(0), bands.size(1), series.size(2), turns * link.horizon, *values)
         .cut(3, 0, slots)
     )
-    answer = answer.transpose(0, 3, 1, 2, 4, 5).reshape(0, 0, 0, bands * width, 2)
-    return unitary(answer, 2, inverse=True) if options.domain == "angle_delay" else answer
+    answer = bands_of(options, answer if places is None else among_zeros(answer, places, every), bands.size(2))
+    return answer.transpose(0, 3, 2, 1, 4, 5).reshape(0, 0, 0, -1, 2)
+
+
+def sequences_of(options: SequenceOptions, bands: Term) -> Term:
+    """CSI (sample, band, antenna, slot, subcarrier, 2) as (sample, band, sequence, slot, value, 2)."""
+    if isinstance(options.sequences, AntennaPorts):
+        return bands
+    taps = unitary(unitary(bands, 2), 4, inverse=True).reshape(0, 0, 0, 0, -1, options.width, 2)
+    return taps.transpose(0, 1, 2, 4, 3, 5, 6).reshape(0, 0, -1, options.link.known_slots, options.width, 2)
+
+
+def bands_of(options: SequenceOptions, sequences: Term, antennas: Term) -> Term:
+    """Inverse of `sequences_of`, for any number of slots; of so many antennas, (1,)."""
+    if isinstance(options.sequences, AntennaPorts):
+        return sequences
+    width, subcarriers, slots = options.width, options.link.subcarriers, sequences.size(3)
+    taps = sequences.reshape(0, 0, antennas, subcarriers // width, slots, width, 2).transpose(0, 1, 2, 4, 3, 5, 6)
+    angles = taps.reshape(0, 0, 0, 0, subcarriers, 2)
+    return unitary(unitary(angles, 4), 2, inverse=True)
+
+
+def predicted(options: SequenceOptions, sequences: Term) -> Term | None:
+    """Which of (sample, band, sequence, slot, value, 2) are predicted, (sample, band, strongest); None: all."""
+    of = options.sequences
+    if not isinstance(of, AngleDelayTaps) or of.strongest is None:
+        return None
+    power = (sequences * sequences).reduced("ReduceSum", 3, 4, 5, keep=False)
+    return power.largest(sequences.size(2).op("Min", of.strongest), axis=2)[1]
+
+
+def taken(sequences: Term, places: Term) -> Term:
+    """Those of (sample, band, sequence, slot, value, 2) at places (sample, band, chosen)."""
+    return sequences.op("GatherElements", of_all_values(places, sequences), axis=2)
+
+
+def among_zeros(chosen: Term, places: Term, every: Term) -> Term:
+    """As many sequences as `every` has, those at places (sample, band, chosen) as given, and the others zero."""
+    shape = [*map(chosen.size, (0, 1)), every.size(2), *map(chosen.size, (3, 4, 5))]
+    return chosen.writer.zeros(*shape).op("ScatterElements", of_all_values(places, chosen), chosen, axis=2)
+
+
+def of_all_values(places: Term, sequences: Term) -> Term:
+    """Places (sample, band, chosen), the same for all values of sequences (sample, band, any, slot, value, 2)."""
+    shape = [*map(places.size, (0, 1, 2)), *map(sequences.size, (3, 4, 5))]
+    return places.reshape(0, 0, 0, 1, 1, 1).op("Expand", places.writer.shape(*shape))
 
 
 def continued(options: SequenceOptions, network: ir.Model, writer: Writer, rows: Term) -> Term:
-    """(sequence, known slot, subcarrier, 2) -> (sequence, horizon, subcarrier, 2), as `SequenceNetwork.continued`."""
+    """(sequence, known slot, value, 2) -> (sequence, horizon, value, 2), as `SequenceNetwork.continued`."""
     tiny = float(np.finfo(np.float32).tiny)
     axes = (1, 2) if options.statistics == "sequence" else (0, 1, 2)
     turn = turns(options, writer, rows)
@@ -100,11 +139,11 @@ def continued(options: SequenceOptions, network: ir.Model, writer: Writer, rows:
 
 
 def turns(options: SequenceOptions, writer: Writer, rows: Term) -> Complex | None:
-    """By which sequences are turned, (sequence, 1, subcarrier or 1), as in `SequenceNetwork`; None: they are not."""
+    """By which sequences are turned, (sequence, 1, value or 1), as in `SequenceNetwork`; None: they are not."""
     if options.reference == "none":
         return None
     last = rows.cut(1, -1)
-    if options.domain == "antenna_frequency":
+    if isinstance(options.sequences, AntennaPorts):
         taps = transformed(last, 2, inverse=True)
         at = (taps * taps).reduced("ReduceSum", 3).op("ArgMax", dtype=INT64, axis=2)  # (sequence, 1, 1, 1)
         last = taps.op("GatherElements", at.op("Expand", writer.shape(1, 1, 1, 2)), axis=2)

@@ -1,4 +1,4 @@
-"""A transformer of encoder and decoder that continues the CSI of single antenna ports, all wanted slots at once.
+"""A transformer of encoder and decoder that continues single sequences of a channel, all wanted slots at once.
 
 Source: the transformer baseline of "LLM4CP: Adapting Large Language Models for Channel Prediction", arXiv:2406.14440,
 and of its published code, which takes Informer ("Informer: Beyond Efficient Transformer for Long Sequence Time-Series
@@ -35,7 +35,7 @@ class TransformerPredictor(SequenceNetwork):
         super().__init__(config)
         options: Options = config.settings
         self.label_slots = options.label_slots
-        features = 2 * options.link.subcarriers
+        features = 2 * options.width
         self.known_embedding = CircularEmbedding(features, options.hidden_size, options.dropout)
         self.wanted_embedding = CircularEmbedding(features, options.hidden_size, options.dropout)
         self.transformer = nn.Transformer(

@@ -1,4 +1,4 @@
-"""A transformer of single antenna ports as a registered predictor."""
+"""A transformer of single sequences as a registered predictor."""
 
 from wavefoundry.networks.sequences.sequence_serving import export
 

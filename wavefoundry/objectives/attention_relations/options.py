@@ -21,12 +21,16 @@ class Options(ObjectiveOptions):
     def why_not(self, family: str, student: FamilyOptions, teacher_family: str, teacher: FamilyOptions) -> str | None:
         if not isinstance(student, AttentiveStudentOptions) or not isinstance(teacher, AttentiveOptions):
             return (
-                "it compares the attention of two networks of single antenna ports, of which the student needs no "
+                "it compares the attention of two networks of single sequences, of which the student needs no "
                 f"language model; the teacher is a {teacher_family}, the student a {family}"
             )
         if student.link != teacher.link:
             return f"link {student.link!r} differs from the teacher's {teacher.link!r}"
-        for name in ("domain", "statistics", "reference", "ports", "snr_db"):
+        # How many of them are predicted changes nothing of what is learnt.
+        drawn = [options.sequences.model_dump(exclude={"strongest"}) for options in (student, teacher)]
+        if drawn[0] != drawn[1]:
+            return f"sequences {drawn[0]} differs from the teacher's {drawn[1]}"
+        for name in ("statistics", "reference", "snr_db"):
             if getattr(student, name) != getattr(teacher, name):
                 return f"{name} {getattr(student, name)} differs from the teacher's {getattr(teacher, name)}"
         for who, options in (("teacher", teacher), ("student", student)):
