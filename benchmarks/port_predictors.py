@@ -31,6 +31,7 @@ TRAINING = {
 PORTS = {
     "link": {"known_slots": 16, "horizon": 4, "subcarriers": 48, "band": "same"},
     "sequences": {"kind": "antenna_ports", "drawn": 32},
+    "linear_prediction": None,
     "statistics": "sequence",
     "reference": "none",
     "snr_db": [5.0, 20.0],

@@ -34,6 +34,7 @@ TARGETS = {"gpt2": ["c_attn", "c_proj", "c_fc"], "llama": ["q_proj", "v_proj"]}
 PORTS = {
     "link": {"known_slots": 6, "horizon": 3, "subcarriers": 4, "band": "same"},
     "sequences": {"kind": "antenna_ports", "drawn": 2},
+    "linear_prediction": None,
     "statistics": "sequence",
     "reference": "none",
     "snr_db": [20.0, 20.0],

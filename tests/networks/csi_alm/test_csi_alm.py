@@ -85,7 +85,9 @@ def test_every_weight_that_is_trained_has_a_gradient():
 def test_the_loss_is_nmse_less_the_similarity_of_the_chosen_prompts():
     network = csi_alm()
     known, wanted = channel().transpose(1, 2), channel(slots=3, seed=1).transpose(1, 2)
-    found = network.solve(Excerpt(known, wanted, torch.ones(3, 4), wanted.abs().square().mean((1, 2, 3))), Trace())
+    found = network.solve(
+        Excerpt(known, wanted, None, torch.ones(3, 4), wanted.abs().square().mean((1, 2, 3))), Trace()
+    )
     error = (network.continued(known, Trace()) - wanted).abs().square().sum((1, 2, 3))
     nmse = (error / wanted.abs().square().sum((1, 2, 3))).mean()
     torch.testing.assert_close(found["nmse"], nmse)

@@ -29,7 +29,7 @@ def test_a_batch_of_one_channel_is_learnt_by_heart():
     known = torch.randn(2, 4, 6, 4, dtype=torch.complex64, generator=generator)
     wanted = torch.randn(2, 4, 3, 4, dtype=torch.complex64, generator=generator)
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
-    excerpt = Excerpt(known, wanted, torch.ones(2, 4), wanted.abs().square().mean((1, 2, 3)))
+    excerpt = Excerpt(known, wanted, None, torch.ones(2, 4), wanted.abs().square().mean((1, 2, 3)))
     for _ in range(400):
         loss = network.solve(excerpt, Trace())["loss"]
         optimiser.zero_grad()

@@ -12,6 +12,7 @@ from wavefoundry.networks.sequences.sequence_options import SequenceOptions
 SEQUENCES = {
     "link": {"known_slots": 4, "horizon": 2, "subcarriers": 4, "band": "same"},
     "sequences": {"kind": "antenna_ports", "drawn": 2},
+    "linear_prediction": None,
     "statistics": "sequence",
     "reference": "phase",
     "snr_db": [20.0, 20.0],
@@ -19,6 +20,8 @@ SEQUENCES = {
     "training": TRAINING,
 }
 SMALL = SequenceOptions.model_validate(SEQUENCES)
+# As `SEQUENCES["linear_prediction"]`: with what a network is mixed.
+MIXING = {"orders": {"time": 2, "frequency": 2}, "hidden_size": 3, "own_weight": 0.5}
 # As `SEQUENCES["sequences"]`: delay taps of angles, all of which are predicted.
 TAPS = {"kind": "angle_delay_taps", "taps": 2, "drawn": 2, "strongest": None}
 # A study of the published size: 16 slots of 48 subcarriers are known, 4 slots are wanted.
@@ -54,7 +57,9 @@ def options(**changes) -> SequenceOptions:
 
 def ramp(share: float = 0.3, **changes) -> Ramp:
     """In evaluation mode; a share of 0 continues ramps exactly."""
-    network = Ramp(RampConfig.of(options(**changes))).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of the mixture, where there is one
+        network = Ramp(RampConfig.of(options(**changes))).eval()
     with torch.no_grad():
         network.share[1] = share
     return network

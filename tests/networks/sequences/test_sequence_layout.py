@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.networks.sequences.example import SEQUENCES, TAPS, noise, options, ramp
 from tests.networks.sequences.promises import assert_same, seeded
-from wavefoundry.networks.sequences.sequence_layout import among_zeros, csi_of, draw, predicted, sequences_of, taken
+from wavefoundry.networks.sequences.sequence_layout import among, csi_of, draw, predicted, sequences_of, taken
 
 PORTS = SEQUENCES["sequences"]
 
@@ -79,16 +79,16 @@ def test_the_strongest_are_predicted_as_among_all_and_the_others_are_zero(strong
     power = sequences.abs().square().sum((2, 3))
     kept = power >= power.sort(1, descending=True).values[:, [min(strongest, power.shape[1]) - 1]]
     assert_same(found, expected * kept[:, :, None, None])
-    assert predicted(sequences, every.options) is None
+    everywhere = predicted(sequences, every.options)
+    assert torch.equal(everywhere, torch.arange(power.shape[1]).expand(2, -1))
 
 
 def test_what_is_taken_goes_back_to_its_place():
-    sequences, places = noise(2, 5, 3, 2), torch.tensor([[4, 0], [2, 3]])
-    found = among_zeros(taken(sequences, places), places, 5)
+    sequences, places, others = noise(2, 5, 3, 2), torch.tensor([[4, 0], [2, 3]]), noise(2, 5, 3, 2, seed=1)
+    found = among(others, taken(sequences, places), places)
     for sample, row in enumerate(places.tolist()):
         for place in range(5):
-            expected = sequences[sample, place] if place in row else torch.zeros(3, 2)
-            assert torch.equal(found[sample, place], expected + 0j)
+            assert torch.equal(found[sample, place], (sequences if place in row else others)[sample, place])
 
 
 def test_taps_divide_the_band():

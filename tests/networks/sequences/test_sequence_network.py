@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.networks.facts import facts
-from tests.networks.sequences.example import SEQUENCES, TAPS, Channels, noise, options, ramp
+from tests.networks.sequences.example import MIXING, SEQUENCES, TAPS, Channels, noise, options, ramp
 from tests.networks.sequences.promises import SequencePromises, assert_same, seeded
 from wavefoundry.csi.angle_delay import to_angle_delay
 from wavefoundry.deployment.graph_writer import FLOAT, Writer
@@ -27,13 +27,14 @@ from wavefoundry.networks.sequences.sequence_network import (
     strongest_tap,
     training_data,
 )
-from wavefoundry.networks.sequences.sequence_serving import continuation, limits
+from wavefoundry.networks.sequences.sequence_serving import continuation, limits, weights_of
 
 CLEAN = [300.0, 300.0]  # dB: the noise is lost in rounding
 statistics = st.sampled_from(["sequence", "batch"])
 references = st.sampled_from(["none", "phase"])
 LAYOUTS = {"ports": SEQUENCES["sequences"], "taps": TAPS, "strongest taps": TAPS | {"strongest": 2}}
 layouts = st.sampled_from(list(LAYOUTS.values()))
+mixings = st.sampled_from([None, MIXING])
 scales = st.floats(1e-9, 1e9)
 
 
@@ -96,9 +97,9 @@ def test_real_and_imaginary_parts_alternate():
 
 
 @settings(max_examples=50)
-@given(of=statistics, layout=layouts, scale=scales, angle=st.floats(0, 6.28), seed=st.integers(0, 99))
-def test_with_the_phase_as_reference_a_complex_factor_is_one_of_the_prediction(of, layout, scale, angle, seed):
-    network, known = ramp(statistics=of, sequences=layout), noise(2, 4, 3, 8, seed=seed)
+@given(of=statistics, layout=layouts, mixing=mixings, scale=scales, angle=st.floats(0, 6.28), seed=st.integers(0, 99))
+def test_with_the_phase_as_reference_a_complex_factor_is_one_of_the_prediction(of, layout, mixing, scale, angle, seed):
+    network, known = ramp(statistics=of, sequences=layout, linear_prediction=mixing), noise(2, 4, 3, 8, seed=seed)
     factor = scale * torch.polar(torch.tensor(1.0), torch.tensor(angle))
     assert_same(network.predict(factor * known, 3, 0), factor * network.predict(known, 3, 0))
 
@@ -204,7 +205,9 @@ def test_the_loss_is_the_mean_of_the_samples_ratios():
     known, wanted = noise(2, 3, 4, 4), noise(2, 3, 2, 4, seed=1) * torch.tensor([1e-2, 1e2])[:, None, None, None]
     error = (network.continued(known, Trace()) - wanted).abs().square().sum((1, 2, 3))
     expected = (error / wanted.abs().square().sum((1, 2, 3))).mean()
-    outputs = network.solve(Excerpt(known, wanted, torch.ones(2, 3), wanted.abs().square().mean((1, 2, 3))), Trace())
+    outputs = network.solve(
+        Excerpt(known, wanted, None, torch.ones(2, 3), wanted.abs().square().mean((1, 2, 3))), Trace()
+    )
     torch.testing.assert_close(outputs["loss"], expected)
     torch.testing.assert_close(outputs["nmse"], expected.detach())
 
@@ -249,18 +252,28 @@ def test_a_prediction_in_parts_is_the_same(parts, monkeypatch):
     assert_same(ramp().predict(known, 3, 0), expected)
 
 
+def changes(band, of, reference, layout, mixed) -> dict:
+    return {
+        "statistics": of,
+        "reference": reference,
+        "sequences": LAYOUTS[layout],
+        "link": {"band": band},
+        "linear_prediction": MIXING if mixed else None,
+    }
+
+
 @cache
-def served(band="same", of="sequence", reference="phase", layout="ports") -> ServedPredictor:
+def served(band="same", of="sequence", reference="phase", layout="ports", mixed=False) -> ServedPredictor:
     """A ramp as one plain graph; its network is written here, for an export from torch takes half a minute."""
-    options = ramp(statistics=of, reference=reference, sequences=LAYOUTS[layout], link={"band": band}).options
-    share, link = ramp().share.tolist(), options.link
+    ours = ramp(**changes(band, of, reference, layout, mixed))
+    options, share, link = ours.options, ours.share.tolist(), ours.options.link
     writer = Writer("ramp")
     features = writer.input("features", FLOAT, ["sequence", link.known_slots, 2 * options.width])
     last = features.cut(1, -1)
     rise = (last - features.cut(1, -2, -1)) * (last.cut(2, 0, 1).op("Tanh") * share[1] + share[0])
     network = writer.model({"found": last + rise * writer.constant(np.arange(1, link.horizon + 1)[:, None])})
     with tempfile.TemporaryDirectory() as folder:
-        write_plain(partial(continuation, options, network), limits(link), Path(folder))
+        write_plain(partial(continuation, options, network, weights_of(ours.mixture)), limits(link), Path(folder))
         return ServedPredictor(folder)
 
 
@@ -272,17 +285,18 @@ def served(band="same", of="sequence", reference="phase", layout="ports") -> Ser
     of=statistics,
     reference=references,
     layout=st.sampled_from(list(LAYOUTS)),
+    mixed=st.booleans(),
     scale=scales,
     silent=st.booleans(),
 )
-def test_what_is_served_around_the_graph_does_the_same(sizes, slots, band, of, reference, layout, scale, silent):
-    network = ramp(statistics=of, reference=reference, sequences=LAYOUTS[layout], link={"band": band})
+def test_what_is_served_around_the_graph_does_the_same(sizes, slots, band, of, reference, layout, mixed, scale, silent):
+    network = ramp(**changes(band, of, reference, layout, mixed))
     batch, past, antennas, bands = sizes
     known = scale * noise(batch, past, antennas, 4 * bands if band == "same" else 4)
     if silent:
         known[0] = 0
     wanted = (slots, 0) if band == "same" else (min(slots, 2), 4)
-    found = served(band, of, reference, layout).predict(known.numpy(), *wanted)
+    found = served(band, of, reference, layout, mixed).predict(known.numpy(), *wanted)
     expected = network.predict(known, *wanted)
     assert found.dtype.name == "complex64" and found.shape == expected.shape
     assert_same(torch.from_numpy(found), expected, 1e-4)

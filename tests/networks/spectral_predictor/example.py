@@ -17,7 +17,8 @@ SMALL = Options.model_validate(
             "damping": 0.99,
             "noise_floor": 1e-3,
         },
-        "draws": {"bins": 8, "time": 0.5, "halves": 0.5, "crop": 0.3, "every_second": 0.15, "spectrum_weight": 0.5},
+        "known_share": 0.5,
+        "draws": {"bins": 8, "time": 0.5, "usual": 0.5, "crop": 0.3, "every_second": 0.15, "spectrum_weight": 0.5},
         "snr_db": [20.0, 20.0],
         "training": TRAINING,
     }

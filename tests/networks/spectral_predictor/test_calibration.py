@@ -36,19 +36,19 @@ class TooSure:
         return found, torch.full_like(found[:, :, 0].real, self.expected[kind_of(slots, subcarriers)])
 
 
-@pytest.mark.parametrize("level", [1e-19, 1.0, 1e19])
-def test_the_factor_is_the_one_by_which_a_predictor_is_too_sure(level):
+@pytest.mark.parametrize(("level", "known_share"), [(1e-19, 0.5), (1.0, 0.3), (1e19, 0.8)])
+def test_the_factor_is_the_one_by_which_a_predictor_is_too_sure(level, known_share):
     factors = {"time": 3.0, "frequency": 0.7, "both": 12.0}
     predictor = TooSure({kind: 1 / factor for kind, factor in factors.items()})
     # One sample is silent, and says nothing.
     parts = [level * white(300, 8, 4, 16), level * white(200, 7, 2, 10), torch.zeros(1, 8, 4, 16).to(torch.complex64)]
-    found = error_factors(predictor, parts, (10.0, 30.0), seeded())
+    found = error_factors(predictor, parts, known_share, (10.0, 30.0), seeded())
     assert found == pytest.approx({kind: factor * 500 / 501 for kind, factor in factors.items()}, rel=0.02)
 
 
 def test_a_kind_of_question_for_which_samples_are_too_small_is_left_as_it_was():
     predictor = TooSure(dict.fromkeys(KINDS, 0.5))
-    found = error_factors(predictor, [white(400, 1, 4, 16)], (10.0, 30.0), seeded())
+    found = error_factors(predictor, [white(400, 1, 4, 16)], 0.5, (10.0, 30.0), seeded())
     assert found["time"] == found["both"] == 1 and found["frequency"] == pytest.approx(2, rel=0.05)
 
 
@@ -83,5 +83,5 @@ def test_a_training_ends_with_the_calibration_on_the_validation_split(tmp_path):
     found = model.error_factors.clone()
     assert (found != 1).all() and (found > 0).all()
     model.error_factors.fill_(1.0)
-    again = error_factors(model, batches(validation, 5), (10.0, 30.0), seeded(5))
+    again = error_factors(model, batches(validation, 5), 0.5, (10.0, 30.0), seeded(5))
     assert found.tolist() == pytest.approx([again[kind] for kind in KINDS])

@@ -169,7 +169,7 @@ def test_autoregression_does_not_grow():
 
 
 def fitted(steps: int = 120) -> tuple[SpectralPredictor, list[float]]:
-    model = spectral_predictor(draws={"time": 1.0, "halves": 1.0, "crop": 0.0}, snr_db=[10.0, 10.0])
+    model = spectral_predictor(draws={"time": 1.0, "usual": 1.0, "crop": 0.0}, snr_db=[10.0, 10.0])
     csi = path(12, 4, 8, 0.05) + 0.8 * path(12, 4, 8, -0.08, 0.3)
     optimiser, losses = torch.optim.AdamW(model.parameters(), 5e-3), []
     for step in range(steps):
@@ -280,7 +280,7 @@ def test_the_expected_error_grows_with_the_power_alone_and_is_one_of_each_entry(
 
 
 def test_the_expected_error_is_the_mean_error_of_gaussian_channels_that_were_not_learnt_from():
-    model = spectral_predictor(draws={"time": 1.0, "halves": 1.0, "crop": 0.0, "bins": 32}, snr_db=[10.0, 10.0])
+    model = spectral_predictor(draws={"time": 1.0, "usual": 1.0, "crop": 0.0, "bins": 32}, snr_db=[10.0, 10.0])
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 300)
     for step in range(300):

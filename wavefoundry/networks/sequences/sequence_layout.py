@@ -56,11 +56,11 @@ def draw(
     return places.to(sequences.device), weights.float().to(sequences.device)
 
 
-def predicted(sequences: torch.Tensor, options: SequenceOptions) -> torch.Tensor | None:
-    """Which sequences (batch, sequence, slot, value) are predicted, their places (batch, strongest); None: all."""
-    of = options.sequences
-    if isinstance(of, AntennaPorts) or of.strongest is None or of.strongest >= sequences.shape[1]:
-        return None
+def predicted(sequences: torch.Tensor, options: SequenceOptions) -> torch.Tensor:
+    """The places (batch, chosen) of the sequences (batch, sequence, slot, value) that are predicted."""
+    of, number = options.sequences, sequences.shape[1]
+    if isinstance(of, AntennaPorts) or of.strongest is None or of.strongest >= number:
+        return torch.arange(number, device=sequences.device).expand(len(sequences), -1)
     return sequences.abs().square().sum((2, 3)).topk(of.strongest, dim=1).indices
 
 
@@ -69,10 +69,9 @@ def taken(sequences: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return sequences.gather(1, _of_all_values(places, sequences))
 
 
-def among_zeros(chosen: torch.Tensor, places: torch.Tensor, sequences: int) -> torch.Tensor:
-    """So many sequences: those at places (batch, chosen) are `chosen` (batch, chosen, slot, value), the others zero."""
-    found = chosen.new_zeros(chosen.shape[0], sequences, *chosen.shape[2:])
-    return found.scatter(1, _of_all_values(places, chosen), chosen)
+def among(others: torch.Tensor, chosen: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Sequences (batch, sequence, slot, value) with `chosen` (batch, chosen, slot, value) at places (batch, chosen)."""
+    return others.scatter(1, _of_all_values(places, chosen), chosen)
 
 
 def _of_all_values(places: torch.Tensor, sequences: torch.Tensor) -> torch.Tensor:

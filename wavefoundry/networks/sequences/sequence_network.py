@@ -11,10 +11,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from wavefoundry.csi.linear_prediction import continued as linearly_continued
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
-from wavefoundry.networks.sequences.sequence_layout import among_zeros, csi_of, draw, predicted, sequences_of, taken
+from wavefoundry.networks.sequences.mixture import Mixture
+from wavefoundry.networks.sequences.sequence_layout import among, csi_of, draw, predicted, sequences_of, taken
 from wavefoundry.networks.sequences.sequence_options import AntennaPorts, SequenceOptions
 from wavefoundry.training.few_shot import FewShot
 from wavefoundry.training.session import Trained, TrainingSession
@@ -42,12 +44,14 @@ class Excerpt:
 
     known: complex (batch, sequence, known slot, value), noisy.
     wanted: complex (batch, sequence, horizon, value), clean.
+    linear: what linear prediction says of them; None of a network that is not mixed with it.
     weights: what each sequence counts, (batch, sequence).
     power: mean power of all that is wanted of a sample, also of what is not drawn, (batch,).
     """
 
     known: torch.Tensor
     wanted: torch.Tensor
+    linear: torch.Tensor | None
     weights: torch.Tensor
     power: torch.Tensor
 
@@ -60,7 +64,9 @@ class SequenceNetwork(PreTrainedModel):
 
     def __init__(self, config):
         super().__init__(config)
-        self.options = config.settings
+        self.options = options = config.settings
+        mixing, link = options.linear_prediction, options.link
+        self.mixture = mixing and Mixture(mixing, link.known_slots, link.horizon, options.width)
 
     def _init_weights(self, module: nn.Module) -> None:
         """The first weights are those of PyTorch's layers, unless a family sets others."""
@@ -106,25 +112,36 @@ class SequenceNetwork(PreTrainedModel):
         known = add_noise(csi[:, : link.known_slots, :, : link.subcarriers], snr_db, generator)
         wanted = csi[:, link.known_slots :, :, -link.subcarriers :]
 
-        power = wanted.abs().square().mean((1, 2, 3))
+        power, linear = wanted.abs().square().mean((1, 2, 3)), self._linear(known, link.horizon)
         known, wanted = sequences_of(known, self.options), sequences_of(wanted, self.options)
         places, weights = draw(known, self.options, generator)
-        return Excerpt(taken(known, places), taken(wanted, places), weights, power)
+        linear = None if linear is None else taken(sequences_of(linear, self.options), places)
+        return Excerpt(taken(known, places), taken(wanted, places), linear, weights, power)
 
     def solve(self, excerpt: Excerpt, trace: Trace) -> dict[str, torch.Tensor]:
         """NMSE of the continuation of what is known, the mean of the samples' ratios, and the terms of the family."""
-        errors = (self.continued(excerpt.known, trace) - excerpt.wanted).abs().square().mean((2, 3))
-        error = (errors * excerpt.weights).mean(1)
-        nmse = (error / excerpt.power.clamp_min(torch.finfo(error.dtype).tiny)).mean()
-        reported = {name: term.detach() for name, term in trace.terms.items()}
-        return {"loss": self.loss_of(nmse, trace), "nmse": nmse.detach()} | reported
+
+        def nmse(found: torch.Tensor) -> torch.Tensor:
+            errors = (found - excerpt.wanted).abs().square().mean((2, 3))
+            error = (errors * excerpt.weights).mean(1)
+            return (error / excerpt.power.clamp_min(torch.finfo(error.dtype).tiny)).mean()
+
+        own = self.continued(excerpt.known, trace)
+        reported, found, loss = {}, own, torch.zeros((), device=own.device)
+        if self.options.linear_prediction is not None and excerpt.linear is not None:
+            found, of_own = self._mixed(excerpt.known, own, excerpt.linear), nmse(own)
+            loss = self.options.linear_prediction.own_weight * of_own
+            reported = {"own_nmse": of_own.detach()}
+        reported |= {name: term.detach() for name, term in trace.terms.items()}
+        answer = nmse(found)
+        return {"loss": self.loss_of(answer, trace) + loss, "nmse": answer.detach()} | reported
 
     def loss_of(self, nmse: torch.Tensor, trace: Trace) -> torch.Tensor:
         """What is minimised; a family may add terms of its trace."""
         return nmse
 
     def continued(self, known: torch.Tensor, trace: Trace, at_once: int | None = None) -> torch.Tensor:
-        """The slots after the known ones of each sequence.
+        """The slots after the known ones of each sequence, as the network itself says.
 
         Args:
             known: complex (batch, sequence, known slot, value).
@@ -146,22 +163,43 @@ class SequenceNetwork(PreTrainedModel):
         """See `wavefoundry.networks.capabilities.Predictor`.
 
         Bands of `link.subcarriers` are continued each for itself, and beyond the horizon the network reads its own
-        answers.
+        answers, mixed with linear prediction or not.
         """
         if reason := self.options.why_not_continue((known.shape[1], known.shape[3]), (slots, subcarriers)):
             raise InputError(reason)
-        link = self.options.link
+        link, turns = self.options.link, -(-slots // self.options.link.horizon)
+        linear = self._linear(known.to(self.device), turns * link.horizon)
         # (batch x band, slot, antenna, subcarrier)
         bands = known[:, -link.known_slots :].to(self.device).unflatten(3, (-1, link.subcarriers)).movedim(3, 1)
-        series, found = sequences_of(bands.flatten(0, 1), self.options), []
-        every, places = series.shape[1], predicted(series, self.options)
-        series = series if places is None else taken(series, places)
-        for _ in range(-(-slots // link.horizon)):
-            found.append(self.continued(series[:, :, -link.known_slots :], Trace(), SEQUENCES_AT_ONCE))
-            series = torch.cat([series, found[-1]], dim=2)
-        answer = torch.cat(found, dim=2)[:, :, :slots]
-        answer = csi_of(answer if places is None else among_zeros(answer, places, every), self.options)
+        series = sequences_of(bands.flatten(0, 1), self.options)
+        if linear is None:
+            others = series.new_zeros(*series.shape[:2], turns * link.horizon, series.shape[3])
+        else:
+            others = sequences_of(linear.unflatten(3, (-1, link.subcarriers)).movedim(3, 1).flatten(0, 1), self.options)
+        places = predicted(series, self.options)
+        series = taken(series, places)
+        for following in taken(others, places).split(link.horizon, dim=2):
+            past = series[:, :, -link.known_slots :]
+            found = self.continued(past, Trace(), SEQUENCES_AT_ONCE)
+            found = found if linear is None else self._mixed(past, found, following)
+            series = torch.cat([series, found], dim=2)
+        answer = csi_of(among(others, series[:, :, link.known_slots :], places)[:, :, :slots], self.options)
         return answer.unflatten(0, bands.shape[:2]).movedim(1, 3).flatten(3, 4)
+
+    def _linear(self, known: torch.Tensor, slots: int) -> torch.Tensor | None:
+        """What linear prediction says of so many slots of the wanted band, from known CSI; None: it is not asked."""
+        if self.options.linear_prediction is None:
+            return None
+        above = 0 if self.options.link.band == "same" else self.options.link.subcarriers
+        whole = linearly_continued(known, slots, above, self.options.linear_prediction.orders.model_dump())
+        return whole[:, known.shape[1] :, :, known.shape[3] if above else 0 :]
+
+    def _mixed(self, known: torch.Tensor, own: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
+        """Own answers and those of linear prediction, complex (batch, sequence, horizon, value), mixed."""
+        rows = known.flatten(0, 1)
+        assert self.mixture is not None
+        found = self.mixture(rows, own.flatten(0, 1), linear.flatten(0, 1), self._turns(rows))
+        return found.unflatten(0, known.shape[:2])
 
     def _turns(self, rows: torch.Tensor) -> torch.Tensor | None:
         """By which sequences (sequence, slot, value) are turned, of magnitude 1; None: they are not.

@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.section import Count, Fraction, NonNegativeRange, Section, require_ordered
+from wavefoundry.networks.linear_start import LinearStart
+from wavefoundry.section import Count, Fraction, NonNegative, NonNegativeRange, Section, require_ordered
 from wavefoundry.training.options import Training
 
 
@@ -37,8 +38,18 @@ class AngleDelayTaps(Section):
         description="sequences drawn from each sample in a training step, the more likely the more power they have"
     )
     strongest: Count | None = Field(
-        description="so many sequences of a band, those with the most power in the known slots, are predicted, and the "
-        "others taken as zero; null: all are predicted"
+        description="so many sequences of a band, those with the most power in the known slots, are predicted; the "
+        "others are taken as zero, or as linear_prediction has them; null: all are predicted"
+    )
+
+
+class Mixing(Section):
+    """Linear prediction, with which a network's own answer is mixed; ours."""
+
+    orders: LinearStart
+    hidden_size: Count = Field(description="of what weighs the two, for every sequence and slot that is predicted")
+    own_weight: NonNegative = Field(
+        description="of the NMSE of the network's own answer in the loss, beside that of the mixture"
     )
 
 
@@ -53,6 +64,10 @@ class SequenceOptions(FamilyOptions):
     )
     sequences: Annotated[AntennaPorts | AngleDelayTaps, Field(discriminator="kind")] = Field(
         description="what is continued one at a time"
+    )
+    linear_prediction: Mixing | None = Field(
+        description="with which the answer of the network is mixed, and which alone answers for sequences that are not "
+        "predicted; null: there is none, as published"
     )
     reference: Literal["none", "phase"] = Field(
         description="phase turns each antenna port so that the strongest delay tap of its last known slot is real, and "

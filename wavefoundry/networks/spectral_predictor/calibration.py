@@ -30,16 +30,18 @@ def kind_of(slots: int, subcarriers: int) -> str:
 def error_factors(
     predictor: ErrorEstimator,
     samples: Iterable[torch.Tensor],
+    known_share: float,
     snr_db: tuple[float, float],
     generator: torch.Generator,
 ) -> dict[str, float]:
     """Measured error over expected error, both as means over samples of unit power.
 
-    The first half of the slots, of the subcarriers or of both is known.
+    A share of the slots, of the subcarriers or of both is known, the first ones.
 
     Args:
         predictor: whose expectation is judged.
         samples: complex64 batches (batch, time, antenna, subcarrier) without noise, none of which it has learnt from.
+        known_share: more than 0, less than 1.
         snr_db: range of the SNR of what is known, drawn uniformly per sample [dB].
         generator: of SNR and noise, on the CPU.
 
@@ -51,7 +53,7 @@ def error_factors(
     low, high = snr_db
     for batch in samples:
         csi = batch / rms_scale(batch)
-        more_slots, more_band = (_beyond_half(size) for size in (csi.shape[1], csi.shape[3]))
+        more_slots, more_band = (_beyond(known_share, size) for size in (csi.shape[1], csi.shape[3]))
         asked = {"time": (more_slots, 0), "frequency": (0, more_band), "both": (more_slots, more_band)}
         for kind, (slots, band) in asked.items():
             if not (slots or band) or kind_of(slots, band) != kind:
@@ -67,6 +69,6 @@ def error_factors(
     }
 
 
-def _beyond_half(size: int) -> int:
-    """Entries along an axis that are asked for, where the first half is known; 0 where too few would be."""
-    return max(0, size - max(FEWEST_KNOWN, size // 2))
+def _beyond(known_share: float, size: int) -> int:
+    """Entries along an axis that are asked for, where a share is known; 0 where too few would be."""
+    return max(0, size - max(FEWEST_KNOWN, int(known_share * size)))

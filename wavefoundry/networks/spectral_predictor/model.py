@@ -200,7 +200,7 @@ class SpectralPredictor(PreTrainedModel):
             InputError: neither axis has more entries than must be known.
         """
         draws, (low, high) = self.options.draws, self.options.snr_db
-        axis, draw_half, length, draw_crop, draw_every = torch.rand(5, generator=generator).tolist()
+        axis, draw_usual, length, draw_crop, draw_every = torch.rand(5, generator=generator).tolist()
         possible = [name for name, dimension in AXES.items() if csi.shape[dimension] > FEWEST_KNOWN]
         if not possible:
             raise InputError(f"csi of shape {tuple(csi.shape)} is too small: nothing can be asked for")
@@ -214,7 +214,9 @@ class SpectralPredictor(PreTrainedModel):
             csi = csi.narrow(other, 0, max(1, csi.shape[other] // 2))
         size = csi.shape[dimension]
         free = size - FEWEST_KNOWN  # numbers of known entries that leave something over
-        seen = max(FEWEST_KNOWN, size // 2) if draw_half < draws.halves else FEWEST_KNOWN + int(length * free)
+        seen = FEWEST_KNOWN + int(length * free)
+        if draw_usual < draws.usual:
+            seen = max(FEWEST_KNOWN, int(self.options.known_share * size))
         known, wanted = csi.narrow(dimension, 0, seen), csi.narrow(dimension, seen, min(seen, size - seen))
 
         snr_db = low + (high - low) * torch.rand(len(csi), generator=generator)
@@ -341,7 +343,7 @@ class SpectralPredictor(PreTrainedModel):
         """
         low, high = self.options.snr_db
         self.error_factors.fill_(1.0)
-        found = error_factors(self, samples, (low, high), generator)
+        found = error_factors(self, samples, self.options.known_share, (low, high), generator)
         self.error_factors.copy_(torch.tensor([found[kind] for kind in KINDS]))
 
     def _bins(self, series: torch.Tensor, axis: str) -> "Bins":

@@ -6,7 +6,16 @@ from pydantic import Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.section import Count, Fraction, NonNegative, NonNegativeRange, Probability, Section, require_ordered
+from wavefoundry.section import (
+    Count,
+    Fraction,
+    NonNegative,
+    NonNegativeRange,
+    Probability,
+    Section,
+    Share,
+    require_ordered,
+)
 from wavefoundry.training.options import Training
 
 # Known entries along an axis from which the next ones can be predicted.
@@ -43,7 +52,7 @@ class Draws(Section):
 
     bins: Count = Field(description="strongest bins of each sample that are learnt from")
     time: Probability = Field(description="of a step that learns to continue time and not frequency")
-    halves: Probability = Field(description="of a known half; otherwise any number of known entries is drawn")
+    usual: Probability = Field(description="of the known share; otherwise any number of known entries is drawn")
     crop: Probability = Field(description="of the other axis cut to its first half; the bins are then wider")
     every_second: Probability = Field(description="of a step that sees every second slot only, as if slots were longer")
     spectrum_weight: NonNegative = Field(description="weight of the loss of the spectrum's prediction alone")
@@ -55,6 +64,10 @@ class Options(FamilyOptions):
     reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
 
     architecture: Architecture
+    known_share: Share = Field(
+        description="share of the slots or subcarriers that is known in most steps, and where the expected error is "
+        "calibrated"
+    )
     draws: Draws
     snr_db: NonNegativeRange = Field(description="SNR of the known part, drawn uniformly per sample [dB]")
     training: Training

@@ -35,5 +35,5 @@ class Distillation(BesideTeacher):
 
 
 def distil(student: SequenceNetwork, teacher: SequenceNetwork, options: Options, session: TrainingSession) -> Trained:
-    """Train a student beside its teacher; batches, ports and noise are those of a student that learns alone."""
+    """Train a student beside its teacher; batches, sequences and noise are those of a student that learns alone."""
     return train_beside(Distillation(student, teacher, options), training_data(student.options, session), session)
