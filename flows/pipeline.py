@@ -345,8 +345,7 @@ def _check_folder() -> None:
 def _check_dag(with_parameters: bool) -> None:
     """Refuse what stage `params` refuses, whether or not that stage is up to date.
 
-    DVC lets no stage depend on dvc.yaml, and takes one from which a dependency was removed for up to date. What is
-    wrong in params.yaml it would tell in words of its own, where dvc.yaml makes stages of it.
+    What is wrong in params.yaml DVC would tell in words of its own, where dvc.yaml makes stages of it.
 
     Args:
         with_parameters: params.yaml, too, and not dvc.yaml alone.

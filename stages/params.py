@@ -1,8 +1,8 @@
 """params.yaml, read, typed and checked as a whole before any stage does anything.
 
 `python -m stages.params` is the first stage of the DAG: it refuses a bad params.yaml, and a dvc.yaml that does not name
-the code that its stages import, before DVC removes or runs anything. The flow does so at the start of every run, for
-DVC lets no stage depend on dvc.yaml.
+the code that its stages import, before DVC removes or runs anything. DVC lets no stage depend on dvc.yaml by that name;
+the link stages/dag.yaml is how this one does. The flow checks both at the start of every run, too.
 """
 
 import argparse

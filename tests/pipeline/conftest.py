@@ -40,7 +40,8 @@ class Study:
         for name in COPIED:
             source = PROJECT / name
             if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*.partial"))
+                ignored = shutil.ignore_patterns("__pycache__", ".*.partial")
+                shutil.copytree(source, folder / name, symlinks=True, ignore=ignored)
             else:
                 shutil.copy(source, folder / name)
         # What the stages measure is no matter here, so they need no machine of their own.

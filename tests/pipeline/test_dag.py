@@ -49,6 +49,17 @@ def test_bad_parameters_are_refused_before_anything_is_removed(study, change, me
     assert study.repro() in ([], ["params"])
 
 
+def test_a_dag_that_misses_code_is_refused_before_anything_is_removed(study):
+    before, dag = study.digests(), study.folder / "dvc.yaml"
+    text, line = dag.read_text(), "        - wavefoundry/csi/path_response.py\n"
+    dag.write_text(text.replace(line, "", 1))
+    result = study.dvc("repro")
+    dag.write_text(text)
+    assert result.returncode != 0 and "stages.csi.deps does not name wavefoundry/csi/path_response.py" in result.stdout
+    assert all((study.folder / path).exists() for path in before)
+    assert study.repro() in ([], ["params"])
+
+
 def test_pulled_results_are_up_to_date(study, tmp_path):
     """Pushed to a remote and pulled by somebody else, nothing runs there."""
     remote = tmp_path / "remote"
