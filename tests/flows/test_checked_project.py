@@ -1,4 +1,4 @@
-"""The flow refuses what stage `params` refuses at the start of every run, whether or not that stage is up to date."""
+"""The flow refuses what stage `params` refuses at the start of every run, before it shows or runs any stage."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ def project(tmp_path, monkeypatch):
     return study
 
 
-def test_a_dependency_removed_by_hand_is_refused_though_dvc_sees_no_change(server, project):
+def test_a_dependency_removed_by_hand_is_refused_before_the_stage_that_dvc_would_run_for_it(server, project):
     assert pipeline(["params"], return_state=True).is_completed()
     text = Path("dvc.yaml").read_text()
     Path("dvc.yaml").write_text(text.replace("        - wavefoundry/csi/path_response.py\n", "", 1))
     with Repo(".") as repo:
-        assert not repo.status(["params"])
+        assert repo.status(["params"]) == {"params": [{"changed deps": {"stages": "modified"}}]}
     state = pipeline(["params"], return_state=True)
     assert state.is_failed()
     assert state.message.startswith("dvc.yaml: stages.csi.deps does not name wavefoundry/csi/path_response.py")
