@@ -7,18 +7,17 @@ DeepMIMO keeps array responses from call to call; each of its calls gets a data 
 import contextlib
 import io
 import json
-import os
-
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 import deepmimo
 import numpy as np
 import torch
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from benchmarks.timing import medians
 from wavefoundry.csi.options import OFDM
 from wavefoundry.csi.path_response import frequency_response, subcarrier_offsets
+from wavefoundry.report.tables import markdown_table, significant
 from wavefoundry.twin.array import element_positions
 from wavefoundry.twin.options import Array
 from wavefoundry.twin.scene import mi, rt
@@ -130,6 +129,26 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    words = {
+        "ours": "ours, one key (sionna-rt's model: constant delays and directions, phases by Doppler)",
+        "ours_two_keys": "ours, two keys: delays and directions change from slot to slot, which neither peer does",
+        "sionna_cfr": "sionna-rt `Paths.cfr`",
+        "deepmimo": "DeepMIMO `compute_channels` with times",
+    }
+    seconds = result["seconds"]
+    rows = [
+        [words[name], f"{taken:.2f}", *(significant(taken / seconds[ours], 2) for ours in ("ours", "ours_two_keys"))]
+        for name, taken in seconds.items()
+    ]
+    sizes = ("users", "slots", "antennas", "subcarriers", "paths")
+    told = ", ".join(f"{result[size]} {size}" for size in sizes)
+    error = f"relative difference to `Paths.cfr`: {result['relative_error_to_sionna_cfr']:.0e}"
+    return f"{markdown_table(['', 'seconds', 'over one key', 'over two keys'], rows)}\n\n{told}; {error}."
+
+
+@threadpool_limits.wrap(limits=1)
 def main() -> None:
     torch.set_num_threads(1)
     found = trace()

@@ -24,6 +24,7 @@ from benchmarks import published
 from benchmarks.timing import medians, seconds
 from wavefoundry.evaluation.efficiency import embed, peak_memory, peak_memory_of_gpu
 from wavefoundry.networks.wimamba.selective_scan import cuda_kernel
+from wavefoundry.report.tables import markdown_table, significant
 
 BATCH, ANTENNAS, SUBCARRIERS = 4, 240, 240
 TOKENS = {8: 901, 6: 1601, 4: 3601}  # by patch size, in the order in which they are measured
@@ -112,6 +113,29 @@ def on_gpu(models: dict, csi: torch.Tensor) -> dict:
         )
     scan = "plain torch" if cuda_kernel() is None else "mamba-ssm"
     return {"device": torch.cuda.get_device_name(), "scan": scan, "patch_sizes": rows}
+
+
+def ratios(devices: dict[str, dict]) -> str:
+    """Markdown of the rows by patch size of some devices."""
+    header = ["on", "tokens", "WiMamba [ms]", "WiMamba [MB]"]
+    for figure in ("latency", "memory"):
+        header += [f"{figure}, naive / WiMamba", "published", f"{figure}, fused / WiMamba"]
+    rows = []
+    for device, sizes in devices.items():
+        for found in sizes.values():
+            cells = [device, f"{found['tokens']:,}"]
+            cells += [f"{found[figure]['wimamba']:.0f}" for figure in ("latency_ms", "megabytes")]
+            for figure in ("latency_over_wimamba", "memory_over_wimamba"):
+                cells += [significant(found[figure][name], 2) for name in ("naive", "naive_published", "fused")]
+            rows.append(cells)
+    return markdown_table(header, rows)
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    gpu = result["cuda"]
+    told = gpu.get("skipped") or f"{gpu['device']}, the scan by {gpu['scan']}"
+    return f"{ratios({'CPU': result['cpu'], 'GPU': gpu.get('patch_sizes', {})})}\n\nGPU: {told}."
 
 
 def main() -> None:

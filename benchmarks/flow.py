@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from stages.yaml_files import read, read_dag
+from wavefoundry.report.tables import markdown_table
 
 PROJECT = Path(__file__).parents[1]
 PARALLEL = 2
@@ -63,6 +64,21 @@ def data_targets(folder: Path) -> list[str]:
     stages = read_dag(folder / "dvc.yaml")["stages"]
     content = read(folder / "params.yaml")
     return [name for name in DATA if content["imported"] or stages[name]["foreach"] != "${imported}"]
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    seconds = result["seconds"]
+    header = ["stages", "`dvc repro` [s]", "flow [s]", "`dvc repro` / flow", "up to date [s]", "Prefect's start-up [s]"]
+    taken = [f"{seconds[name]:.0f}" for name in ("dvc_repro", "flow")]
+    small = [f"{seconds[name]:.1f}" for name in ("flow_cached", "prefect_start_up")]
+    row = [str(result["stages"]), *taken, f"{result['flow_is_faster_by']:.2f}", *small]
+    same = (
+        "The two dvc.lock are the same."
+        if result["same_dvc_lock"]
+        else (f"The two dvc.lock differ in {', '.join(result['other_outputs']) or 'their order'}.")
+    )
+    return f"{markdown_table(header, [row])}\n\n{same}"
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wavefoundry.report.tables import markdown_table
+
 RUNS = 30
 PARALLEL = 4
 
@@ -145,6 +147,13 @@ def stress(folder: Path, runs: int, parallel: int) -> dict:
         "runs": runs, "incomplete": incomplete, "other_locks": other_locks, "statuses": len(statuses),
         "failed_statuses": len(failed), "messages": messages + failed, "seconds": seconds,
     }  # fmt: skip
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    header = ["runs", "not complete", "another dvc.lock", "`dvc status` beside them", "of these failed", "all runs [s]"]
+    counts = ("runs", "incomplete", "other_locks", "statuses", "failed_statuses")
+    return markdown_table(header, [[*(result[name] for name in counts), f"{sum(result['seconds']):.0f}"]])
 
 
 def main() -> None:

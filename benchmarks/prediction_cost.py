@@ -3,10 +3,10 @@ Runtime and numpy); and how far the two answers differ.
 
 python -m benchmarks.prediction_cost, after `make run`: one core, one sample, every question that a predictor answers,
 on its first data set; the forms in turn, warm-up first, medians of 30. Memory is the rise of the peak resident size of
-a process of its own, in a second call. "rounding" is the relative norm of the difference of one answer, over all test
-samples that predictors are compared on, without noise: of what is served from torch, and of torch from itself for the
-same channel in another unit (three times as large), which rounds differently too. Where LWM-Temporal's routing decides
-between two keys of nearly equal score, either can be large.
+a process of its own, in a second call; "file" is the served form on disk. "rounding" is the relative norm of the
+difference of one answer, over all test samples that predictors are compared on, without noise: of what is served from
+torch, and of torch from itself for the same channel in another unit (three times as large), which rounds differently
+too. Where LWM-Temporal's routing decides between two keys of nearly equal score, either can be large.
 """
 
 import json
@@ -17,12 +17,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.timing import medians
 from stages import params
 from stages.loading import load_predictors, load_split
 from stages.stage import clear_errors
 from wavefoundry.deployment import method_export
+from wavefoundry.deployment.served_folder import mebibytes
 from wavefoundry.deployment.served_predictor import ServedPredictor
 from wavefoundry.evaluation.efficiency import peak_memory
 from wavefoundry.evaluation.metrics import nmse
@@ -75,9 +77,10 @@ def export(parameters: params.Params, name: str, predictor, folder: Path) -> boo
 def measure(name: str, parameters: params.Params) -> dict:
     group = "predictors" if name in parameters.predictors else parameters.models[name].group
     model = next(iter(load_predictors(parameters, group, name).values()))
-    forms = {"torch": lambda known, *wanted: model.predict(known, *wanted)}
+    forms, file = {"torch": lambda known, *wanted: model.predict(known, *wanted)}, {}
     with tempfile.TemporaryDirectory() as folder:
         if export(parameters, name, model, Path(folder)):
+            file = {"file_mebibytes": mebibytes(Path(folder))}
             served = ServedPredictor(folder)
             forms["served"] = lambda known, *wanted: torch.from_numpy(served.predict(known.numpy(), *wanted))
     cost = {}
@@ -88,20 +91,20 @@ def measure(name: str, parameters: params.Params) -> dict:
         latency = {form: 1e3 * value for form, value in medians(calls, ROUNDS).items()}
         cost[question] = {"dataset": dataset, "latency_ms": latency, "peak_mebibytes": memory}
     if "served" not in forms:
-        return {"cost": cost}
+        return {"cost": cost} | file
     rounding: dict[str, list[torch.Tensor]] = {"served": [], "torch_in_another_unit": []}
     for known, *wanted in batches(parameters, name):
         expected = model.predict(known, *wanted)
         rounding["served"].append(nmse(forms["served"](known, *wanted), expected))
         rounding["torch_in_another_unit"].append(nmse(model.predict(UNIT * known, *wanted) / UNIT, expected))
-    return {"cost": cost, "rounding": {form: summary(values) for form, values in rounding.items()}}
+    return {"cost": cost, "rounding": {form: summary(values) for form, values in rounding.items()}} | file
 
 
 def table(result: dict) -> str:
     """Markdown of what `main` prints."""
     header = [
         "predictor", "question", "data set", "torch [ms]", "served [ms]", "torch [MiB]", "served [MiB]",
-        "largest difference when served", "of torch from itself",
+        "file [MiB]", "largest difference when served", "of torch from itself",
     ]  # fmt: skip
     rows = []
     for name, found in result.items():
@@ -118,18 +121,20 @@ def table(result: dict) -> str:
                 for figure in ("latency_ms", "peak_mebibytes")
                 for form in ("torch", "served")
             ]
-            rows.append([name, question, cost["dataset"], *figures, *largest])
+            size = f"{found['file_mebibytes']:.2f}" if "file_mebibytes" in found else "-"
+            rows.append([name, question, cost["dataset"], *figures, size, *largest])
     return markdown_table(header, rows)
 
 
 @clear_errors()
 def main():
-    # A predictor that is served chooses its threads by itself: one core makes them one.
+    # A predictor that is served chooses its threads by itself: one core makes them one. Those of numpy's products of
+    # matrices have started by now, and two on one core wait for each other.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     parameters = params.read()
     # Not inference mode: parameters that are loaded in it do not tell when they have changed.
-    with torch.no_grad():
+    with threadpool_limits(1), torch.no_grad():
         results = {name: measure(name, parameters) for name in parameters.answering}
     print(json.dumps({"threads": 1, "batch": 1, **results}))
 

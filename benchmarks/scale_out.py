@@ -10,6 +10,7 @@ import numpy as np
 
 from stages.params import PATH, parse
 from stages.scale_out import Workers, workers
+from wavefoundry.report.tables import markdown_table
 from wavefoundry.twin.build import build
 from wavefoundry.twin.options import RayTracedTwin
 
@@ -27,6 +28,15 @@ def seconds(twin: RayTracedTwin, processes: int) -> float:
     with workers(Workers(processes=processes, scheduler=None), f"{processes} processes") as map_units:
         build(twin, np.zeros(twin.user_count, bool), 1, 2, map_units)
     return time.perf_counter() - start
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    header = ["windows", "one process [s]", "two processes [s]", "one / two"]
+    figures = (f"{result['seconds'][processes]:.0f}" for processes in ("1", "2"))
+    return markdown_table(
+        header, [[f"{result['windows']:,}", *figures, f"{result['two_processes_are_faster_by']:.2f}"]]
+    )
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from benchmarks.timing import medians
 from wavefoundry.networks.lwm.model import LWM
 from wavefoundry.networks.wimamba import model as wimamba
 from wavefoundry.networks.wimamba.model import Layer, WiMamba, inner_size, step_rank
+from wavefoundry.report.tables import markdown_table, significant
 
 ROUNDS = {901: 5, 1601: 3, 3601: 3}  # tokens: rounds
 NAIVE_UP_TO = 1601
@@ -127,6 +128,27 @@ def measure(tokens: int, wimamba_models: dict[str, WiMamba], others: dict, lwm: 
     }
 
 
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    header = ["backbone", "weights", *(f"{int(tokens):,} tokens" for tokens in result["tokens"])]
+    names = list(dict.fromkeys(name for found in result["tokens"].values() for name in found["seconds"]))
+    rows = []
+    for name in names:
+        cells = []
+        for found in result["tokens"].values():
+            if name not in found["seconds"]:
+                cells.append("not run")
+            elif name == "ours":
+                cells.append(f"{found['seconds'][name]:.2f} s")
+            else:
+                cells.append(f"{significant(found['ratio'][name], 2)} times as long")
+        rows.append([name, f"{result['parameters'][name]:,}", *cells])
+    for name in ("ours", "transformers", "mambapy"):
+        errors = (f"{found['error'][name]:.0e}" for found in result["tokens"].values())
+        rows.append([f"error of {name}", "", *errors])
+    return markdown_table(header, rows)
+
+
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -140,7 +162,7 @@ def main():
     lwm = published.lwm(max(ROUNDS))
     with torch.inference_mode():
         results = {tokens: measure(tokens, wimamba_models, others, lwm) for tokens in ROUNDS}
-    sizes = {"ours": model, **others, "lwm": lwm}
+    sizes = {**wimamba_models, **others, "lwm": lwm, "lwm_naive": lwm}
     print(
         json.dumps(
             {

@@ -29,8 +29,10 @@ from stages.stage import clear_errors
 from storage.tracking import connection
 from wavefoundry.deployment.served_folder import PLAIN
 from wavefoundry.errors import InputError
+from wavefoundry.report.tables import markdown_table
 
 CLIENTS = (1, 8)
+SHARES = ("p50", "p99")  # percentiles
 REQUESTS = 100
 WARM_UP = 5
 BATCH, BATCHES = 32, 10
@@ -55,7 +57,7 @@ def latencies(open_client: Callable[[], Call], clients: int, requests: int) -> l
 
 def percentiles_ms(times: list[float]) -> dict[str, float]:
     """Of times [s]."""
-    return {f"p{share}": float(1e3 * np.percentile(times, share)) for share in (50, 99)}
+    return {share: float(1e3 * np.percentile(times, float(share[1:]))) for share in SHARES}
 
 
 def figures(open_client: Callable[[np.ndarray], Call], shape: tuple[int, ...]) -> dict:
@@ -157,6 +159,18 @@ def plain_file(model: Path) -> Path:
     if not file.exists():
         raise InputError(f"{model} has no artifacts/served/{PLAIN}: it is no registered model with a plain ONNX file")
     return file
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    header = ["", *(f"{clients} client{'s' * (clients > 1)}, {share} [ms]" for clients in CLIENTS for share in SHARES)]
+    rows = []
+    for name, words in (("session", "ONNX session"), ("mlflow_models_serve", "`mlflow models serve`")):
+        found = result[name]
+        times = [f"{found['latency_ms'][str(clients)][share]:.1f}" for clients in CLIENTS for share in SHARES]
+        rows.append([words, *times, f"{found['samples_per_second']:.0f}"])
+    sizes = f"{result['model']}, known {result['known']}, wanted {result['wanted']} (slots, antennas, subcarriers)"
+    return f"{sizes}.\n\n{markdown_table([*header, f'samples/s in batches of {BATCH}'], rows)}"
 
 
 @clear_errors()

@@ -9,7 +9,8 @@ all of them lie in the page cache, so that formats are compared and not the disk
   sample by sample it is slower still).
 - memory_copy: numpy.copyto of the same bytes, the machine's bound.
 
-"store" reads a first epoch; "store_next_epoch" the epochs after it, whose batches reuse memory.
+"store" reads a first epoch; "store_next_epoch" the epochs after it, whose batches reuse memory. Rates are measured
+again for both and the pickle with a process beside them that keeps one core busy.
 """
 
 import json
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -34,10 +36,12 @@ from xbatcher.loaders.torch import MapDataset
 from benchmarks.timing import medians
 from storage.batches.batches import CSIBatches
 from storage.stores.csi_store import split_attributes, write_store
+from wavefoundry.report.tables import markdown_table, significant
 
 SAMPLES, SHAPE, BATCH, ROUNDS = 8448, (16, 32, 32), 64, 5
 PART = 768  # samples written at a time
 DVC_ROUNDS = 3
+BESIDE = ("store", "store_next_epoch", "pickle")  # measured again beside a busy core
 
 
 def draw() -> np.ndarray:
@@ -179,6 +183,45 @@ def time_dvc(folder: Path) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Another process that computes all the time."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    words = {
+        "store": "our store, first epoch",
+        "store_next_epoch": "our store, later epochs",
+        "pickle": "one pickle of all users (LWM-Temporal's layout)",
+        "hdf5": "gzip HDF5, a chunk a sample (WiMamba's layout)",
+        "xbatcher": "xbatcher on the same store",
+        "memory_copy": "memory copy",
+    }
+    rates, busy = result["gigabytes_per_second"], result["gigabytes_per_second_beside_a_busy_core"]
+    rows = [
+        [
+            words[name],
+            significant(rate, 3),
+            *(significant(rates[ours] / rate, 2) for ours in ("store", "store_next_epoch")),
+            significant(busy[name], 3) if name in busy else "-",
+            result["write_s"].get(name, "-"),
+        ]
+        for name, rate in rates.items()
+    ]
+    header = ["", "GB/s", "first epoch over it", "later epochs over it", "GB/s beside a busy core", "write [s]"]
+    over = result["dvc_store_over_plain"]
+    told = f"{result['samples']} samples of {tuple(result['shape'])} complex64, {result['gigabytes']} GB"
+    dvc = f"of a plain file of that size: `dvc add` {over['add']}, `dvc checkout` {over['checkout']}"
+    return f"{markdown_table(header, rows)}\n\n{told}. DVC's times of the store over those {dvc}."
+
+
 def main() -> None:
     torch.set_num_threads(1)
     gigabytes = SAMPLES * np.prod(SHAPE) * 8 / 1e9
@@ -186,11 +229,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         written = write_all(folder, draw())
-        read = medians(readers(folder), ROUNDS)
+        functions = readers(folder)
+        read = medians(functions, ROUNDS)
+        with busy_core():
+            beside = medians({name: functions[name] for name in BESIDE}, ROUNDS)
         for path in (folder / "users.p", folder / "tokens.h5"):
             path.unlink()
         dvc = time_dvc(folder)
     rates = {name: round(gigabytes / seconds, 3) for name, seconds in {**read, "memory_copy": copy}.items()}
+    rates_beside = {name: round(gigabytes / seconds, 3) for name, seconds in beside.items()}
     print(
         json.dumps(
             {
@@ -201,6 +248,7 @@ def main() -> None:
                 "write_s": written,
                 "read_s": {name: round(seconds, 3) for name, seconds in read.items()},
                 "gigabytes_per_second": rates,
+                "gigabytes_per_second_beside_a_busy_core": rates_beside,
                 "store_over": {
                     name: round(rates["store"] / rates[name], 3) for name in rates if not name.startswith("store")
                 },

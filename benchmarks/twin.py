@@ -17,6 +17,7 @@ from benchmarks.timing import medians
 from stages import params
 from stages.scenario import simulate as scenario_stage
 from wavefoundry.csi.path_response import frequency_response
+from wavefoundry.report.tables import markdown_table
 from wavefoundry.twin.build import build
 from wavefoundry.twin.dataset import ray_traced_dataset
 from wavefoundry.twin.key_positions import trace
@@ -122,6 +123,25 @@ def key_positions(twin: RayTracedTwin, ofdm) -> dict:
         "nmse_db": nmse_db(csi["keys"], csi["every_slot"]),
         f"nmse_db_grid_{GRID['spacing']}_m": nmse_db(csi["grid"], csi["every_slot"]),
     }
+
+
+def table(result: dict) -> str:
+    """Markdown of what `main` prints."""
+    keys, rows = result["key_positions"], []
+    for name, what in (("build", "building the twin"), ("stage", "the stage with store and pictures")):
+        found = result["time_over_solver"][name]
+        told = f"{found['ratio']:.2f} ({found['seconds']:.1f} s / {found['solver_seconds']:.1f} s)"
+        rows.append([f"{what}, over the time in the solver", told])
+    seconds = keys["seconds"]
+    told = f"{keys['times_faster']:.1f} times as fast ({seconds['keys']:.1f} s, {seconds['every_slot']:.1f} s)"
+    tracing = f"tracing {keys['keys']} keys, against all {keys['slots']} slots of {keys['users']} users"
+    rows.append([f"{tracing} at {keys['speed_m_s']:.0f} m/s", told])
+    grid = f"nmse_db_grid_{GRID['spacing']}_m"
+    words = {"nmse_db": "the keys", grid: f'the nearest points of a grid of {GRID["spacing"]} m ("discrete")'}
+    for name, what in words.items():
+        told = f"{keys[name]['mean']:.1f} dB in the mean, {keys[name]['median']:.1f} dB in the median"
+        rows.append([f"CSI from {what} against that of all slots, NMSE over users", told])
+    return f"{result['scenario']}, {result['windows']} windows.\n\n{markdown_table(['', 'measured'], rows)}"
 
 
 def main() -> None:
