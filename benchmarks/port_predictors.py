@@ -8,6 +8,8 @@ on a GPU, with the attention weights of the language model written out.
 """
 
 import json
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 from transformers import AutoConfig, AutoModel
@@ -15,6 +17,7 @@ from transformers import AutoConfig, AutoModel
 from benchmarks.timing import medians
 from wavefoundry.language_models.language_model import LanguageModel
 from wavefoundry.networks.family import families, model_module
+from wavefoundry.networks.sequences.sequence_network import SequenceNetwork
 from wavefoundry.report.tables import markdown_table
 
 ROUNDS = 7
@@ -102,6 +105,15 @@ def language_model() -> LanguageModel:
     return LanguageModel("gpt2", "", "", config, model.state_dict(), torch.randn(600, model.config.hidden_size))
 
 
+def networks(names: Iterable[str]) -> Iterator[tuple[str, SequenceNetwork]]:
+    """Fresh networks in the published sizes."""
+    language = language_model()
+    for name in names:
+        family, settings = NETWORKS[name]
+        options, module = families()[family].model_validate(PORTS | settings), model_module(family)
+        yield name, module.on(options, language) if options.language_models else module.build(options, 1.0)
+
+
 def table(result: dict) -> str:
     """Markdown of what `main` prints."""
     header = ["network", "weights", "trained", "published [M]", "one prediction [ms]", "times Light", "published"]
@@ -126,17 +138,13 @@ def table(result: dict) -> str:
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    language, networks, counts = language_model(), {}, {}
-    for name, (family, settings) in NETWORKS.items():
-        options, module = families()[family].model_validate(PORTS | settings), model_module(family)
-        network = module.on(options, language) if options.language_models else module.build(options, 1.0)
+    counts, calls = {}, {}
+    known = torch.randn(1, 16, 32, 48, dtype=torch.complex64)
+    for name, network in networks(NETWORKS):
         weights = [(weight.numel(), weight.requires_grad) for weight in network.parameters()]
         counts[name] = sum(count for count, _ in weights), sum(count for count, trained in weights if trained)
-        networks[name] = network.eval()
-    known = torch.randn(1, 16, 32, 48, dtype=torch.complex64)
-    seconds = medians(
-        {name: lambda network=network: network.predict(known, 4, 0) for name, network in networks.items()}, ROUNDS
-    )
+        calls[name] = partial(network.eval().predict, known, 4, 0)
+    seconds = medians(calls, ROUNDS)
     light = "csi_alm_light"
     rows = {
         name: {
@@ -147,7 +155,7 @@ def main():
             "times_light": seconds[name] / seconds[light],
             "published_times_light": PUBLISHED[name][2] / PUBLISHED[light][2],
         }
-        for name in networks
+        for name in counts
     }
     print(json.dumps({"threads": 1, "attention": "fused", "ports": 32, **rows}))
 
