@@ -154,7 +154,7 @@ def options(width: int) -> Options:
                 "heads": HEADS,
                 "mlp_ratio": 2.0,
                 "position_rule": "own",
-                "linear_start": None,
+                "linear_prediction": None,
             },
             "masking": {strategy: 1 - share for strategy, share in KEPT.items()},
             "snr_db": [SNR_DB, SNR_DB],

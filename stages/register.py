@@ -256,6 +256,8 @@ def register(parameters: params.Params) -> None:
     with stage(
         "register", section=parameters.register_, dependencies=[*stores, *folders, RESULTS], outputs=[DECISIONS]
     ) as run:
+        from tqdm import tqdm
+
         from storage.tracking.registry import MODEL_TAG, Registry, clear_failures
         from wavefoundry.evaluation.results import COLUMNS
         from wavefoundry.evaluation.summary import mean_nmse_db
@@ -268,7 +270,7 @@ def register(parameters: params.Params) -> None:
         reference = next(iter(parameters.predictors), None)
         with clear_failures():
             registry = Registry()
-            for name in parameters.answering:
+            for name in tqdm(parameters.answering, desc="registered", unit="model"):
                 candidate = choose(name, test, validation)
                 form = served(parameters, candidate)
                 if form is None:

@@ -26,10 +26,11 @@ QUESTIONS = ("time", "frequency", "both")
 
 
 SMALL_WIFO = {"hidden_size": 24, "encoder_depth": 1, "decoder_depth": 1, "heads": 2, "patch_size": [2, 4, 2]}
+MIXING = {"orders": {"time": 2, "frequency": 3}, "hidden_size": 5, "first_share": 0.3, "own_weight": 1.0}
 NETWORKS = {
     "wifo": lambda: wifo(architecture=SMALL_WIFO),
     "wifo_published": lambda: wifo(architecture=SMALL_WIFO | {"position_rule": "published"}),
-    "wifo_started": lambda: wifo(architecture=SMALL_WIFO | {"linear_start": {"time": 2, "frequency": 3}}),
+    "wifo_mixed": lambda: wifo(architecture=SMALL_WIFO | {"linear_prediction": MIXING}),
     # With half of the delay bins, in patches of two.
     "lwm_temporal": lambda: lwm_temporal(
         delay_fraction=0.5,
@@ -45,7 +46,7 @@ METHODS = {
     "prony": {"order": 1, "regularisation": 0.1},
     "kalman": {"order": 1, "snr_db": 20.0, "compensation": 0.5},
 }
-FAMILIES = {"wifo": "wifo", "wifo_published": "wifo", "wifo_started": "wifo", "lwm_temporal": "lwm_temporal"}
+FAMILIES = {"wifo": "wifo", "wifo_published": "wifo", "wifo_mixed": "wifo", "lwm_temporal": "lwm_temporal"}
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,16 @@ def test_costs_of_sparse_attention_grow_linearly_and_of_full_attention_do_not():
     assert growth[LWMTemporal] < 2.1 and growth[WiFo] > 3
 
 
+def test_operations_of_sparse_attention_with_routing_are_less_than_without_and_not_left_out():
+    flops = {}
+    for routed in (True, False):
+        model = backbone(architecture={"routing_topk_enable": routed, "routing_topk_max": 8}).eval()
+        flops[routed] = embedding_flops(model, channel(2, 8, 16, 32), None)[1]
+    without_attention = backbone(architecture={"routing_topk_enable": True}).eval()
+    without_attention.uncounted_flops = lambda tokens, size: 0
+    assert embedding_flops(without_attention, channel(2, 8, 16, 32), None)[1] < flops[True] < flops[False]
+
+
 def test_snapshot_models_read_the_first_slot():
     model = wimamba(hidden_size=D, depth=1, patch_sizes=[2]).eval()
     csi = channel(2, 3, 4, 4)

@@ -20,7 +20,12 @@ TRAINING = {
 PORTS = {
     "link": {"known_slots": 8, "horizon": 8, "subcarriers": 32, "band": "same"},
     "sequences": {"kind": "angle_delay_taps", "taps": 4, "drawn": 2, "strongest": 4},
-    "linear_prediction": {"orders": {"time": 2, "frequency": 2}, "hidden_size": 4, "own_weight": 1.0},
+    "linear_prediction": {
+        "orders": {"time": 2, "frequency": 2},
+        "hidden_size": 4,
+        "first_share": 0.33,
+        "own_weight": 1.0,
+    },
     "statistics": "sequence",
     "reference": "phase",
     "snr_db": [10.0, 30.0],

@@ -33,7 +33,7 @@ def project(tmp_path, monkeypatch):
         # Students of the entry have sizes of their own.
         parameters["distill"] = {}
         parameters["claims"] = {}
-        architecture = ARCHITECTURE | {"position_rule": rule, "linear_start": None}
+        architecture = ARCHITECTURE | {"position_rule": rule, "linear_prediction": None}
         parameters["teach"]["wifo"] |= {"architecture": architecture} | changes
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
 

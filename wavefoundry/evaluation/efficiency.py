@@ -70,9 +70,9 @@ def embedding_flops(model: Embedder, csi: torch.Tensor, patch_size: int | None) 
     A multiplication and an addition are two.
 
     Products of matrices, convolutions and attention are counted as torch runs them, masked keys of a tile of sparse
-    attention included, and what a network says of its own operations (`OwnOperations`), such as scans. Left out:
-    transforms of the input, normalisations, activations, softmax, sums of two tensors, and sparse attention with
-    routing where it is not computed densely: its loops are no operators of torch.
+    attention included, and what a network says of its own operations (`OwnOperations`), such as scans or the loops of
+    sparse attention with routing. Left out: transforms of the input, normalisations, activations, softmax, sums of two
+    tensors, and the choice of keys.
     """
 
     def fused_attention(query, key, value, *_, **__):
@@ -83,7 +83,8 @@ def embedding_flops(model: Embedder, csi: torch.Tensor, patch_size: int | None) 
     with FlopCounterMode(display=False, custom_mapping=fused) as counter:
         seen = embed(model, csi, patch_size)
     tokens = seen.patches.shape[1] + (seen.class_token is not None)
-    own = model.uncounted_flops(tokens) if isinstance(model, OwnOperations) else 0
+    size = (csi.shape[1], csi.shape[2], csi.shape[3])
+    own = model.uncounted_flops(tokens, size) if isinstance(model, OwnOperations) else 0
     return tokens, counter.get_total_flops() + len(csi) * own
 
 

@@ -149,5 +149,10 @@ class Tunable(Embedder, Protocol):
 class OwnOperations(Protocol):
     """A network with operations that counting products of matrices does not see."""
 
-    def uncounted_flops(self, tokens: int) -> int:
-        """Floating-point operations of one sample of so many tokens besides products of matrices."""
+    def uncounted_flops(self, tokens: int, size: tuple[int, int, int]) -> int:
+        """Floating-point operations of one sample besides products of matrices.
+
+        Args:
+            tokens: of the sample, class token included.
+            size: of the sample, (time, antenna, subcarrier).
+        """

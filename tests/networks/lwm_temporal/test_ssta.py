@@ -12,7 +12,7 @@ from wavefoundry.networks.lwm_temporal import shifts, ssta, tiles
 from wavefoundry.networks.lwm_temporal.corridor import Windows, candidates
 from wavefoundry.networks.lwm_temporal.flex import FLEX_BLOCK, flex, flex_blocks
 from wavefoundry.networks.lwm_temporal.routing import Routing, route
-from wavefoundry.networks.lwm_temporal.ssta import cpu_kernel, sparse_attention
+from wavefoundry.networks.lwm_temporal.ssta import DENSE_TOKENS, cpu_kernel, routed_flops, sparse_attention
 from wavefoundry.networks.lwm_temporal.tiles import LARGEST_TILE, build_tables, tile_shape
 
 WIDE = Windows(2, (-4, -3, -2, -1, 1, 2, 3), 2, 1, 1, "wide")
@@ -336,3 +336,16 @@ def test_tables_made_in_inference_mode_serve_a_training_later():
     assert all(part.grad.abs().sum() > 0 for part in parts)
     # Flexible attention has no backward pass on a CPU.
     assert not blocks.kv_indices.is_inference() and not blocks.kv_num_blocks.is_inference()
+
+
+@settings(max_examples=40, deadline=None)
+@given(grid=grids, windows=windows, routing=routings.filter(bool), front=st.integers(0, 2))
+def test_operations_of_attention_with_routing_are_those_of_what_is_seen_and_of_what_is_kept(
+    grid, windows, routing, front
+):
+    seen = candidates(grid, windows).sum(dim=-1)
+    kept = routing.kept(seen)
+    scores, sums = (int(each.sum()) + front * math.prod(grid) for each in (seen, kept))
+    dense = math.prod(grid) <= DENSE_TOKENS and (cpu_kernel() is None or (windows.wraps and not routing.per_head))
+    # Of a head of width 4 each is 4 multiplications and 4 additions.
+    assert routed_flops(grid, windows, routing, front, 4) == (0 if dense else 8 * (scores + sums))

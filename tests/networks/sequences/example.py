@@ -21,7 +21,7 @@ SEQUENCES = {
 }
 SMALL = SequenceOptions.model_validate(SEQUENCES)
 # As `SEQUENCES["linear_prediction"]`: with what a network is mixed.
-MIXING = {"orders": {"time": 2, "frequency": 2}, "hidden_size": 3, "own_weight": 0.5}
+MIXING = {"orders": {"time": 2, "frequency": 2}, "hidden_size": 3, "first_share": 0.33, "own_weight": 0.5}
 # As `SEQUENCES["sequences"]`: delay taps of angles, all of which are predicted.
 TAPS = {"kind": "angle_delay_taps", "taps": 2, "drawn": 2, "strongest": None}
 # A study of the published size: 16 slots of 48 subcarriers are known, 4 slots are wanted.

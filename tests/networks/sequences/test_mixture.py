@@ -5,10 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.networks.sequences.example import MIXING, TAPS, noise, options, paths, ramp
+from tests.networks.sequences.example import MIXING, TAPS, noise, paths, ramp
 from tests.networks.sequences.promises import assert_same, seeded
 from wavefoundry.csi.linear_prediction import continued
-from wavefoundry.networks.sequences.mixture import FIRST_LOGIT, Mixture
 from wavefoundry.networks.sequences.sequence_layout import sequences_of
 from wavefoundry.networks.sequences.sequence_network import Trace
 
@@ -22,8 +21,8 @@ def mixed(**changes):
 def with_share(network, logit: float):
     """The same share of the network's own answer for all."""
     with torch.no_grad():
-        network.mixture.layers[2].weight.zero_()
-        network.mixture.layers[2].bias.fill_(logit)
+        network.mixture.logits.weight.zero_()
+        network.mixture.logits.bias.fill_(logit)
     return network
 
 
@@ -63,23 +62,27 @@ def test_sequences_that_are_not_predicted_are_as_linear_prediction_has_them(seed
 
 @given(scale=st.floats(1e-9, 1e9), angle=st.floats(0, 6.28), seed=st.integers(0, 99), silent=st.booleans())
 def test_a_mixture_lies_between_both_and_keeps_a_complex_factor(scale, angle, seed, silent):
-    mixture = Mixture(options(linear_prediction=MIXING).linear_prediction, 4, 2, 3)
-    known, own, said = (noise(5, slots, 3, seed=seed + slot) for slot, slots in enumerate((4, 2, 2)))
+    network = mixed(link={"subcarriers": 3})
+    with torch.no_grad():
+        network.mixture.logits.weight.normal_(generator=seeded())
+    known, own, said = (noise(1, 5, slots, 3, seed=seed + slot) for slot, slots in enumerate((4, 2, 2)))
     if silent:
-        known[0] = 0
-    turns = torch.polar(torch.ones(5, 1, 3), known[:, -1:].angle())
-    found = mixture(known, own, said, turns)
+        known[:, 0] = 0
+    found = network._mixed(known, own, said)
     share = ((found - said) / (own - said)).detach()
     assert found.isfinite().all()
     assert share.imag.abs().max() < 1e-3 and (share.real > 0).all() and (share.real < 1).all()
-    torch.testing.assert_close(share.real, share.real[:, :, :1].expand(-1, -1, 3), rtol=0, atol=1e-3)
+    torch.testing.assert_close(share.real, share.real[..., :1].expand(-1, -1, -1, 3), rtol=0, atol=1e-3)
     factor = scale * torch.polar(torch.tensor(1.0), torch.tensor(angle))
-    turned = mixture(factor * known, factor * own, factor * said, turns * factor / factor.abs())
-    assert_same(turned[1:], factor * found[1:], 1e-4)
+    turned = network._mixed(factor * known, factor * own, factor * said)
+    assert_same(turned[:, 1:], factor * found[:, 1:], 1e-4)
 
 
-def test_it_begins_with_a_third_of_the_network():
-    assert torch.tensor(FIRST_LOGIT).sigmoid() == pytest.approx(1 / 3, abs=0.01)
+def test_it_begins_with_the_share_that_the_options_say():
+    known, own, said = (noise(1, 5, slots, 4, seed=slots) for slots in (4, 2, 3))
+    said = said[:, :, :2]
+    found = mixed()._mixed(known, own, said)
+    torch.testing.assert_close(found, said + MIXING["first_share"] * (own - said))
 
 
 def test_both_are_learnt_and_the_loss_is_the_sum_that_the_options_say():
@@ -92,9 +95,8 @@ def test_both_are_learnt_and_the_loss_is_the_sum_that_the_options_say():
         errors = (found - excerpt.wanted).abs().square().mean((2, 3))
         return ((errors * excerpt.weights).mean(1) / excerpt.power).mean()
 
-    rows = excerpt.known.flatten(0, 1)
-    answer = network.mixture(rows, own.flatten(0, 1), excerpt.linear.flatten(0, 1), network._turns(rows))
-    torch.testing.assert_close(outputs["nmse"], nmse(answer.unflatten(0, (4, 2))).detach())
+    answer = network._mixed(excerpt.known, own, excerpt.linear)
+    torch.testing.assert_close(outputs["nmse"], nmse(answer).detach())
     torch.testing.assert_close(outputs["own_nmse"], nmse(own).detach())
     torch.testing.assert_close(outputs["loss"].detach(), outputs["nmse"] + MIXING["own_weight"] * outputs["own_nmse"])
     outputs["loss"].backward()

@@ -16,7 +16,7 @@ SMALL = Options.model_validate(
             "heads": 4,
             "mlp_ratio": 2.0,
             "position_rule": "own",
-            "linear_start": None,
+            "linear_prediction": None,
         },
         "masking": {"random": 0.85, "time": 0.5, "frequency": 0.5},
         "snr_db": [20.0, 20.0],

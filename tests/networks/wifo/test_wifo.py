@@ -107,13 +107,13 @@ def test_where_the_patch_divides_all_sizes_nothing_is_padded_to_the_bit():
     boxes = known.reshape(3, 2, 2, 2, 2, 3, 2).permute(0, 1, 3, 5, 2, 4, 6).reshape(3, 12, 8)
     order = torch.arange(24).view(4, 2, 3)
     at = (order[:2].flatten().expand(3, -1), order[2:].flatten().expand(3, -1))
-    found = rms_scale(boxes) * model.reconstruct(boxes / rms_scale(boxes), *at, (4, 2, 3))
+    found = rms_scale(boxes) * model.reconstruct(boxes / rms_scale(boxes), *at, (4, 2, 3)).mixed
     box = found.reshape(3, 2, 2, 3, 2, 2, 2).permute(0, 1, 4, 2, 5, 3, 6).reshape(3, 4, 4, 6)
     assert torch.equal(model.predict(known, 4, 0), box)
     puzzle = model.draw(known, seeded())
     assert puzzle.visible_inside.all() and puzzle.hidden_inside.all()
     scale = rms_scale(puzzle.visible)
-    found = model.reconstruct(puzzle.visible / scale, puzzle.visible_at, puzzle.hidden_at, puzzle.grid)
+    found = model.reconstruct(puzzle.visible / scale, puzzle.visible_at, puzzle.hidden_at, puzzle.grid).mixed
     error = torch.view_as_real(found - puzzle.hidden / scale).square().sum(-1).mean()
     assert torch.equal(model.solve(puzzle)["loss"], error)
 
@@ -191,7 +191,7 @@ def test_a_known_block_between_patches_is_padded_in_front_and_the_answer_begins_
     leads[:2, :, :3] = True
     positions = torch.arange(24).view(grid)
     visible_at, hidden_at = positions[leads].expand(2, -1), positions[~leads].expand(2, -1)
-    found = scale * model.reconstruct(to_patches(padded, PATCH) / scale, visible_at, hidden_at, grid)
+    found = scale * model.reconstruct(to_patches(padded, PATCH) / scale, visible_at, hidden_at, grid).mixed
     patches = torch.zeros(2, 24, 8, dtype=torch.complex64).scatter(1, hidden_at[:, :, None].expand_as(found), found)
     box = from_patches(patches, grid, PATCH)
     torch.testing.assert_close(model.predict(known, 1, 2), box[:, 4:5, :3, 6:8])
@@ -219,7 +219,7 @@ def test_both_at_once_is_the_corner_of_one_box_of_which_only_the_known_block_is_
     scale = known.abs().square().mean((1, 2, 3)).sqrt()[:, None, None]
     found = model.reconstruct(
         patches.take_along_dim(visible_at[:, :, None], dim=1) / scale, visible_at, hidden_at, (4, 2, 5)
-    )
+    ).mixed
     whole = from_patches(patches.scatter(1, hidden_at[:, :, None].expand_as(found), scale * found), (4, 2, 5), PATCH)
     torch.testing.assert_close(model.predict(known, 4, 4), whole[:, 4:, :, 6:])
 
@@ -242,7 +242,8 @@ def test_hidden_values_never_influence_the_prediction(seed, strategy):
     grid = puzzle.grid
     again = model.draw(from_patches(changed, grid, PATCH), seeded(seed), strategy)
     assert not torch.equal(puzzle.hidden, again.hidden)
-    before, after = (model.reconstruct(each.visible, each.visible_at, each.hidden_at, grid) for each in (puzzle, again))
+    asked = ((each.visible, each.visible_at, each.hidden_at, grid) for each in (puzzle, again))
+    before, after = (model.reconstruct(*each).mixed for each in asked)
     assert torch.equal(before, after)
 
 
@@ -432,14 +433,24 @@ def test_a_saved_model_is_loaded_by_auto_class_and_predicts_the_same(tmp_path):
     assert torch.equal(again.predict(known, 0, 4), model.predict(known, 0, 4))
 
 
-ORDERS = {"time": 3, "frequency": 2}
+MIXING = {"orders": {"time": 3, "frequency": 2}, "hidden_size": 5, "first_share": 0.3, "own_weight": 0.5}
+ORDERS = MIXING["orders"]
 
 
-def started(**changes) -> WiFo:
-    """One that begins from linear prediction, and adds something to it."""
-    model = small(architecture={"linear_start": ORDERS} | changes)
+def mixed(**changes) -> WiFo:
+    """One whose answer is mixed with linear prediction, by shares that differ."""
+    model = small(architecture={"linear_prediction": MIXING}, **changes)
     with torch.no_grad():
-        model.head.weight.normal_(std=0.1, generator=seeded())
+        model.mixture.logits.weight.normal_(generator=seeded())
+    return model
+
+
+def with_share(logit: float) -> WiFo:
+    """The same share of the network's own answer for all."""
+    model = mixed()
+    with torch.no_grad():
+        model.mixture.logits.weight.zero_()
+        model.mixture.logits.bias.fill_(logit)
     return model
 
 
@@ -448,25 +459,66 @@ def started(**changes) -> WiFo:
     sizes=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3), st.integers(1, 5)),
     wanted=st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(any),
 )
-def test_untrained_with_a_linear_start_it_is_linear_prediction(sizes, wanted):
-    model, known = small(architecture={"linear_start": ORDERS}), noise(*sizes)
+def test_a_mixture_is_linear_prediction_at_one_end_and_the_network_alone_at_the_other(sizes, wanted):
+    known = noise(*sizes)
     # Of whole patches, which are cut.
     whole = continued(known, *(number + number % 2 for number in wanted), ORDERS)
     expected = whole[:, sizes[1] :][:, : wanted[0]] if wanted[0] else whole
     expected = expected[..., sizes[3] :][..., : wanted[1]] if wanted[1] else expected
-    torch.testing.assert_close(model.predict(known, *wanted), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(with_share(-1e4).predict(known, *wanted), expected, rtol=1e-4, atol=1e-4)
+    alone = small()
+    assert alone.load_state_dict(with_share(0).state_dict(), strict=False).missing_keys == []
+    expected = alone.predict(known, *wanted)
+    torch.testing.assert_close(with_share(1e4).predict(known, *wanted), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_untrained_the_network_has_the_share_that_the_options_say_and_no_complex_value_is_torn():
+    fresh = small(architecture={"linear_prediction": MIXING})
+    puzzle = fresh.draw(noise(2, 4, 4, 6), seeded(), "time")
+    for model, same in ((fresh, True), (mixed(), False)):
+        answer = model.reconstruct(
+            puzzle.visible, puzzle.visible_at, puzzle.hidden_at, puzzle.grid, linear=puzzle.linear
+        )
+        share = (answer.mixed - puzzle.linear) / (answer.own - puzzle.linear)
+        assert share.imag.abs().max() < 1e-3
+        assert ((share.real > 0) & (share.real < 1)).all()
+        assert torch.allclose(share.real, torch.tensor(0.3), atol=1e-3) == same
+
+
+@pytest.mark.parametrize("strategy", ["random", "time", "frequency"])
+def test_both_answers_are_learnt_and_the_loss_is_the_sum_that_the_options_say(strategy):
+    model = mixed()
+    puzzle = model.draw(noise(2, 4, 4, 6), seeded(), strategy)
+    scale, linear = puzzle.scale, puzzle.linear
+    answer = model.reconstruct(
+        puzzle.visible / scale,
+        puzzle.visible_at,
+        puzzle.hidden_at,
+        puzzle.grid,
+        linear=None if linear is None else linear / scale,
+    )
+    losses = model.solve(puzzle)
+    own, found = puzzle.error(answer.own), puzzle.error(answer.mixed)
+    torch.testing.assert_close(losses[f"{strategy}_loss"], found)
+    if strategy == "random":
+        assert answer.own is answer.mixed and torch.equal(losses["loss"], losses["random_loss"])
+        return
+    torch.testing.assert_close(losses[f"{strategy}_own_loss"], own)
+    torch.testing.assert_close(losses["loss"], found + 0.5 * own)
+    losses["loss"].backward()
+    assert all(weights.grad is not None for weights in model.parameters())
 
 
 @pytest.mark.parametrize("strategy", ["time", "frequency"])
 @pytest.mark.parametrize("shape", [(8, 4, 8), (7, 3, 5)])
-def test_a_puzzle_starts_from_linear_prediction_of_what_is_visible(strategy, shape):
-    model = small(architecture={"linear_start": ORDERS}, snr_db=[10.0, 10.0])
+def test_a_puzzle_has_the_linear_prediction_of_what_is_visible(strategy, shape):
+    model = mixed(snr_db=[10.0, 10.0])
     for seed in range(6):
         puzzle = model.draw(noise(2, *shape), seeded(seed), strategy)
-        assert puzzle.start.shape == puzzle.hidden.shape
+        assert puzzle.linear.shape == puzzle.hidden.shape
         # Linear prediction of the noisy block, put together again, wherever its padding lies.
         tokens = [torch.cat([first, second], dim=1) for first, second in (
-            (puzzle.visible, puzzle.start), (puzzle.visible_inside, puzzle.hidden_inside))]  # fmt: skip
+            (puzzle.visible, puzzle.linear), (puzzle.visible_inside, puzzle.hidden_inside))]  # fmt: skip
         order = torch.cat([puzzle.visible_at, puzzle.hidden_at], dim=1).argsort(dim=1)[:, :, None]
         whole, inside = (from_patches(part.take_along_dim(order, dim=1), puzzle.grid, PATCH) for part in tokens)
         csi = whole[inside].reshape(2, *shape)
@@ -479,38 +531,30 @@ def test_a_puzzle_starts_from_linear_prediction_of_what_is_visible(strategy, sha
                 break
         else:
             pytest.fail("no leading block is continued by the others")
-    assert model.draw(noise(2, *shape), seeded(), "random").start is None
+    assert model.draw(noise(2, *shape), seeded(), "random").linear is None
 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), strategy=st.sampled_from(["time", "frequency"]))
-def test_hidden_values_never_influence_the_start(seed, strategy):
-    model, csi = started(), noise(2, 4, 4, 6)
+def test_hidden_values_never_influence_linear_prediction(seed, strategy):
+    model, csi = mixed(), noise(2, 4, 4, 6)
     puzzle = model.draw(csi, seeded(seed), strategy)
     changed = to_patches(csi, PATCH).clone()
     changed.scatter_(1, puzzle.hidden_at[:, :, None].expand_as(puzzle.hidden), 1e3 * noise(*puzzle.hidden.shape))
     again = model.draw(from_patches(changed, puzzle.grid, PATCH), seeded(seed), strategy)
-    assert torch.equal(puzzle.start, again.start)
+    assert torch.equal(puzzle.linear, again.linear)
 
 
 @settings(max_examples=15, deadline=None)
 @given(scale=st.floats(1e-19, 1e19), wanted=st.sampled_from([(2, 0), (0, 2), (2, 2)]))
-def test_with_a_linear_start_the_prediction_scales_and_does_not_depend_on_the_batch(scale, wanted):
-    model, known = started(), noise(3, 4, 4, 4)
+def test_a_mixed_prediction_scales_and_does_not_depend_on_the_batch(scale, wanted):
+    model, known = mixed(), noise(3, 4, 4, 4)
     predicted = model.predict(known, *wanted)
     torch.testing.assert_close(model.predict(scale * known, *wanted) / scale, predicted, rtol=1e-3, atol=1e-4)
     alone = torch.cat([model.predict(sample[None], *wanted) for sample in known])
     torch.testing.assert_close(predicted, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_the_network_reads_what_linear_prediction_says():
-    model, known = started(), noise(2, 4, 4, 4)
-    before = model.predict(known, 2, 0)
-    with torch.no_grad():
-        model.start_embedding.weight.zero_()
-    assert (model.predict(known, 2, 0) - before).norm() > 1e-3 * before.norm()
-
-
-def test_published_weights_have_no_linear_start():
-    with pytest.raises(InputError, match="linear_start"):
-        from_published({}, options(architecture={"linear_start": ORDERS}))
+def test_published_weights_are_not_mixed_with_linear_prediction():
+    with pytest.raises(InputError, match="linear_prediction"):
+        from_published({}, options(architecture={"linear_prediction": MIXING}))

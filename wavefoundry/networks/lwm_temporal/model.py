@@ -8,7 +8,8 @@ here.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ from wavefoundry.networks.lwm_temporal.reference import (
     to_features,
 )
 from wavefoundry.networks.lwm_temporal.routing import Routing
-from wavefoundry.networks.lwm_temporal.ssta import sparse_attention
+from wavefoundry.networks.lwm_temporal.ssta import routed_flops, sparse_attention
 from wavefoundry.networks.representations import Representations
 from wavefoundry.training.few_shot import FewShot
 from wavefoundry.training.session import Trained, TrainingSession
@@ -258,6 +259,17 @@ class LWMTemporalNetwork(PreTrainedModel):
             init.normal_(module.axes, std=0.02)
         elif module is self and self.class_token is not None:
             init.normal_(self.class_token, std=0.02)
+
+    def uncounted_flops(self, tokens: int, size: tuple[int, int, int]) -> int:
+        """Operations of attention with routing, whose loops are no operators of torch."""
+        grid = self.patches.grid(torch.Size((1, *size[:2], self.kept_bins(size[2]))))
+        front, found = tokens - math.prod(grid), 0
+        for block in cast(Iterable[Layer], self.blocks):
+            attention = block.attention
+            if attention.routing is not None:
+                width = self.architecture.embed_dim // attention.heads
+                found += attention.heads * routed_flops(grid, attention.windows, attention.routing, front, width)
+        return found
 
     def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
         """Representations of single slots, nothing hidden: each is a sequence of one slot.

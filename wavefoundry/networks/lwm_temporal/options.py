@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.networks.linear_start import LinearStart
+from wavefoundry.networks.linear_prediction import Orders
 from wavefoundry.section import (
     Count,
     Fraction,
@@ -120,7 +120,7 @@ class Prediction(Section):
     )
     few_shot: Count | None = Field(description="samples to fine-tune with, drawn from all data sets; null for all")
     inference_only: bool = Field(description="no fine-tuning: the pretrained network fills in the future frames")
-    linear_start: LinearStart | None = Field(
+    linear_start: Orders | None = Field(
         description="linear prediction of hidden frames, which the network reads and corrects, and of a missing band; "
         "as published: null, it starts from the last known frame, or from an empty band"
     )

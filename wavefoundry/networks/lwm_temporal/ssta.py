@@ -18,7 +18,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from wavefoundry.networks.lwm_temporal.corridor import Windows, candidates
 from wavefoundry.networks.lwm_temporal.flex import flex
 from wavefoundry.networks.lwm_temporal.routing import Routing, lowest_kept
-from wavefoundry.networks.lwm_temporal.shifts import shift_attention
+from wavefoundry.networks.lwm_temporal.shifts import frames_of, shift_attention
 from wavefoundry.networks.lwm_temporal.tiles import tile_attention
 
 # Grids of at most so many tokens are computed densely (measured on one CPU thread, benchmarks.ssta), unless `_quickest`
@@ -77,6 +77,22 @@ def sparse_attention(
     else:
         mixed = tile_attention(query, key, value, grid, windows)
     return mixed[..., :width]
+
+
+def routed_flops(grid: tuple[int, int, int], windows: Windows, routing: Routing, front: int, width: int) -> int:
+    """Floating-point operations of one head of a sample on a CPU, in single precision, that are no operators of torch:
+    scores of all that the tokens of the grid see, and sums over what wins the routing; 0 where it is computed densely.
+
+    Args:
+        front: tokens in front of the grid's.
+        width: of the head.
+    """
+    tokens = grid[0] * grid[1] * grid[2]
+    if _quickest(tokens, windows, routing, torch.device("cpu"), torch.float32) is None:
+        return 0
+    frames = frames_of(grid, windows)
+    seen = torch.stack([frames.candidates(frames.visible(time)) for time in range(grid[0])])
+    return 2 * width * (int(seen.sum() + routing.kept(seen).sum()) + 2 * front * tokens)
 
 
 def _quickest(

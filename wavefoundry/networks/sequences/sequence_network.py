@@ -15,7 +15,7 @@ from wavefoundry.csi.linear_prediction import continued as linearly_continued
 from wavefoundry.csi.noise import add_noise
 from wavefoundry.csi.prediction import checked
 from wavefoundry.errors import InputError
-from wavefoundry.networks.sequences.mixture import Mixture
+from wavefoundry.networks.mixture import Mixture
 from wavefoundry.networks.sequences.sequence_layout import among, csi_of, draw, predicted, sequences_of, taken
 from wavefoundry.networks.sequences.sequence_options import AntennaPorts, SequenceOptions
 from wavefoundry.training.few_shot import FewShot
@@ -66,7 +66,8 @@ class SequenceNetwork(PreTrainedModel):
         super().__init__(config)
         self.options = options = config.settings
         mixing, link = options.linear_prediction, options.link
-        self.mixture = mixing and Mixture(mixing, link.known_slots, link.horizon, options.width)
+        values = 2 * options.width * (link.known_slots + 2 * link.horizon)
+        self.mixture = mixing and Mixture(mixing, values, link.horizon)
 
     def _init_weights(self, module: nn.Module) -> None:
         """The first weights are those of PyTorch's layers, unless a family sets others."""
@@ -167,10 +168,10 @@ class SequenceNetwork(PreTrainedModel):
         """
         if reason := self.options.why_not_continue((known.shape[1], known.shape[3]), (slots, subcarriers)):
             raise InputError(reason)
-        link, turns = self.options.link, -(-slots // self.options.link.horizon)
-        linear = self._linear(known.to(self.device), turns * link.horizon)
+        link, turns, known = self.options.link, -(-slots // self.options.link.horizon), known.to(self.device)
+        linear = self._linear(known, turns * link.horizon)
         # (batch x band, slot, antenna, subcarrier)
-        bands = known[:, -link.known_slots :].to(self.device).unflatten(3, (-1, link.subcarriers)).movedim(3, 1)
+        bands = known[:, -link.known_slots :].unflatten(3, (-1, link.subcarriers)).movedim(3, 1)
         series = sequences_of(bands.flatten(0, 1), self.options)
         if linear is None:
             others = series.new_zeros(*series.shape[:2], turns * link.horizon, series.shape[3])
@@ -195,11 +196,17 @@ class SequenceNetwork(PreTrainedModel):
         return whole[:, known.shape[1] :, :, known.shape[3] if above else 0 :]
 
     def _mixed(self, known: torch.Tensor, own: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
-        """Own answers and those of linear prediction, complex (batch, sequence, horizon, value), mixed."""
-        rows = known.flatten(0, 1)
+        """Own answers and those of linear prediction, complex (batch, sequence, horizon, value), mixed.
+
+        What weighs them sees what is known and what both say, turned and scaled by what is known, so that a complex
+        factor of the channel changes no share. There is one for every sequence and every slot that is predicted.
+        """
         assert self.mixture is not None
-        found = self.mixture(rows, own.flatten(0, 1), linear.flatten(0, 1), self._turns(rows))
-        return found.unflatten(0, known.shape[:2])
+        rows = torch.cat([known, own, linear], dim=2).flatten(0, 1)
+        turns, scale = self._turns(known.flatten(0, 1)), known.abs().square().mean((2, 3)).sqrt().flatten()
+        shown = torch.view_as_real(rows if turns is None else rows * turns.conj()).flatten(1)
+        share = self.mixture(shown / scale.clamp_min(torch.finfo(scale.dtype).tiny)[:, None])
+        return linear + share.view(*known.shape[:2], -1, 1) * (own - linear)
 
     def _turns(self, rows: torch.Tensor) -> torch.Tensor | None:
         """By which sequences (sequence, slot, value) are turned, of magnitude 1; None: they are not.

@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.networks.linear_start import LinearStart
-from wavefoundry.section import Count, Fraction, NonNegative, NonNegativeRange, Section, require_ordered
+from wavefoundry.networks.linear_prediction import Mixing
+from wavefoundry.section import Count, Fraction, NonNegativeRange, Section, require_ordered
 from wavefoundry.training.options import Training
 
 
@@ -40,16 +40,6 @@ class AngleDelayTaps(Section):
     strongest: Count | None = Field(
         description="so many sequences of a band, those with the most power in the known slots, are predicted; the "
         "others are taken as zero, or as linear_prediction has them; null: all are predicted"
-    )
-
-
-class Mixing(Section):
-    """Linear prediction, with which a network's own answer is mixed; ours."""
-
-    orders: LinearStart
-    hidden_size: Count = Field(description="of what weighs the two, for every sequence and slot that is predicted")
-    own_weight: NonNegative = Field(
-        description="of the NMSE of the network's own answer in the loss, beside that of the mixture"
     )
 
 

@@ -18,7 +18,7 @@ from wavefoundry.deployment.graph_writer import FLOAT, INT64, Term, Writer
 from wavefoundry.deployment.onnx_export import network_of
 from wavefoundry.deployment.plain_predictor import Limit, write_plain
 from wavefoundry.deployment.pooled_prediction import with_what_follows
-from wavefoundry.networks.sequences.mixture import LARGEST, Mixture
+from wavefoundry.networks.mixture import LARGEST, Mixture
 from wavefoundry.networks.sequences.sequence_network import SequenceNetwork, Trace
 from wavefoundry.networks.sequences.sequence_options import AngleDelayTaps, AntennaPorts, Link, SequenceOptions
 
@@ -166,16 +166,15 @@ def continued(options: SequenceOptions, network: ir.Model, writer: Writer, rows:
 def mixed(
     options: SequenceOptions, weights: dict[str, np.ndarray], writer: Writer, rows: Term, own: Term, linear: Term
 ) -> Term:
-    """Own answers and those of linear prediction, (sequence, horizon, value, 2), mixed as by `Mixture`."""
+    """Own answers and those of linear prediction, (sequence, horizon, value, 2), mixed as by `SequenceNetwork`."""
     tiny = float(np.finfo(np.float32).tiny)
     scale = ((rows * rows).reduced("ReduceSum", 3).reduced("ReduceMean", 1, 2)).op("Sqrt").op("Max", tiny)
     parts, turn = writer.joined(1, rows, own, linear), turns(options, writer, rows)
     parts = (parts if turn is None else (Complex.of(parts) * turn.conjugate()).pairs()) / scale
     hidden = parts.op("Max", -LARGEST).op("Min", LARGEST).reshape(0, -1)
-    for layer in (0, 2):
-        matrix, bias = (writer.constant(weights[f"layers.{layer}.{part}"].T) for part in ("weight", "bias"))
-        hidden = hidden.op("MatMul", matrix) + bias
-        hidden = hidden.op("Sigmoid" if layer else "Relu")
+    for layer, activation in (("hidden", "Relu"), ("logits", "Sigmoid")):
+        matrix, bias = (writer.constant(weights[f"{layer}.{part}"].T) for part in ("weight", "bias"))
+        hidden = (hidden.op("MatMul", matrix) + bias).op(activation)
     return linear + hidden.reshape(0, -1, 1, 1) * (own - linear)
 
 

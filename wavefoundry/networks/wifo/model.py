@@ -4,16 +4,16 @@ Source: Liu et al., "WiFo: Wireless Foundation Model for Channel Prediction", ar
 depends on the size of its input: one set of weights serves every (time, antenna, subcarrier). Where the patch does not
 divide a size, the last patch is padded, which the paper does not do; padding is neither learnt from nor scored.
 
-With `linear_start`, which is ours, the network does not find what follows a block from nothing: linear prediction
-continues the block, the hidden tokens show what it says, and the network learns what is to be added. What it knows of
-channels from training is then worth as much as before, and what a few slots or subcarriers tell of the channel at hand
-is not left to attention alone. Tokens that are hidden at random follow nothing, and start from nothing.
+With `linear_prediction`, which is ours, the answer of the network is mixed with that of linear prediction, for every
+value of a patch: what a few slots or subcarriers tell of the channel at hand is not left to attention alone, and what
+the network knows of channels from training is not lost. It answers as if there were no other, for two answers that err
+alike are no better than one. Tokens that are hidden at random follow nothing, and are the network's alone.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -35,6 +35,7 @@ from wavefoundry.networks.axis_positions import (
     position_encoding,
 )
 from wavefoundry.networks.config import NetworkConfig
+from wavefoundry.networks.mixture import Mixture
 from wavefoundry.networks.representations import Representations
 from wavefoundry.networks.trace import HiddenStates, Trace, mean_losses
 from wavefoundry.networks.wifo.options import Architecture, Options
@@ -71,7 +72,7 @@ class Puzzle:
     hidden: torch.Tensor  # clean patches, 0 where they are padded
     hidden_at: torch.Tensor
     hidden_inside: torch.Tensor
-    start: torch.Tensor | None  # what linear prediction says of the hidden patches; None: nothing is said of them
+    linear: torch.Tensor | None  # what linear prediction says of the hidden patches; None: it is not asked
 
     @property
     def scale(self) -> torch.Tensor:
@@ -83,6 +84,17 @@ class Puzzle:
         # |.|^2 by parts: the modulus of a complex tensor costs a square root, and its gradient a division.
         error = torch.view_as_real(found - self.hidden / self.scale).square().sum(-1)
         return (error * self.hidden_inside).mean() / self.hidden_inside.float().mean()
+
+
+class Answer(NamedTuple):
+    """Hidden patches, complex (batch, hidden token, values of a patch).
+
+    own: what the network says.
+    mixed: that and linear prediction, or the network's own where this is not asked.
+    """
+
+    own: torch.Tensor
+    mixed: torch.Tensor
 
 
 class Attention(nn.Module):
@@ -166,8 +178,9 @@ class WiFo(PreTrainedModel):
         self.mask_token = nn.Parameter(torch.zeros(size))
         self.decoder = Stack(architecture, architecture.decoder_depth)
         self.head = nn.Linear(size, 2 * math.prod(patch))
-        # Of what linear prediction says of a hidden patch.
-        self.start_embedding = nn.Linear(2 * math.prod(patch), size) if architecture.linear_start else None
+        values, mixing = math.prod(patch), architecture.linear_prediction
+        # It is shown a hidden token, and what both say of its patch.
+        self.mixture = mixing and Mixture(mixing, size + 4 * values, values)
         self.post_init()
         # from_pretrained builds on the meta device and fills in what it loads.
         if self.device.type != "meta":
@@ -195,6 +208,8 @@ class WiFo(PreTrainedModel):
         Returns:
             "random_loss", "time_loss" and "frequency_loss", as far as the CSI has what they mask: the mean square error
             of the masked complex values relative to the visible power of their sample; and "loss", the mean of these.
+            With linear prediction, "time_own_loss" and "frequency_own_loss", those of the network's own answer, are a
+            part of "loss", too.
 
         Raises:
             InputError: nothing that could be masked.
@@ -212,10 +227,15 @@ class WiFo(PreTrainedModel):
             puzzle.grid,
             trace,
             encoder_at=encoder_at,
-            start=None if puzzle.start is None else puzzle.start / puzzle.scale,
+            linear=None if puzzle.linear is None else puzzle.linear / puzzle.scale,
         )
-        loss = puzzle.error(found)
-        return {"loss": loss, f"{puzzle.strategy}_loss": loss.detach()}
+        loss = puzzle.error(found.mixed)
+        losses = {f"{puzzle.strategy}_loss": loss.detach()}
+        if puzzle.linear is not None and self.architecture.linear_prediction is not None:
+            own = puzzle.error(found.own)
+            losses[f"{puzzle.strategy}_own_loss"] = own.detach()
+            loss = loss + self.architecture.linear_prediction.own_weight * own
+        return {"loss": loss} | losses
 
     def draw_all(self, csi: torch.Tensor, generator: torch.Generator) -> list[Puzzle]:
         """A puzzle of every masking strategy that fits the CSI, each with symmetries and noise of its own."""
@@ -257,13 +277,13 @@ class WiFo(PreTrainedModel):
         patches = to_patches(csi, patch, before)
         noisy = add_noise(_take(patches, visible_at), snr_db, generator)
         visible, hidden = torch.where(visible_inside, noisy, 0), _take(patches, hidden_at)
-        start = None
+        linear = None
         if strategy != "random":
             whole = from_patches(visible, (known[0], grid[1], known[1]), patch)
             crop = tuple(slice(front, front + size) for front, size in zip(before, csi.shape[1:], strict=True))
             steps = (grid[0] - known[0]) * patch[0], (grid[2] - known[1]) * patch[2]
-            start = self._start(whole[(slice(None), *crop)], *steps, before, hidden_at)
-        return Puzzle(strategy, grid, visible, visible_at, visible_inside, hidden, hidden_at, hidden_inside, start)
+            linear = self._linear(whole[(slice(None), *crop)], *steps, before, hidden_at)
+        return Puzzle(strategy, grid, visible, visible_at, visible_inside, hidden, hidden_at, hidden_inside, linear)
 
     def reconstruct(
         self,
@@ -274,8 +294,8 @@ class WiFo(PreTrainedModel):
         trace: Trace | None = None,
         *,
         encoder_at: torch.Tensor | None = None,
-        start: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        linear: torch.Tensor | None = None,
+    ) -> Answer:
         """Hidden patches from visible ones.
 
         Args:
@@ -284,11 +304,8 @@ class WiFo(PreTrainedModel):
             grid: patches along (time, antenna, subcarrier).
             trace: if given, filled with inner values; attention is then not fused.
             encoder_at: (batch, visible token), positions that the encoder sees; the visible tokens' own if not given.
-            start: complex (batch, hidden token, values of a patch), what linear prediction says of the hidden patches,
-                at the scale of `visible`; None: nothing is said of them.
-
-        Returns:
-            complex (batch, hidden token, values of a patch).
+            linear: complex (batch, hidden token, values of a patch), what linear prediction says of the hidden patches,
+                at the scale of `visible`; None: it is not asked.
         """
         positions = position_encoding(grid, position_widths(self.architecture.hidden_size)).to(self.embedding.weight)
         embedded = self._embed(visible)
@@ -300,8 +317,6 @@ class WiFo(PreTrainedModel):
 
         # The decoder sees tokens by their positions alone, so their order is free: visible ones first.
         masked = self.mask_token.expand(*hidden_at.shape, -1)
-        if start is not None and self.start_embedding is not None:
-            masked = masked + self.start_embedding(_features(start).to(masked.dtype))
         tokens = torch.cat([self.bridge(encoded), masked], dim=1)
         decoder_weights = None if trace is None else trace.decoder_attention
         decoded, decoder_hidden = self.decoder(
@@ -312,11 +327,14 @@ class WiFo(PreTrainedModel):
         if trace is not None:
             trace.embedding = embedded
             trace.encoder_hidden, trace.decoder_hidden = encoder_hidden, decoder_hidden
-        found = torch.complex(*self.head(decoded[:, -hidden_at.shape[1] :]).float().chunk(2, dim=-1))
-        found = found if start is None else start + found
+        decoded = decoded[:, -hidden_at.shape[1] :]
+        own = mixed = torch.complex(*self.head(decoded).float().chunk(2, dim=-1))
+        if linear is not None and self.mixture is not None:
+            share = self.mixture(torch.cat([decoded, _features(own), _features(linear)], dim=-1)).float()
+            mixed = linear + share * (own - linear)
         if trace is not None:
-            trace.output = found
-        return found
+            trace.output = mixed
+        return Answer(own, mixed)
 
     def embed(self, csi: torch.Tensor, patch_size: int | None = None) -> Representations:
         """What the encoder makes of single slots; nothing is hidden.
@@ -381,21 +399,20 @@ class WiFo(PreTrainedModel):
         scale = rms_scale(visible) / math.sqrt(known[0].numel() / visible[0].numel())
         encoder_at = self._encoder_at(asked_strategy(slots, subcarriers), visible_at, grid)
         steps = (grid[0] - seen[0]) * patch[0], (grid[2] - seen[2]) * patch[2]
-        start = self._start(known, *steps, (missing[0], 0, missing[2]), hidden_at)
-        start = None if start is None else start / scale
-        found = scale * self.reconstruct(
-            visible / scale, visible_at, hidden_at, grid, encoder_at=encoder_at, start=start
-        )
+        linear = self._linear(known, *steps, (missing[0], 0, missing[2]), hidden_at)
+        linear = None if linear is None else linear / scale
+        answer = self.reconstruct(visible / scale, visible_at, hidden_at, grid, encoder_at=encoder_at, linear=linear)
+        found = scale * answer.mixed
         patches = torch.zeros(known.shape[0], math.prod(grid), found.shape[-1], dtype=found.dtype, device=found.device)
         box = from_patches(patches.scatter(1, hidden_at[:, :, None].expand_as(found), found), grid, patch)
         box = box[:, missing[0] :, : known.shape[2], missing[2] :]
         box = box[:, known.shape[1] :][:, :slots] if slots else box
         return box[..., known.shape[3] :][..., :subcarriers] if subcarriers else box
 
-    def _start(
+    def _linear(
         self, known: torch.Tensor, slots: int, subcarriers: int, before: Sequence[int], hidden_at: torch.Tensor
     ) -> torch.Tensor | None:
-        """What linear prediction says of hidden patches; None without `linear_start`.
+        """What linear prediction says of hidden patches; None: it is not asked.
 
         Args:
             known: complex (batch, time, antenna, subcarrier), noisy, without padding.
@@ -406,10 +423,10 @@ class WiFo(PreTrainedModel):
         Returns:
             complex (batch, hidden token, values of a patch).
         """
-        orders = self.architecture.linear_start
-        if orders is None:
+        mixing = self.architecture.linear_prediction
+        if mixing is None:
             return None
-        whole = continued(known, slots, subcarriers, orders.model_dump())
+        whole = continued(known, slots, subcarriers, mixing.orders.model_dump())
         return _take(to_patches(whole, self.architecture.patch_size, before), hidden_at)
 
     def _embed(self, patches: torch.Tensor) -> torch.Tensor:
@@ -460,8 +477,8 @@ def start_along_axes(model: WiFo) -> None:
     model.mask_token.copy_(mark)
     model.bridge.weight.copy_(torch.eye(size))
     carry_contents(contents, model.embedding.weight.view(size, -1), model.head.weight)
-    if model.architecture.linear_start:
-        init.zeros_(model.head.weight)  # nothing is to be added yet
+    if model.mixture is not None:
+        model.mixture.start()
     for stack, share in ((model.encoder, ENCODER_START), (model.decoder, 1.0)):
         for depth, block in enumerate(cast(Iterable[Layer], stack.blocks)):
             query, key, value = block.attention.qkv.weight.view(3, heads, width, size)

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from wavefoundry.facts import Facts
 from wavefoundry.networks.family import FamilyOptions
-from wavefoundry.networks.linear_start import LinearStart
+from wavefoundry.networks.linear_prediction import Mixing
 from wavefoundry.section import Count, NonNegativeRange, Positive, Section, Share, require_ordered, require_whole_heads
 from wavefoundry.training.options import Training
 
@@ -23,9 +23,9 @@ class Architecture(Section):
     position_rule: Literal["own", "published"] = Field(
         description="the encoder gives each visible token its own position; published: as the released code does"
     )
-    linear_start: LinearStart | None = Field(
-        description="linear prediction of the hidden slots or subcarriers, which the network reads and corrects; "
-        "as published: null, the network starts from nothing"
+    linear_prediction: Mixing | None = Field(
+        description="of the hidden slots or subcarriers, with which the network's answer is mixed; as published: null, "
+        "the network answers alone"
     )
 
     @model_validator(mode="after")
@@ -51,7 +51,7 @@ class Options(FamilyOptions):
     """
 
     reads: ClassVar[Literal["csi", "angle_delay"]] = "csi"
-    common_to_students: ClassVar[tuple[str, ...]] = ("patch_size", "linear_start")
+    common_to_students: ClassVar[tuple[str, ...]] = ("patch_size", "linear_prediction")
 
     architecture: Architecture
     masking: Masking

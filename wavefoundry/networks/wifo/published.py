@@ -51,12 +51,12 @@ def from_published(weights: Mapping[str, torch.Tensor], options: Options) -> WiF
 
     Raises:
         InputError: tensors are missing, unknown, of another shape than the architecture's, or not finite numbers; or
-            the architecture has a linear start.
+            the architecture mixes with linear prediction.
     """
-    if options.architecture.linear_start is not None:
+    if options.architecture.linear_prediction is not None:
         raise InputError(
-            f"architecture.linear_start is {options.architecture.linear_start.model_dump()}, which published weights "
-            "know nothing of; allowed: null"
+            f"architecture.linear_prediction is {options.architecture.linear_prediction.model_dump()}, which published "
+            "weights know nothing of; allowed: null"
         )
     with torch.device("meta"):  # every tensor comes from the weights: none is drawn
         model = WiFo(WiFoConfig.of(options))

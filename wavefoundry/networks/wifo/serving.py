@@ -49,23 +49,24 @@ def prediction(
     before = positions.cut(0, 0, seen[0])
     visible = before.cut(2, 0, seen[2]).reshape(-1, width)
     above, after = (part.reshape(-1, width) for part in (before.cut(2, seen[2]), positions.cut(0, seen[0])))
-    start = {}
-    if architecture.linear_start:
+    linear = {}
+    if architecture.linear_prediction:
         steps = beyond[0] * patch[0], beyond[1] * patch[2]
-        whole = with_what_follows(known, *steps, architecture.linear_start.model_dump()).cast(FLOAT) / scale
+        orders = architecture.linear_prediction.orders.model_dump()
+        whole = with_what_follows(known, *steps, orders).cast(FLOAT) / scale
         whole = whole.padded((0, lacking[0], 0, lacking[2], 0), (0, 0, lacking[1], 0, 0))
         cut = patches(whole, grid, patch)
         band, future = cut.cut(1, 0, seen[0]).cut(3, seen[2]), cut.cut(1, seen[0])
         tokens = [grid[1] * each for each in (seen[0] * beyond[1], beyond[0] * grid[2])]
         parts = [part.filled(samples, count, size) for part, count in zip((band, future), tokens, strict=True)]
-        start["start"] = writer.joined(1, *parts)
+        linear["linear"] = writer.joined(1, *parts)
     found = writer.network(
         network,
         values=values,
         encoder_positions=encoder_positions(architecture, positions, visible, seen, slots, subcarriers),
         visible_positions=visible,
         hidden_positions=writer.joined(0, above, after),
-        **start,
+        **linear,
     )
     band = found.cut(1, 0, above.size(0)).filled(samples, *seen[:2], beyond[1], size)
     future = found.cut(1, above.size(0)).filled(samples, beyond[0], *grid[1:], size)
@@ -118,25 +119,27 @@ class WiFoGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, values, encoder_positions, visible_positions, hidden_positions, start=None):
+    def forward(self, values, encoder_positions, visible_positions, hidden_positions, linear=None):
         """Hidden patches (batch, hidden token, feature).
 
         Args:
             values: (batch, visible token, feature), patches as real parts, then imaginary parts.
             encoder_positions: (visible token, width), encodings that the encoder adds.
             visible_positions, hidden_positions: (token, width), their encodings, which the decoder adds.
-            start: (batch, hidden token, feature), what linear prediction says of hidden patches; None: nothing.
+            linear: (batch, hidden token, feature), what linear prediction says of them; None: it is not asked.
         """
         model = self.model
         embedded = nn.functional.linear(values, model.embedding.weight.flatten(1), model.embedding.bias)
         encoded, _ = model.encoder(embedded + encoder_positions, None)
         masked = model.mask_token.expand(values.shape[0], hidden_positions.shape[0], -1)
-        if start is not None and model.start_embedding is not None:
-            masked = masked + model.start_embedding(start)
         tokens = torch.cat([model.bridge(encoded) + visible_positions, masked + hidden_positions], dim=1)
         decoded, _ = model.decoder(tokens, None)
-        found = model.head(decoded[:, values.shape[1] :])
-        return found if start is None else start + found
+        decoded = decoded[:, values.shape[1] :]
+        own = model.head(decoded)
+        if linear is None or model.mixture is None:
+            return own
+        share = model.mixture(torch.cat([decoded, own, linear], dim=-1))
+        return linear + torch.cat([share, share], dim=-1) * (own - linear)
 
     def example(self):
         width, batch, visible, hidden = self.model.architecture.hidden_size, Dim("batch"), Dim("visible"), Dim("hidden")
@@ -153,6 +156,6 @@ class WiFoGraph(nn.Module):
             "visible_positions": {0: visible},
             "hidden_positions": {0: hidden},
         }
-        if self.model.start_embedding is not None:
-            inputs["start"], free["start"] = torch.randn(2, 4, size), {0: batch, 1: hidden}
+        if self.model.mixture is not None:
+            inputs["linear"], free["linear"] = torch.randn(2, 4, size), {0: batch, 1: hidden}
         return inputs, free

@@ -153,7 +153,7 @@ class WiMamba(ChannelModel):
         elif isinstance(module, Mamba):
             start_as_mamba_ssm(module)
 
-    def uncounted_flops(self, tokens: int) -> int:
+    def uncounted_flops(self, tokens: int, size: tuple[int, int, int]) -> int:
         """Operations of the scans and convolutions of one snapshot besides products of matrices.
 
         For each layer, direction, token and channel: 2 conv_kernel of the convolution, 1 of step times input, 2 of D,
