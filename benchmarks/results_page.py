@@ -64,7 +64,8 @@ def main() -> None:
     parser.add_argument("--title", default="What predictions cost")
     arguments = parser.parse_args()
     sections = [section(name) for name in arguments.benchmarks]
-    write_page(arguments.page, arguments.title, "benchmarks.results_page", "\n".join(["", *sections]))
+    command = f'benchmarks.results_page {arguments.page} {" ".join(arguments.benchmarks)} --title "{arguments.title}"'
+    write_page(arguments.page, arguments.title, command, "\n".join(["", *sections]))
 
 
 if __name__ == "__main__":

@@ -42,3 +42,11 @@ def test_figures_of_the_readme_are_those_of_the_pages_of_results(number, page):
 def test_every_model_of_the_claims_study_is_quoted():
     quoted, measured = (tables((PROJECT / page).read_text(), "model")[0] for page in ("README.md", PAGES[0]))
     assert set(quoted) == set(measured)
+
+
+def test_the_weights_of_our_own_predictor_are_those_of_the_page():
+    told = re.search(r"a network of ([0-9.]+) million weights", (PROJECT / "README.md").read_text())[1]
+    (weights,) = (
+        cell for cell in tables((PROJECT / PAGES[0]).read_text(), "model")[0]["spectral_predictor"] if "," in cell
+    )
+    assert f"{int(weights.replace(',', '')) / 1e6:.2f}" == told
