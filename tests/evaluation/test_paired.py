@@ -131,3 +131,12 @@ def test_the_order_of_samples_does_not_matter():
     samples = table({"a": generator.gamma(1.0, 1.0, 30), "b": generator.gamma(1.0, 1.0, 30)}, np.arange(30) // 3)
     shuffled = samples.sample(frac=1, random_state=0)
     assert interval(samples, "a", "b") == interval(shuffled, "a", "b")
+
+
+def test_a_question_that_nobody_was_asked_about_a_data_set_has_no_means():
+    samples = table({"a": np.array([0.1, 0.2]), "b": np.array([0.3, 0.1])})
+    asked = {"time": ["town"], "both": ["town"]}
+    found = differences(samples, asked, {"both": [("a", "b")]}, OPTIONS)
+    assert set(found["question"]) == {"time"}
+    models, means = resampled_means_db(samples, ["city"], OPTIONS)
+    assert models == [] and means.shape == (401, 0)

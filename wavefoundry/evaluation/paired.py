@@ -46,6 +46,8 @@ def resampled_means_db(
     of = {name: _errors(samples[samples["dataset"] == name]) for name in datasets}
     order = samples[["model", "seed"]].drop_duplicates().fillna({"seed": UNTRAINED}).itertuples(index=False, name=None)
     columns = [column for column in order if all(column in errors.columns for errors, _ in of.values())]
+    if not columns:  # a question that nobody was asked about these data sets
+        return [], np.empty((1 + options.resamples, 0))
     total = np.zeros((1 + options.resamples, len(columns)))
     for errors, trajectories in of.values():
         group, times = draws(trajectories, options.resamples, generator)
@@ -58,7 +60,7 @@ def resampled_means_db(
     models = list(dict.fromkeys(str(model) for model, _ in columns))
     seeds = {name: [place for place, (model, _) in enumerate(columns) if model == name] for name in models}
     means = [decibels[:, seeds[name]].mean(axis=1) for name in models]
-    return models, np.stack(means, axis=1) if means else np.empty((len(total), 0))
+    return models, np.stack(means, axis=1)
 
 
 def tails(options: Bootstrap) -> list[float]:
