@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from wavefoundry.evaluation.claims import MARGIN_OF_ONE_SEED_DB
+
 PROJECT = Path(__file__).parents[1]
 # The pages that the tables of models in the README quote, in their order.
 PAGES = ("docs/results/claims.md", "docs/results/study.md")
@@ -50,3 +52,10 @@ def test_the_weights_of_our_own_predictor_are_those_of_the_page():
         cell for cell in tables((PROJECT / PAGES[0]).read_text(), "model")[0]["spectral_predictor"] if "," in cell
     )
     assert f"{int(weights.replace(',', '')) / 1e6:.2f}" == told
+
+
+def test_no_seeds_on_any_page_lie_apart_by_half_of_what_is_taken_of_a_single_one():
+    pages = [path.read_text() for path in (PROJECT / "docs/results").glob("*.md")]
+    decibels = r"-?[0-9]+\.[0-9]{2} (?:\[[^]]*\] )?± ([0-9.]+)"
+    spreads = [float(spread) for page in pages for spread in re.findall(decibels, page)]
+    assert len(spreads) > 100 and max(spreads) < MARGIN_OF_ONE_SEED_DB / 2
