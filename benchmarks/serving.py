@@ -27,6 +27,7 @@ import numpy as np
 from benchmarks.timing import seconds
 from stages.stage import clear_errors
 from storage.tracking import connection
+from storage.tracking.registry import clear_failures
 from wavefoundry.deployment.served_folder import PLAIN
 from wavefoundry.errors import InputError
 from wavefoundry.report.tables import markdown_table
@@ -161,6 +162,19 @@ def plain_file(model: Path) -> Path:
     return file
 
 
+def downloaded(version: str, folder: str) -> Path:
+    """A version of the project's registry, models:/NAME@ALIAS or models:/NAME/NUMBER, as a folder in another one.
+
+    Raises:
+        StorageError: there is none of this name.
+    """
+    with clear_failures():
+        import mlflow
+
+        mlflow.set_tracking_uri(connection.tracking_uri())
+        return Path(mlflow.artifacts.download_artifacts(version, dst_path=folder))
+
+
 def table(result: dict) -> str:
     """Markdown of what `main` prints."""
     header = ["", *(f"{clients} client{'s' * (clients > 1)}, {share} [ms]" for clients in CLIENTS for share in SHARES)]
@@ -181,13 +195,10 @@ def main():
     parser.add_argument("--wanted", nargs=2, type=int, default=[8, 0], metavar=("SLOTS", "SUBCARRIERS"))
     arguments = parser.parse_args()
     shape, wanted = tuple(arguments.known), tuple(arguments.wanted)
-    connection.configure()
     with tempfile.TemporaryDirectory() as work:
         model = Path(arguments.model)
         if not model.exists():
-            from mlflow.artifacts import download_artifacts
-
-            model = Path(download_artifacts(arguments.model, dst_path=work, tracking_uri=connection.tracking_uri()))
+            model = downloaded(arguments.model, work)
         result = {"session": figures(of_session(plain_file(model), wanted), shape)}
         port, log = free_port(), Path(work, "server.log")
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model), "--env-manager", "local"]

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from benchmarks import serving
+from benchmarks.serving import noise
+from storage.errors import StorageError
+from tests.stages.registration import register
+from wavefoundry.deployment import method_export
 from wavefoundry.errors import InputError
+from wavefoundry.evaluation.methods import methods
 
 
 def test_each_client_asks_as_often_as_told_and_all_ask_at_once():
@@ -88,3 +93,14 @@ def test_a_server_that_ends_is_told_by_its_last_line(tmp_path):
 def test_a_model_without_a_plain_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"has no artifacts/served/predictor\.onnx"):
         serving.plain_file(tmp_path)
+
+
+def test_a_version_is_that_of_the_registry_of_the_project_and_one_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    served = tmp_path / "hold" / "served"
+    method_export.export("sample_and_hold", methods()["sample_and_hold"](), served)
+    version = register("hold", {"served": served}, noise(2, (4, 2, 6)))
+    assert serving.plain_file(serving.downloaded(version.uri, str(tmp_path))).exists()
+    with pytest.raises(StorageError, match="nobody"):
+        serving.downloaded("models:/nobody@champion", str(tmp_path))
