@@ -45,8 +45,8 @@ def tests() -> dict:
     ran = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     if ran.returncode not in (0, 1):
         raise InputError(f"the tests cannot be run: {ran.stdout.strip()}")
-    counts = {word: 0 for word in ("passed", "failed", "skipped")}
-    counts |= {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|skipped)", ran.stdout)}
+    counts = dict.fromkeys(("passed", "failed", "skipped", "error"), 0)
+    counts |= {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|skipped|error)", ran.stdout)}
     return counts | {"skips": re.findall(r"^SKIPPED .*$", ran.stdout, re.MULTILINE)}
 
 
@@ -78,7 +78,7 @@ def attention(device: torch.device, sizes: tuple[int, ...] = SIZES) -> dict[int,
     return found
 
 
-def scans(device: torch.device, length: int = LENGTH) -> dict[str, float]:
+def scans(device: torch.device, length: int = LENGTH) -> dict:
     """Seconds of both directions of a layer's scan, and the relative difference of the two ways."""
     generator = torch.Generator().manual_seed(0)
 
@@ -97,18 +97,18 @@ def scans(device: torch.device, length: int = LENGTH) -> dict[str, float]:
     calls = {"plain torch": plain}
     if device.type == "cuda" and scan.cuda_kernel() is not None:
         calls["mamba-ssm"] = lambda: scan.selective_scan(*values)
-    found = medians({name: finished(call, device) for name, call in calls.items()}, ROUNDS)
+    found: dict = {"seconds": medians({name: finished(call, device) for name, call in calls.items()}, ROUNDS)}
     if "mamba-ssm" in calls:
         with torch.no_grad():
             expected, ours = (call() for call in calls.values())
-        found["relative difference"] = ((ours - expected).norm() / expected.norm()).item()
+        found["relative_difference"] = ((ours - expected).norm() / expected.norm()).item()
     return found
 
 
 def table(result: dict) -> str:
     """Markdown of what `main` prints."""
     checked = result["tests"]
-    told = [f"On {result['device']}: {checked['passed']} tests passed, {checked['failed']} failed."]
+    told = [f"On {result['device']}: {checked['passed']} tests passed, {checked['failed'] + checked['error']} failed."]
     told += checked["skips"]
     names = list(next(iter(result["attention"].values())))
     rows = [
@@ -116,8 +116,10 @@ def table(result: dict) -> str:
         for tokens, seconds in result["attention"].items()
     ]
     told.append(markdown_table(["tokens", *(f"{name.replace('_', ', ')} [ms]" for name in names)], rows))
-    rows = [[name, significant(value, 3)] for name, value in result["scan"].items()]
-    told.append(markdown_table(["scan", "seconds"], rows))
+    seconds = result["scan"]["seconds"]
+    told.append(markdown_table(["scan", "seconds"], [[name, significant(value, 3)] for name, value in seconds.items()]))
+    if "relative_difference" in result["scan"]:
+        told.append(f"Relative difference of the two: {result['scan']['relative_difference']:.1e}.")
     return "\n\n".join([*told, ratios({"GPU": result["efficiency"]["patch_sizes"]})])
 
 

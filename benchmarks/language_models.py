@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from benchmarks.port_predictors import networks
@@ -87,6 +88,7 @@ def table(result: dict) -> str:
 
 
 @clear_errors()
+@threadpool_limits.wrap(limits=1)
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -8,8 +8,8 @@ AdamW as it comes. Each token has the position of its own place, computed once. 
 noise, the backward pass of their mean loss and the optimiser; ours draws symmetries of the channel besides. A
 prediction is the second half of the slots from the first. Both answer alike: the difference is the relative norm
 between the two predictions with the same weights. The calls in turn, medians of five after a warm-up. The products of
-matrices that a step cannot do without bound what can be gained: in brackets, the most that it could be, if our step
-were these products alone, at the rate of one large product of that width.
+linear layers that a step cannot do without bound what can be gained: in brackets, the most that it could be, if our
+step were these products alone, without those of attention, at the rate of one large product of that width.
 """
 
 import argparse
@@ -209,7 +209,7 @@ def measure(width: int) -> dict:
 
 
 def operations(call: Callable[[], object]) -> int:
-    """Floating-point operations of the products of matrices in a call."""
+    """Floating-point operations of the products of linear layers in a call."""
     with FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops()

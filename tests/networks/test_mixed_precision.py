@@ -7,6 +7,7 @@ from tests.networks.convolutional.example import convolutional
 from tests.networks.llm4cp.example import llm4cp
 from tests.networks.lwm_temporal.example import backbone, predictor
 from tests.networks.recurrent.example import recurrent
+from tests.networks.sequences.example import MIXING
 from tests.networks.spectral_predictor.example import spectral_predictor
 from tests.networks.transformer_predictor.example import transformer_predictor
 from tests.networks.wifo.example import wifo
@@ -22,6 +23,11 @@ MODELS = {
     "spectral_predictor": (spectral_predictor, (4, 8, 8, 8)),
     "transformer_predictor": (transformer_predictor, (4, 8, 8, 8)),
     "wifo": (lambda: wifo(architecture={"patch_size": [4, 4, 4], "hidden_size": 64}), (2, 8, 8, 8)),
+    "wifo_mixed": (
+        lambda: wifo(architecture={"patch_size": [4, 4, 4], "hidden_size": 64, "linear_prediction": MIXING}),
+        (2, 8, 8, 8),
+    ),
+    "recurrent_mixed": (lambda: recurrent(linear_prediction=MIXING), (4, 8, 8, 8)),
     # All experts at the fixed rate of finest steps: what is rounded otherwise must not choose otherwise.
     "wifo_cf": (lambda: wifo_cf(rates=[12, 12], architecture={"experts": {"chosen": 6}}), (4, 8, 8, 16)),
 }

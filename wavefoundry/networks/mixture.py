@@ -37,5 +37,6 @@ class Mixture(nn.Module):
         nn.init.constant_(self.logits.bias, math.log(self.first / (1 - self.first)))
 
     def forward(self, shown: torch.Tensor) -> torch.Tensor:
-        """Shares (..., share) of what is shown, real (..., value)."""
-        return self.logits(self.hidden(shown.clamp(-LARGEST, LARGEST)).relu()).sigmoid()
+        """Shares (..., share), float32, of what is shown, real (..., value) of any precision."""
+        shown = shown.clamp(-LARGEST, LARGEST).to(self.hidden.weight.dtype)
+        return self.logits(self.hidden(shown).relu()).sigmoid().float()

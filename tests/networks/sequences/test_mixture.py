@@ -85,6 +85,15 @@ def test_it_begins_with_the_share_that_the_options_say():
     torch.testing.assert_close(found, said + MIXING["first_share"] * (own - said))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_it_takes_weights_of_any_type(dtype):
+    network, known = mixed(), noise(2, 6, 3, 8)
+    expected = network.predict(known, 2, 0)
+    found = network.to(dtype).predict(known, 2, 0)
+    assert found.dtype == torch.complex64
+    assert (found - expected).norm() < (1e-3 if dtype == torch.float64 else 0.1) * expected.norm()
+
+
 def test_both_are_learnt_and_the_loss_is_the_sum_that_the_options_say():
     network, csi = mixed(sequences=TAPS).train(), paths(4, 6, 4, 4)
     excerpt = network.draw(csi, seeded())

@@ -555,6 +555,15 @@ def test_a_mixed_prediction_scales_and_does_not_depend_on_the_batch(scale, wante
     torch.testing.assert_close(predicted, alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_mixture_takes_weights_of_any_type(dtype):
+    model, known = mixed(), noise(2, 4, 4, 4)
+    expected = model.predict(known, 2, 0)
+    found = model.to(dtype).predict(known, 2, 0)
+    assert found.dtype == torch.complex64
+    assert (found - expected).norm() < (1e-3 if dtype == torch.float64 else 0.1) * expected.norm()
+
+
 def test_published_weights_are_not_mixed_with_linear_prediction():
     with pytest.raises(InputError, match="linear_prediction"):
         from_published({}, options(architecture={"linear_prediction": MIXING}))

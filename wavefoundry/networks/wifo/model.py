@@ -330,7 +330,7 @@ class WiFo(PreTrainedModel):
         decoded = decoded[:, -hidden_at.shape[1] :]
         own = mixed = torch.complex(*self.head(decoded).float().chunk(2, dim=-1))
         if linear is not None and self.mixture is not None:
-            share = self.mixture(torch.cat([decoded, _features(own), _features(linear)], dim=-1)).float()
+            share = self.mixture(torch.cat([decoded, _features(own), _features(linear)], dim=-1))
             mixed = linear + share * (own - linear)
         if trace is not None:
             trace.output = mixed
