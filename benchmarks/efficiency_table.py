@@ -21,7 +21,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import published
-from benchmarks.timing import medians, seconds
+from benchmarks.timing import finished, medians, seconds
 from wavefoundry.evaluation.efficiency import embed, peak_memory, peak_memory_of_gpu
 from wavefoundry.networks.wimamba.selective_scan import cuda_kernel
 from wavefoundry.report.tables import markdown_table, significant
@@ -96,15 +96,10 @@ def on_gpu(models: dict, csi: torch.Tensor) -> dict:
     if not torch.cuda.is_available():
         return {"skipped": "no CUDA device"}
     models = {name: model.cuda() for name, model in models.items()}
-
-    def finished(call):
-        call()
-        torch.cuda.synchronize()
-
     rows = {}
     for patch_size in TOKENS:
         passes = calls(models, csi.cuda(), patch_size)
-        times = medians({name: partial(finished, call) for name, call in passes.items()}, GPU_ROUNDS)
+        times = medians({name: finished(call) for name, call in passes.items()}, GPU_ROUNDS)
         memory = {name: peak_memory_of_gpu(call) + weights(models)[name] for name, call in passes.items()}
         rows[patch_size] = row(
             patch_size,
@@ -138,11 +133,16 @@ def table(result: dict) -> str:
     return f"{ratios({'CPU': result['cpu'], 'GPU': gpu.get('patch_sizes', {})})}\n\nGPU: {told}."
 
 
-def main() -> None:
-    torch.set_num_threads(1)
+def drawn() -> tuple[dict, torch.Tensor]:
+    """Fresh networks and channels, the same ones in every call."""
     torch.manual_seed(0)
     models = {"wimamba": published.wimamba(), "fused": published.lwm(max(TOKENS.values()))}
-    csi = torch.randn(BATCH, 1, ANTENNAS, SUBCARRIERS, dtype=torch.complex64)
+    return models, torch.randn(BATCH, 1, ANTENNAS, SUBCARRIERS, dtype=torch.complex64)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    models, csi = drawn()
     result = {
         "batch": BATCH,
         "channel": [ANTENNAS, SUBCARRIERS],

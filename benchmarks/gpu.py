@@ -12,20 +12,16 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 
-from benchmarks import published
-from benchmarks.efficiency_table import ANTENNAS, BATCH, SUBCARRIERS, TOKENS, on_gpu, ratios
-from benchmarks.ssta import CORRIDORS, GRIDS, ROUTINGS, SIZES, inputs
-from benchmarks.timing import medians
+from benchmarks.efficiency_table import BATCH, drawn, on_gpu, ratios
+from benchmarks.ssta import GRIDS, SIZES, forward, inputs, methods
+from benchmarks.timing import finished, medians
 from stages.stage import clear_errors
 from wavefoundry.errors import InputError
-from wavefoundry.networks.lwm_temporal.ssta import sparse_attention
 from wavefoundry.networks.wimamba import selective_scan as scan
 from wavefoundry.report.tables import markdown_table, significant
 
@@ -50,31 +46,13 @@ def tests() -> dict:
     return counts | {"skips": re.findall(r"^SKIPPED .*$", ran.stdout, re.MULTILINE)}
 
 
-def finished(call: Callable[[], object], device: torch.device) -> Callable[[], None]:
-    """The call, and the wait until the device has done it."""
-
-    @torch.no_grad()
-    def wait() -> None:
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    return wait
-
-
 def attention(device: torch.device, sizes: tuple[int, ...] = SIZES) -> dict[int, dict[str, float]]:
     """Seconds of one layer, forward, by number of tokens."""
     found = {}
     for tokens in sizes:
-        grid = GRIDS[tokens]
-        parts = [part.detach().to(device) for part in inputs(grid)]
-        calls = {"dense": lambda parts=parts: scaled_dot_product_attention(*parts)}
-        for corridor, windows in CORRIDORS.items():
-            for choice, routing in ROUTINGS.items():
-                calls[f"{corridor}_{choice}"] = lambda asked=(*parts, None, grid, windows, routing): sparse_attention(
-                    *asked
-                )
-        found[tokens] = medians({name: finished(call, device) for name, call in calls.items()}, ROUNDS)
+        parts = [part.detach().to(device) for part in inputs(GRIDS[tokens])]
+        calls = methods(GRIDS[tokens], parts)
+        found[tokens] = medians({name: finished(forward(call)) for name, call in calls.items()}, ROUNDS)
     return found
 
 
@@ -82,12 +60,12 @@ def scans(device: torch.device, length: int = LENGTH) -> dict:
     """Seconds of both directions of a layer's scan, and the relative difference of the two ways."""
     generator = torch.Generator().manual_seed(0)
 
-    def drawn(*size: int) -> torch.Tensor:
+    def normal(*size: int) -> torch.Tensor:
         return torch.randn(*size, generator=generator)
 
     shape = (length, 2, BATCH, CHANNELS)
-    values = [drawn(*shape), drawn(*shape).exp() / 10, -drawn(2, CHANNELS, STATES).exp()]
-    values += [drawn(length, 2, BATCH, STATES) for _ in range(2)]
+    values = [normal(*shape), normal(*shape).exp() / 10, -normal(2, CHANNELS, STATES).exp()]
+    values += [normal(length, 2, BATCH, STATES) for _ in range(2)]
     values = [value.to(device) for value in values]
 
     def plain() -> torch.Tensor:
@@ -97,10 +75,9 @@ def scans(device: torch.device, length: int = LENGTH) -> dict:
     calls = {"plain torch": plain}
     if device.type == "cuda" and scan.cuda_kernel() is not None:
         calls["mamba-ssm"] = lambda: scan.selective_scan(*values)
-    found: dict = {"seconds": medians({name: finished(call, device) for name, call in calls.items()}, ROUNDS)}
+    found: dict = {"seconds": medians({name: finished(forward(call)) for name, call in calls.items()}, ROUNDS)}
     if "mamba-ssm" in calls:
-        with torch.no_grad():
-            expected, ours = (call() for call in calls.values())
+        expected, ours = (forward(call)() for call in calls.values())
         found["relative_difference"] = ((ours - expected).norm() / expected.norm()).item()
     return found
 
@@ -127,16 +104,13 @@ def table(result: dict) -> str:
 def main() -> None:
     if not torch.cuda.is_available():
         raise InputError("benchmarks.gpu needs a CUDA device, and torch finds none")
-    torch.manual_seed(0)
     device = torch.device("cuda")
-    models = {"wimamba": published.wimamba(), "fused": published.lwm(max(TOKENS.values()))}
-    csi = torch.randn(BATCH, 1, ANTENNAS, SUBCARRIERS, dtype=torch.complex64)
     result = {
         "device": torch.cuda.get_device_name(),
         "tests": tests(),
         "attention": attention(device),
         "scan": scans(device),
-        "efficiency": on_gpu(models, csi),
+        "efficiency": on_gpu(*drawn()),
     }
     print(json.dumps(result))
 

@@ -4,6 +4,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+import torch
+
 
 def seconds(function: Callable[[], object]) -> float:
     """Wall time of one call."""
@@ -21,3 +23,14 @@ def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str
             if turn:
                 times[name].append(taken)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def finished(call: Callable[[], object]) -> Callable[[], None]:
+    """The call, and the wait until a GPU has done it, where there is one."""
+
+    def wait() -> None:
+        call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return wait

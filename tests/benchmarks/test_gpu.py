@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import gpu, ssta
 
 CPU = torch.device("cpu")
 SIZES = {
@@ -32,7 +32,7 @@ def test_every_way_of_attention_and_the_scan_are_measured_and_shown(monkeypatch)
         "scan": gpu.scans(CPU, 32),
         "efficiency": {"patch_sizes": {8: SIZES}},
     }
-    assert set(found["attention"][256]) == {"dense", *(f"{c}_{r}" for c in gpu.CORRIDORS for r in gpu.ROUTINGS)}
+    assert set(found["attention"][256]) == {"dense", *(f"{c}_{r}" for c in ssta.CORRIDORS for r in ssta.ROUTINGS)}
     assert all(seconds > 0 for seconds in (*found["attention"][256].values(), *found["scan"]["seconds"].values()))
     page = gpu.table(json.loads(json.dumps(found)))
     assert "30 tests passed, 0 failed" in page and "needs mamba-ssm" in page

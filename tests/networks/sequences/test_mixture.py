@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.networks.precision import assert_takes_weights_of
 from tests.networks.sequences.example import MIXING, TAPS, noise, paths, ramp
 from tests.networks.sequences.promises import assert_same, seeded
 from wavefoundry.csi.linear_prediction import continued
@@ -87,11 +88,7 @@ def test_it_begins_with_the_share_that_the_options_say():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_it_takes_weights_of_any_type(dtype):
-    network, known = mixed(), noise(2, 6, 3, 8)
-    expected = network.predict(known, 2, 0)
-    found = network.to(dtype).predict(known, 2, 0)
-    assert found.dtype == torch.complex64
-    assert (found - expected).norm() < (1e-3 if dtype == torch.float64 else 0.1) * expected.norm()
+    assert_takes_weights_of(dtype, mixed(), noise(2, 6, 3, 8))
 
 
 def test_both_are_learnt_and_the_loss_is_the_sum_that_the_options_say():

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from transformers import AutoModel
 
 import wavefoundry.networks.auto_classes  # noqa: F401 - registers the architectures
+from tests.networks.precision import assert_takes_weights_of
 from tests.networks.wifo.example import options, wifo
 from wavefoundry.csi.linear_prediction import continued
 from wavefoundry.csi.normalisation import rms_scale
@@ -557,11 +558,7 @@ def test_a_mixed_prediction_scales_and_does_not_depend_on_the_batch(scale, wante
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_a_mixture_takes_weights_of_any_type(dtype):
-    model, known = mixed(), noise(2, 4, 4, 4)
-    expected = model.predict(known, 2, 0)
-    found = model.to(dtype).predict(known, 2, 0)
-    assert found.dtype == torch.complex64
-    assert (found - expected).norm() < (1e-3 if dtype == torch.float64 else 0.1) * expected.norm()
+    assert_takes_weights_of(dtype, mixed(), noise(2, 4, 4, 4))
 
 
 def test_published_weights_are_not_mixed_with_linear_prediction():
